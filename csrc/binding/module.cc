@@ -1,0 +1,14 @@
+// The Python module `rnnkit.kernels._core`: one bind function per subject.
+#include <nanobind/nanobind.h>
+
+namespace rnnkit {
+void bind_recurrent(nanobind::module_& m);
+void bind_heads(nanobind::module_& m);
+void bind_decode(nanobind::module_& m);
+}  // namespace rnnkit
+
+NB_MODULE(_core, m) {
+  rnnkit::bind_recurrent(m);
+  rnnkit::bind_heads(m);
+  rnnkit::bind_decode(m);
+}

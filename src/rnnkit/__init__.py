@@ -1,0 +1,1 @@
+"""Recurrent networks on an ordinary machine: train, judge, explain, export, serve."""

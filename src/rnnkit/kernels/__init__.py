@@ -1,0 +1,1 @@
+"""The native core seen from Python: arrays in, arrays out."""
