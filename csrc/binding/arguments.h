@@ -1,0 +1,122 @@
+// What every binding needs to check its arguments and to raise the errors of rnnkit.errors; no arithmetic.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+namespace rnnkit::binding {
+
+namespace nb = nanobind;
+
+// Raises rnnkit.errors.<error_class>. The caller holds the GIL.
+[[noreturn]] inline void raise(const char* error_class, const std::string& message) {
+  nb::object type = nb::module_::import_("rnnkit.errors").attr(error_class);
+  PyErr_SetString(type.ptr(), message.c_str());
+  throw nb::python_error();
+}
+
+// A C-contiguous array in this process's memory (a strided one was copied), any dtype; `owner` keeps it alive.
+using AnyArray = nb::ndarray<nb::ro, nb::c_contig>;
+
+inline std::string type_name(nb::handle value) { return nb::cast<std::string>(nb::type_name(value.type())); }
+
+inline std::string dtype_name(const AnyArray& array) {
+  const auto dtype = array.dtype();
+  const std::string bits = std::to_string(dtype.bits);
+  switch (static_cast<nb::dlpack::dtype_code>(dtype.code)) {
+    case nb::dlpack::dtype_code::Int: return "int" + bits;
+    case nb::dlpack::dtype_code::UInt: return "uint" + bits;
+    case nb::dlpack::dtype_code::Float: return "float" + bits;
+    case nb::dlpack::dtype_code::Bfloat: return "bfloat" + bits;
+    case nb::dlpack::dtype_code::Bool: return "bool";
+    default: return "dtype code " + std::to_string(dtype.code);
+  }
+}
+
+inline std::string shape_text(const AnyArray& array) {
+  std::string text = "[";
+  for (size_t axis = 0; axis < array.ndim(); ++axis)
+    text += (axis ? ", " : "") + std::to_string(array.shape(axis));
+  return text + "]";
+}
+
+// `axes` names the axes, for example "[N, I]"; it appears in the messages only.
+inline AnyArray any_array(nb::handle value, const std::string& name, int ndim, const char* axes) {
+  AnyArray array;
+  if (!nb::try_cast<AnyArray>(value, array) || !array.is_valid())
+    raise("DtypeError", name + " is a " + type_name(value) + ", not a NumPy array or a detached CPU tensor " + axes +
+                            "; convert it with numpy.asarray (a tensor that requires grad: .detach())");
+  if (array.device_type() != nb::device::cpu::value)
+    raise("DtypeError", name + " lives on another device; move it to the CPU first (.cpu())");
+  if (static_cast<int>(array.ndim()) != ndim)
+    raise("ShapeError", name + " has shape " + shape_text(array) + ", wanted " + std::to_string(ndim) + " axes " + axes +
+                            "; reshape it");
+  return array;
+}
+
+struct FloatArray {
+  AnyArray owner;
+  const float* data = nullptr;
+  int64_t size(int axis) const { return static_cast<int64_t>(owner.shape(axis)); }
+};
+
+inline FloatArray float_array(nb::handle value, const std::string& name, int ndim, const char* axes) {
+  FloatArray out{any_array(value, name, ndim, axes)};
+  if (out.owner.dtype() != nb::dtype<float>())
+    raise("DtypeError", name + " has dtype " + dtype_name(out.owner) + ", wanted float32; convert it with .astype or .float()");
+  out.data = static_cast<const float*>(out.owner.data());
+  return out;
+}
+
+inline bool is_integer(const AnyArray& array) {
+  const auto dtype = array.dtype();
+  const auto code = static_cast<nb::dlpack::dtype_code>(dtype.code);
+  return dtype.lanes == 1 && (code == nb::dlpack::dtype_code::Int ||
+                              (code == nb::dlpack::dtype_code::UInt && dtype.bits < 64));
+}
+
+// Any integer dtype that int64 can hold, copied as int64.
+inline std::vector<int64_t> int_array(nb::handle value, const std::string& name, int ndim, const char* axes) {
+  const AnyArray array = any_array(value, name, ndim, axes);
+  if (!is_integer(array))
+    raise("DtypeError", name + " has dtype " + dtype_name(array) + ", wanted integers (int32 or int64); convert it");
+  std::vector<int64_t> out(array.size());
+  const auto copy = [&]<typename T>(const T* from) { for (size_t i = 0; i < out.size(); ++i) out[i] = from[i]; };
+  const bool is_signed = static_cast<nb::dlpack::dtype_code>(array.dtype().code) == nb::dlpack::dtype_code::Int;
+  const void* data = array.data();
+  switch (array.dtype().bits) {
+    case 8: is_signed ? copy(static_cast<const int8_t*>(data)) : copy(static_cast<const uint8_t*>(data)); break;
+    case 16: is_signed ? copy(static_cast<const int16_t*>(data)) : copy(static_cast<const uint16_t*>(data)); break;
+    case 32: is_signed ? copy(static_cast<const int32_t*>(data)) : copy(static_cast<const uint32_t*>(data)); break;
+    default: copy(static_cast<const int64_t*>(data));
+  }
+  return out;
+}
+
+inline void want_size(const std::string& what, int64_t got, int64_t want, const std::string& why) {
+  if (got != want)
+    raise("ShapeError", what + " is " + std::to_string(got) + ", wanted " + std::to_string(want) + ": " + why);
+}
+
+// The product of sizes, refused before anything is allocated when `bytes_each` times it passes 2^62.
+inline int64_t checked_product(const std::string& what, std::initializer_list<int64_t> sizes, int64_t bytes_each) {
+  int64_t product = 1;
+  for (int64_t size : sizes)
+    if (__builtin_mul_overflow(product, size, &product) || product > (int64_t{1} << 62) / bytes_each)
+      raise("ShapeError", what + " would hold more than 2^62 bytes; use smaller sizes");
+  return product;
+}
+
+// A new NumPy array that owns `data` (from new T[]).
+template <typename T>
+nb::object numpy_array(T* data, std::initializer_list<size_t> shape) {
+  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+  return nb::cast(nb::ndarray<nb::numpy, T>(data, shape.size(), shape.begin(), owner));
+}
+
+}  // namespace rnnkit::binding
