@@ -1,0 +1,108 @@
+"""Truncated BPTT: learn from a window of a longer stream, and hand the state on to the next one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from rnnkit.errors import ArgumentError
+from rnnkit.state import State
+
+
+class Batch(Protocol):
+    """One window of B streams, as `rnnkit.data.Streams` yields it (NumPy arrays)."""
+
+    @property
+    def inputs(self) -> Any: ...  # [T, B]
+    @property
+    def targets(self) -> Any: ...  # [T, B]
+    @property
+    def lengths(self) -> Any: ...  # [B] valid steps of each row
+    @property
+    def weights(self) -> Any: ...  # [T, B] which steps count in the loss
+    @property
+    def reset(self) -> Any: ...  # [B] bool: rows that begin a document
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """A window's forward pass, ready for `backward`.
+
+    Attributes:
+        losses:  [T, B] weighted loss of every step in nats; steps that do not count are 0.
+        weight:  the sum of the weights, by which a mean divides.
+        hidden:  [T, B, H] the model's outputs, for penalties on activations.
+        lengths: [B] valid steps of each row.
+        carry:   the detached state `stride` steps in, with which the next window begins.
+    """
+
+    losses: Tensor
+    weight: float
+    hidden: Tensor
+    lengths: Tensor
+    carry: State
+
+    @property
+    def mean_loss(self) -> Tensor:
+        """Mean loss per counted step in nats; 0, with zero gradient, when no step counts."""
+        return self.losses.sum() / max(self.weight, 1.0)
+
+
+class TruncatedBPTT:
+    """Gradient through `window` steps, an update every `stride` steps.
+
+    The state enters each window detached, so the gradient stops there; the rows that `batch.reset` names start from
+    the initial state. With a stride below the window, windows overlap: the model runs `stride` steps, whose state is
+    carried on, then the rest; the weights say which steps count (each step once, in the window where it has the most
+    history). A window at least as long as the sequence is full BPTT.
+
+    Args:
+        window: steps that the gradient flows back through.
+        stride: steps between updates, 1..window; None: `window`.
+
+    Cost:   window/stride forward and backward passes over the text per epoch.
+    Source: Williams & Peng 1990, "An efficient gradient-based algorithm for on-line training of recurrent network
+            trajectories": BPTT(h; h').
+    """
+
+    def __init__(self, *, window: int, stride: int | None = None) -> None:
+        stride = window if stride is None else stride
+        if not 1 <= stride <= window:
+            raise ArgumentError(f"stride is {stride}, it must be between 1 and the window, {window}")
+        self.window = window
+        self.stride = stride
+
+    def __call__(self, model: Any, batch: Batch, carry: State | None, *, weights: Any = None) -> Unrolled:
+        """Run `model` over `batch` from `carry`.
+
+        Args:
+            model:   has `initial_state(batch)`, `forward(inputs, state, lengths=)` and `loss(hidden, targets, weights)`.
+            carry:   what the window before returned; None starts every row afresh.
+            weights: [T, B] which steps count, in place of `batch.weights`.
+        Raises: ArgumentError for a batch longer than the window.
+        """
+        inputs = torch.as_tensor(batch.inputs)
+        targets = torch.as_tensor(batch.targets)
+        lengths = torch.as_tensor(batch.lengths)
+        counted = torch.as_tensor(batch.weights if weights is None else weights, dtype=torch.float32)
+        steps, rows = inputs.shape
+        if steps > self.window:
+            raise ArgumentError(f"a batch of {steps} steps is longer than the window, {self.window}; cut it first")
+        state = model.initial_state(rows) if carry is None else self._reset(model, batch, carry)
+
+        cut = min(self.stride, steps)
+        hidden, state = model(inputs[:cut], state, lengths=lengths.clamp(max=cut))
+        carry = state.detach()
+        if cut < steps:
+            rest, _ = model(inputs[cut:], state, lengths=(lengths - cut).clamp(min=0))
+            hidden = torch.cat([hidden, rest])
+        losses = model.loss(hidden, targets, counted)
+        return Unrolled(losses=losses, weight=float(counted.sum()), hidden=hidden, lengths=lengths, carry=carry)
+
+    @staticmethod
+    def _reset(model: Any, batch: Batch, carry: State) -> State:
+        rows = torch.as_tensor(batch.reset).nonzero().flatten().tolist()
+        return carry.reset(rows, to=model.initial_state(1)) if rows else carry
