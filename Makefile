@@ -1,0 +1,86 @@
+# From a clone to a trained model: `make demo`. All of it stays inside this folder; `make help` lists the rest.
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench test-slow soak docs recipe recipes-stale build format clean
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+BUILT := $(VENV)/.built
+CORE_SOURCES := $(shell find csrc -type f)
+CXX_FILES := $(shell find csrc -name '*.h' -o -name '*.cc')
+
+export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/cache/matplotlib
+export PYRIGHT_PYTHON_CACHE_DIR ?= $(CURDIR)/$(VENV)/cache/pyright
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
+
+demo: $(BUILT)  ## train on the embedded text, print the table and a sample
+	$(VENV)/bin/rnnkit train lm --run runs/demo --force
+
+test: $(BUILT) $(VENV)/.group-test  ## the tests, at most ten minutes on two cores
+	$(PY) -m pytest
+
+test-slow: $(BUILT) $(VENV)/.group-test  ## what `make test` cannot hold, at most 45 minutes
+	$(PY) -m pytest -m slow --timeout 1800
+	for isa in portable avx2; do RNNKIT_ISA=$$isa $(PY) -m pytest tests/kernels tests/nn tests/runtime || exit 1; done
+
+soak: $(BUILT) $(VENV)/.group-test  ## loops of hours
+	$(PY) -m pytest -m soak --timeout 0
+
+check: $(BUILT) $(VENV)/.group-check $(VENV)/.group-test  ## lint, format, types, import contracts, C++ format
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/clang-format --dry-run --Werror $(CXX_FILES)
+	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/pyright
+
+format: $(VENV)/.group-check  ## rewrite Python and C++ in the house's format
+	$(VENV)/bin/ruff check --fix-only .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/clang-format -i $(CXX_FILES)
+
+bench: $(BUILT) $(VENV)/.group-bench  ## every benchmark, beside its peers
+	for file in benchmarks/bench_*.py; do $(PY) $$file || exit 1; done
+
+docs: $(BUILT) $(VENV)/.group-docs  ## guides and API reference as a static site in site/
+	$(VENV)/bin/mkdocs build --strict --quiet
+
+recipe: $(BUILT)  ## one published result again: make recipe NAME=shakespeare-char
+	@test -f "recipes/$(NAME)/run.py" || { echo "make recipe: NAME= one of" $(notdir $(patsubst %/run.py,%,$(wildcard recipes/*/run.py))); exit 2; }
+	$(PY) recipes/$(NAME)/run.py
+
+recipes-stale: $(BUILT)  ## the recipes whose committed result something has changed under
+	$(PY) recipes/stale.py
+
+build: $(BUILT)  ## the virtual environment and the native core
+
+clean:  ## forget what was built; keep .venv's packages, data and runs
+	rm -rf build site .pytest_cache .ruff_cache .hypothesis $(BUILT)
+
+# ---- set-up: each step leaves a stamp, so that a second make is quick ------------------------------------------------
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: $(PYTHON) is missing or older than 3.11; name a newer one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "make: $(PYTHON) cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.packages: pyproject.toml constraints.txt | $(PY)
+	$(PIP) pip setuptools
+	$(PIP) --group build "$$($(PY) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	  print(next(d for d in p["project"]["optional-dependencies"]["train"] if d.startswith("torch==")))')"
+	@touch $@
+
+$(VENV)/.group-%: pyproject.toml constraints.txt | $(VENV)/.packages
+	$(PIP) --group $*
+	@touch $@
+
+$(BUILT): $(VENV)/.packages CMakeLists.txt $(CORE_SOURCES)
+	@command -v $${CXX:-c++} >/dev/null || { echo "make: no C++ compiler; on Debian or Ubuntu: apt install g++"; exit 1; }
+	$(PIP) --no-build-isolation --editable '.[train]'
+	@touch $@
