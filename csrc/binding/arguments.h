@@ -3,6 +3,7 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
 
 #include <cstdint>
 #include <initializer_list>
@@ -23,25 +24,30 @@ namespace nb = nanobind;
 // A C-contiguous array in this process's memory (a strided one was copied), any dtype; `owner` keeps it alive.
 using AnyArray = nb::ndarray<nb::ro, nb::c_contig>;
 
-inline std::string type_name(nb::handle value) { return nb::cast<std::string>(nb::type_name(value.type())); }
+inline std::string class_name(nb::handle value) { return Py_TYPE(value.ptr())->tp_name; }
 
 inline std::string dtype_name(const AnyArray& array) {
   const auto dtype = array.dtype();
   const std::string bits = std::to_string(dtype.bits);
   switch (static_cast<nb::dlpack::dtype_code>(dtype.code)) {
-    case nb::dlpack::dtype_code::Int: return "int" + bits;
-    case nb::dlpack::dtype_code::UInt: return "uint" + bits;
-    case nb::dlpack::dtype_code::Float: return "float" + bits;
-    case nb::dlpack::dtype_code::Bfloat: return "bfloat" + bits;
-    case nb::dlpack::dtype_code::Bool: return "bool";
-    default: return "dtype code " + std::to_string(dtype.code);
+    case nb::dlpack::dtype_code::Int:
+      return "int" + bits;
+    case nb::dlpack::dtype_code::UInt:
+      return "uint" + bits;
+    case nb::dlpack::dtype_code::Float:
+      return "float" + bits;
+    case nb::dlpack::dtype_code::Bfloat:
+      return "bfloat" + bits;
+    case nb::dlpack::dtype_code::Bool:
+      return "bool";
+    default:
+      return "dtype code " + std::to_string(dtype.code);
   }
 }
 
 inline std::string shape_text(const AnyArray& array) {
   std::string text = "[";
-  for (size_t axis = 0; axis < array.ndim(); ++axis)
-    text += (axis ? ", " : "") + std::to_string(array.shape(axis));
+  for (size_t axis = 0; axis < array.ndim(); ++axis) text += (axis ? ", " : "") + std::to_string(array.shape(axis));
   return text + "]";
 }
 
@@ -49,13 +55,13 @@ inline std::string shape_text(const AnyArray& array) {
 inline AnyArray any_array(nb::handle value, const std::string& name, int ndim, const char* axes) {
   AnyArray array;
   if (!nb::try_cast<AnyArray>(value, array) || !array.is_valid())
-    raise("DtypeError", name + " is a " + type_name(value) + ", not a NumPy array or a detached CPU tensor " + axes +
-                            "; convert it with numpy.asarray (a tensor that requires grad: .detach())");
+    raise("DtypeError", name + " is a " + class_name(value) + ", wanted a NumPy array or a CPU tensor " + axes +
+                            "; convert it with numpy.asarray");
   if (array.device_type() != nb::device::cpu::value)
     raise("DtypeError", name + " lives on another device; move it to the CPU first (.cpu())");
   if (static_cast<int>(array.ndim()) != ndim)
-    raise("ShapeError", name + " has shape " + shape_text(array) + ", wanted " + std::to_string(ndim) + " axes " + axes +
-                            "; reshape it");
+    raise("ShapeError", name + " has shape " + shape_text(array) + ", wanted " + std::to_string(ndim) + " axes " +
+                            axes + "; reshape it");
   return array;
 }
 
@@ -68,7 +74,8 @@ struct FloatArray {
 inline FloatArray float_array(nb::handle value, const std::string& name, int ndim, const char* axes) {
   FloatArray out{any_array(value, name, ndim, axes)};
   if (out.owner.dtype() != nb::dtype<float>())
-    raise("DtypeError", name + " has dtype " + dtype_name(out.owner) + ", wanted float32; convert it with .astype or .float()");
+    raise("DtypeError",
+          name + " has dtype " + dtype_name(out.owner) + ", wanted float32; convert it with .astype or .float()");
   out.data = static_cast<const float*>(out.owner.data());
   return out;
 }
@@ -76,8 +83,8 @@ inline FloatArray float_array(nb::handle value, const std::string& name, int ndi
 inline bool is_integer(const AnyArray& array) {
   const auto dtype = array.dtype();
   const auto code = static_cast<nb::dlpack::dtype_code>(dtype.code);
-  return dtype.lanes == 1 && (code == nb::dlpack::dtype_code::Int ||
-                              (code == nb::dlpack::dtype_code::UInt && dtype.bits < 64));
+  return dtype.lanes == 1 &&
+         (code == nb::dlpack::dtype_code::Int || (code == nb::dlpack::dtype_code::UInt && dtype.bits < 64));
 }
 
 // Any integer dtype that int64 can hold, copied as int64.
@@ -86,14 +93,23 @@ inline std::vector<int64_t> int_array(nb::handle value, const std::string& name,
   if (!is_integer(array))
     raise("DtypeError", name + " has dtype " + dtype_name(array) + ", wanted integers (int32 or int64); convert it");
   std::vector<int64_t> out(array.size());
-  const auto copy = [&]<typename T>(const T* from) { for (size_t i = 0; i < out.size(); ++i) out[i] = from[i]; };
+  const auto copy = [&]<typename T>(const T* from) {
+    for (size_t i = 0; i < out.size(); ++i) out[i] = from[i];
+  };
   const bool is_signed = static_cast<nb::dlpack::dtype_code>(array.dtype().code) == nb::dlpack::dtype_code::Int;
   const void* data = array.data();
   switch (array.dtype().bits) {
-    case 8: is_signed ? copy(static_cast<const int8_t*>(data)) : copy(static_cast<const uint8_t*>(data)); break;
-    case 16: is_signed ? copy(static_cast<const int16_t*>(data)) : copy(static_cast<const uint16_t*>(data)); break;
-    case 32: is_signed ? copy(static_cast<const int32_t*>(data)) : copy(static_cast<const uint32_t*>(data)); break;
-    default: copy(static_cast<const int64_t*>(data));
+    case 8:
+      is_signed ? copy(static_cast<const int8_t*>(data)) : copy(static_cast<const uint8_t*>(data));
+      break;
+    case 16:
+      is_signed ? copy(static_cast<const int16_t*>(data)) : copy(static_cast<const uint16_t*>(data));
+      break;
+    case 32:
+      is_signed ? copy(static_cast<const int32_t*>(data)) : copy(static_cast<const uint32_t*>(data));
+      break;
+    default:
+      copy(static_cast<const int64_t*>(data));
   }
   return out;
 }

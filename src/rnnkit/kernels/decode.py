@@ -1,0 +1,57 @@
+"""Logits to token: the one place where a model's scores become the id that comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnkit.kernels import _core
+
+
+def philox_uniform(seed: int, stream: int, step: int) -> float:
+    """The random number of one draw: a function of its name (seed, stream, step), not of what was drawn before.
+
+    Philox4x32-10 with key = seed and counter = (step, stream), low words first; the first 53 bits, scaled.
+
+    Args:    seed, stream, step: integers from 0 to 2^64 - 1.
+    Returns: a float in [0, 1).
+    Raises:  ArgumentError, DtypeError for anything else.
+    Source:  Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3".
+    """
+    return _core.philox_uniform(seed, stream, step)
+
+
+def sample(
+    logits: Any,  # [B, V]
+    *,
+    seed: int,
+    streams: Any,  # [B]
+    step: Any,  # int or [B]
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    repetition_penalty: float = 1.0,
+    previous: Sequence[Any] | None = None,
+) -> np.ndarray:
+    """Draw one token per row, the same whatever the other rows are.
+
+    In this order, on scores s = logits, all in double precision:
+    1. repetition penalty p: each distinct previous id has s ← s·p where s < 0, else s/p;
+    2. temperature: weights w = exp((s − max s) / temperature); temperature 0 returns argmax s;
+    3. top_k: only the k first of the ranking stay (by score, equal scores by id);
+    4. top_p: only the shortest prefix of the ranking stays whose share of the remaining weight reaches top_p;
+    5. the draw: the first id whose running sum of weights passes philox_uniform(seed, stream, step) · Σ w.
+
+    Args:    logits: float32 [B, V]; -inf forbids a token.  streams: ints [B], the name of each row's random stream.
+             step: the position of the draw in its stream, one int or ints [B].
+             temperature: 0 or more.  top_k: 0 = off.  top_p: from 0 (the first of the ranking) to 1 (off).
+             repetition_penalty: above 0, 1 = off.  previous: per row, the ids that it punishes (repeats count once).
+    Returns: int64 [B].
+    Raises:  ArgumentError naming the row: NaN or +inf in it, nothing but -inf, a previous id outside [0, V); and for
+             options out of range. ShapeError, DtypeError for arrays that do not fit.
+    Cost:    O(V) per row, and a sort of what top_p has to look at.
+    Source:  Keskar et al. 2019 (penalty), Fan et al. 2018 (top-k), Holtzman et al. 2020 (top-p).
+    """
+    return _core.sample(logits, seed, streams, step, temperature, top_k, top_p, repetition_penalty, previous)
