@@ -1,0 +1,1 @@
+"""Model shapes: what a task trains, built from `rnnkit.nn`."""

@@ -1,0 +1,249 @@
+"""Generator: a language model, which reads tokens and scores the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnkit.errors import ConfigError, ShapeError
+from rnnkit.nn import (
+    AdaptiveSoftmax,
+    Recurrent,
+    embedding_dropout,
+    linear,
+    linear_cross_entropy,
+    locked_dropout,
+    spec,
+    word_dropout,
+)
+from rnnkit.nn.dropout import check_probability
+from rnnkit.state import State
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Everything that fixes a Generator's shape and regularisation; plain values, ready for JSON.
+
+    Args:
+        vocab_size: V. embedding_size: E; 0 feeds one-hot rows of width V.
+        cell, hidden_size, num_layers, bias: of the recurrent layers.
+        forget_bias: the forget gate's bias at the start (Jozefowicz et al. 2015), for cells that have one.
+        tied: score with the embedding table itself; a projection H→E precedes it when E ≠ H.
+        softmax: "full" or "adaptive"; cutoffs: where the clusters of the adaptive one end.
+        dropout: between layers. output_dropout: on the last hidden state. input_dropout: on the embedded input.
+        locked_dropout: draw these three masks once per window and row instead of at each step.
+        embedding_dropout: rows of the table. word_dropout: single tokens, replaced by `unk_id`; None: by zeros.
+    Raises: ConfigError, naming the field.
+    """
+
+    vocab_size: int
+    embedding_size: int = 0
+    cell: str = "lstm"
+    hidden_size: int = 512
+    num_layers: int = 1
+    bias: bool = True
+    forget_bias: float = 1.0
+    tied: bool = False
+    softmax: str = "full"
+    cutoffs: tuple[int, ...] = ()
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    output_dropout: float = 0.0
+    locked_dropout: bool = False
+    embedding_dropout: float = 0.0
+    word_dropout: float = 0.0
+    unk_id: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cutoffs", tuple(self.cutoffs))
+        for name, least in (("vocab_size", 1), ("embedding_size", 0), ("hidden_size", 1), ("num_layers", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigError(f"{name}={value!r} must be an integer of at least {least}")
+        if self.cell not in spec.CELLS:
+            raise ConfigError(f"cell={self.cell!r} does not exist; choose one of {', '.join(spec.CELLS)}")
+        if self.softmax not in ("full", "adaptive"):
+            raise ConfigError(f"softmax={self.softmax!r} does not exist; choose 'full' or 'adaptive'")
+        if self.softmax == "adaptive" and not self.cutoffs:
+            raise ConfigError("softmax='adaptive' needs cutoffs, for example (2000, 10000) for 30000 words")
+        if self.softmax == "full" and self.cutoffs:
+            raise ConfigError(f"cutoffs={self.cutoffs} go with softmax='adaptive'; leave them out or set it")
+        if self.tied and self.embedding_size == 0:
+            raise ConfigError("tied=True needs an embedding to tie to; set embedding_size, for example to hidden_size")
+        if self.tied and self.softmax == "adaptive":
+            raise ConfigError("tied=True goes with softmax='full'; the adaptive softmax has tables of its own")
+        for name in ("dropout", "input_dropout", "output_dropout", "embedding_dropout", "word_dropout"):
+            object.__setattr__(self, name, check_probability(name, getattr(self, name)))
+        if self.dropout > 0 and self.num_layers == 1:
+            raise ConfigError(
+                f"dropout={self.dropout} acts between layers and there is one; use output_dropout or num_layers=2"
+            )
+        if self.unk_id is not None and not 0 <= self.unk_id < self.vocab_size:
+            raise ConfigError(f"unk_id={self.unk_id} is outside the vocabulary 0..{self.vocab_size - 1}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> GeneratorConfig:
+        """The configuration that `to_dict` wrote. Raises: ConfigError for unknown or missing fields."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(values.keys() - known):
+            raise ConfigError(f"model.{unknown[0]} is not a field of a generator; there are {', '.join(sorted(known))}")
+        if "vocab_size" not in values:
+            raise ConfigError("model.vocab_size is missing")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"cutoffs": list(self.cutoffs)}
+
+
+class Generator(nn.Module):
+    """Embedding (or one-hot), recurrent layers, softmax.
+
+        hidden, state = model(ids, state)               # ids [T, B] -> hidden [T, B, H]; E wide when tied and E ≠ H
+        losses = model.loss(hidden, targets, weights)   # nats per token [T, B]
+
+    Parameters: `embedding.weight` [V, E] unless one-hot; `recurrent.*`; `projection.weight` [E, H] when tied and E ≠ H;
+    `head.bias` [V] and, unless tied, `head.weight` [V, H]; adaptive: `head.head.weight`, `head.tail.{i}.{0,1}.weight`.
+
+    Start: recurrent weights uniform in ±1/√H as torch.nn, forget gate at `forget_bias`; embedding N(0, 1), or uniform
+    in ±1/√E when it also scores; head uniform in ±1/√H with bias 0.
+
+    Source: Mikolov et al. 2010; tying: Press and Wolf 2017, arXiv:1608.05859.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        size = config.embedding_size
+        self.embedding = nn.Embedding(config.vocab_size, size) if size else None
+        self.recurrent = Recurrent(
+            config.cell,
+            size or config.vocab_size,
+            config.hidden_size,
+            config.num_layers,
+            bias=config.bias,
+            dropout=config.dropout,
+            locked_dropout=config.locked_dropout,
+        )
+        self.projection = None
+        if config.tied and size != config.hidden_size:
+            self.projection = nn.Linear(config.hidden_size, size, bias=False)
+        if config.softmax == "adaptive":
+            self.head = AdaptiveSoftmax(config.hidden_size, config.vocab_size, config.cutoffs)
+        else:
+            self.head = _Head(config.vocab_size, None if config.tied else config.hidden_size)
+        self._start()
+
+    def _start(self) -> None:
+        config, cell = self.config, self.recurrent.cell
+        if config.tied and self.embedding is not None:
+            bound = config.embedding_size**-0.5
+            nn.init.uniform_(self.embedding.weight, -bound, bound)
+        if config.bias and "f" in cell.gates:
+            gate = cell.gates.index("f")
+            rows = slice(gate * config.hidden_size, (gate + 1) * config.hidden_size)
+            with torch.no_grad():
+                for name, parameter in self.recurrent.named_parameters():
+                    if name.startswith("bias"):
+                        parameter[rows] = config.forget_bias if name.startswith("bias_ih") else 0.0
+
+    def initial_state(self, batch: int = 1) -> State:
+        """Zeros for `batch` streams."""
+        return self.recurrent.initial_state(batch)
+
+    def forward(self, ids: Tensor, state: State | None = None, *, lengths: Any = None) -> tuple[Tensor, State]:
+        """Read `ids` `[T, B]`; `hidden[t]` is what the model knows after token t.
+
+        Args: state: from `initial_state` or an earlier call; None: zeros. lengths: integers `[B]`, a row stops there.
+        Returns: hidden `[T, B, H]` (E wide when tied and E ≠ H) and the State after each row's last token.
+        """
+        config = self.config
+        dropout = locked_dropout if config.locked_dropout else F.dropout
+        table = None if self.embedding is None else self.embedding.weight
+        if self.training and (config.embedding_dropout or config.word_dropout or config.input_dropout):
+            if table is None:
+                table = torch.eye(config.vocab_size).to(next(self.parameters()))
+            table = embedding_dropout(table, config.embedding_dropout)
+            if config.word_dropout and config.unk_id is None:
+                table = F.pad(table, (0, 0, 0, 1))  # a dropped word reads the row of zeros at V
+            unknown = config.vocab_size if config.unk_id is None else config.unk_id
+            ids = word_dropout(ids, config.word_dropout, replacement=unknown)
+        if self.training and config.input_dropout and table is not None:
+            x = dropout(F.embedding(ids, table), config.input_dropout)
+            hidden, new_state = self.recurrent(x, state, lengths=lengths)
+        else:
+            hidden, new_state = self.recurrent(ids, state, lengths=lengths, embedding=table)
+        if self.training and config.output_dropout:
+            hidden = dropout(hidden, config.output_dropout)
+        if self.projection is not None:
+            hidden = linear(hidden, self.projection.weight)
+        return hidden, new_state
+
+    def loss(self, hidden: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Nats per token `[T, B]`: −log p(targets | hidden).
+
+        Args: hidden: from `forward`. targets: ids `[T, B]`. weights: `[T, B]`, how much each token will count;
+            where 0 the loss is 0 and nothing is read. Summing `weights · loss` makes backward cheapest.
+        """
+        if isinstance(self.head, AdaptiveSoftmax):
+            return self.head(hidden, targets, weights)
+        return linear_cross_entropy(hidden, self._scores(), self.head.bias, targets, weights)
+
+    def log_prob(self, hidden: Tensor) -> Tensor:
+        """Log-probabilities `[T, B, V]` of the next token. Materialises all of them; `loss` does not."""
+        if isinstance(self.head, AdaptiveSoftmax):
+            return self.head.log_prob(hidden)
+        return linear(hidden, self._scores(), self.head.bias).log_softmax(-1)
+
+    def _scores(self) -> Tensor:
+        if self.embedding is not None and self.config.tied:
+            return self.embedding.weight
+        weight: Tensor = self.head.weight  # type: ignore[assignment]
+        return weight
+
+    # ---- to and from a bundle --------------------------------------------------------------------------------------
+
+    def export(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The content of a bundle: `config.json` as a dict, and float32 arrays by parameter name."""
+        config = {"format": FORMAT, "kind": "language_model", "model": self.config.to_dict(), "precision": "fp32"}
+        arrays = {n: p.detach().cpu().numpy().astype(np.float32) for n, p in self.state_dict().items()}
+        return config, arrays
+
+    @classmethod
+    def from_export(cls, config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Generator:
+        """The model that `export` described.
+
+        Raises: ConfigError for another kind or format; ShapeError for a tensor missing, unknown or of another size.
+        """
+        if config.get("kind") != "language_model" or config.get("format") != FORMAT:
+            raise ConfigError(
+                f"kind {config.get('kind')!r}, format {config.get('format')!r} is no language model of format {FORMAT}"
+            )
+        model = cls(GeneratorConfig.from_dict(config["model"]))
+        wanted = {name: list(value.shape) for name, value in model.state_dict().items()}
+        for name in sorted(wanted.keys() | tensors.keys()):
+            got = list(tensors[name].shape) if name in tensors else "nothing"
+            if got != wanted.get(name, "nothing"):
+                raise ShapeError(f"tensor {name}: got {got}, this model wants {wanted.get(name, 'nothing')}")
+        model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
+        return model
+
+
+class _Head(nn.Module):
+    """The parameters of a full softmax: `bias` [V] and, unless the embedding scores, `weight` [V, H]."""
+
+    def __init__(self, vocab_size: int, hidden_size: int | None) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+        self.register_parameter("weight", None)
+        if hidden_size is not None:
+            bound = hidden_size**-0.5
+            self.weight = nn.Parameter(torch.empty(vocab_size, hidden_size).uniform_(-bound, bound))

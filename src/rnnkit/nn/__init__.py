@@ -1,0 +1,28 @@
+"""Recurrent layers for torch: drop-ins for torch.nn on the native core, with the state as a value."""
+
+from rnnkit.nn.adaptive import AdaptiveSoftmax
+from rnnkit.nn.backends import SpecBackendWarning, explain_backend
+from rnnkit.nn.cells import GRUCell, LSTMCell, RNNCell
+from rnnkit.nn.dropout import embedding_dropout, locked_dropout, word_dropout
+from rnnkit.nn.layers import GRU, LSTM, RNN
+from rnnkit.nn.operators import DifferentiationError, linear, linear_cross_entropy
+from rnnkit.nn.recurrent import Recurrent
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "AdaptiveSoftmax",
+    "DifferentiationError",
+    "GRUCell",
+    "LSTMCell",
+    "RNNCell",
+    "Recurrent",
+    "SpecBackendWarning",
+    "embedding_dropout",
+    "explain_backend",
+    "linear",
+    "linear_cross_entropy",
+    "locked_dropout",
+    "word_dropout",
+]

@@ -1,0 +1,140 @@
+"""Recurrent: any cell as a layer whose state is a `State`, the one type that every model here passes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree
+
+from rnnkit.errors import ConfigError, DtypeError, ShapeError, StateError
+from rnnkit.nn import spec
+from rnnkit.nn.backends import Backend
+from rnnkit.nn.stack import LayerShapeError, Lengths, Stack, check_state_part
+from rnnkit.state import State
+
+
+class Recurrent(Stack):
+    """L layers of `cell` in one or two directions: `y, state = layer(x, state)`.
+
+    Args:
+        cell: a name in `rnnkit.nn.spec.CELLS`, or a CellSpec of your own (which then runs on backend "spec").
+        input_size, hidden_size: I and H. num_layers: L. bias: with `bias_ih` and `bias_hh`, or none.
+        dropout: probability, between layers, while training. locked_dropout: one mask per call and row instead of one
+            per step (Gal and Ghahramani 2016). bidirectional: y is then `[T, B, 2H]`, forward direction first.
+        backend: "auto", "native" or "spec"; see `explain_backend`. device, dtype: as in torch.nn.
+
+    Call: `layer(x, state=None, *, lengths=None, embedding=None)`
+        x: `[T, B, I]`; or integers `[T, B]`, which stand for one-hot rows of width I.
+        state: what `initial_state` or an earlier call returned; None means zeros.
+        lengths: integers `[B]` in 0..T: a row stops there, its later outputs are 0.
+        embedding: `[V, I]`; the ids then stand for its rows. The table is folded into the first layer's weights (cost:
+            V rows instead of T·B) when that is cheaper: the outputs are the same bits either way.
+    Returns: y `[T, B, D*H]` and the State after each row's last step; gradients flow through both.
+    Raises: ShapeError, DtypeError, StateError, naming what does not fit.
+    Cost: 2·T·B·D·G·H·(I+H) flop per layer.
+    """
+
+    def __init__(
+        self,
+        cell: str | spec.CellSpec,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        bias: bool = True,
+        dropout: float = 0.0,
+        locked_dropout: bool = False,
+        bidirectional: bool = False,
+        backend: Backend = "auto",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if isinstance(cell, str) and cell not in spec.CELLS:
+            raise ConfigError(f"cell {cell!r} does not exist; there are {', '.join(spec.CELLS)}")
+        super().__init__(
+            spec.CELLS[cell] if isinstance(cell, str) else cell,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            bias=bias,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            backend=backend,
+            device=device,
+            dtype=dtype,
+        )
+        self.locked_dropout = locked_dropout
+
+    def extra_repr(self) -> str:
+        return f"{self.cell.name}, {super().extra_repr()}"
+
+    def initial_state(self, batch: int = 1) -> State:
+        """Zeros for `batch` streams, one `[B, H]` per part, layer and direction."""
+        weight: Tensor = self.weight_hh_l0  # type: ignore[assignment]
+        zeros = [{part: weight.new_zeros(batch, self.hidden_size) for part in self.cell.parts} for _ in self._suffixes]
+        return State(zeros)
+
+    def forward(
+        self,
+        x: Tensor,
+        state: State | None = None,
+        *,
+        lengths: Lengths | None = None,
+        embedding: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        self._check(x, embedding)
+        states = None
+        if state is not None:
+            states = [self._checked_state(state, index, batch=x.shape[1]) for index in range(len(self._suffixes))]
+        y, finals = self._unroll(x, states, lengths=lengths, embedding=embedding)
+        model = None if state is None else state.model
+        return y, State([dict(zip(self.cell.parts, parts, strict=True)) for parts in finals], model=model)
+
+    def _check(self, x: Tensor, embedding: Tensor | None) -> None:
+        weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
+        if x.is_floating_point():
+            if embedding is not None:
+                raise DtypeError("embedding= goes with integer ids [T, B]; x is already a floating point input")
+            if x.dim() != 3 or x.shape[2] != self.input_size:
+                raise LayerShapeError(f"x has shape {list(x.shape)}, wanted [T, B, {self.input_size}]")
+            if x.dtype != weight.dtype:
+                raise DtypeError(f"x is {x.dtype}, the weights are {weight.dtype}; use x.to({weight.dtype})")
+        else:
+            if x.dtype not in (torch.int64, torch.int32):
+                raise DtypeError(f"x is {x.dtype}; pass ids as int64 or int32, or a floating point input")
+            if x.dim() != 2:
+                raise LayerShapeError(f"ids have shape {list(x.shape)}, wanted [T, B]")
+            if embedding is not None and (embedding.dim() != 2 or embedding.shape[1] != self.input_size):
+                raise ShapeError(f"embedding has shape {list(embedding.shape)}, wanted [V, {self.input_size}]")
+
+    def _checked_state(self, state: State, index: int, *, batch: int) -> tuple[Tensor, ...]:
+        if len(state.layers) != len(self._suffixes):
+            raise StateError(
+                f"the state has {len(state.layers)} layers and directions, this layer {len(self._suffixes)}; "
+                "start from layer.initial_state(batch)"
+            )
+        parts, weight = state.layers[index], self.weight_hh_l0
+        if tuple(parts) != self.cell.parts:
+            raise StateError(f"the state has parts {tuple(parts)}, cell {self.cell.name} has {self.cell.parts}")
+        for name, part in parts.items():
+            like: Any = weight
+            check_state_part(f"state.{index}.{name}", part, shape=(batch, self.hidden_size), like=like)
+        return tuple(parts[name] for name in self.cell.parts)
+
+
+def _flatten(state: State) -> tuple[list[Any], Any]:
+    names = tuple(tuple(parts) for parts in state.layers)
+    return [array for parts in state.layers for array in parts.values()], (names, state.model)
+
+
+def _unflatten(leaves: Any, context: Any) -> State:
+    names, model = context
+    leaves, state = iter(leaves), State.__new__(State)  # leaves may be anything: specs, shapes, None
+    object.__setattr__(state, "layers", tuple({name: next(leaves) for name in parts} for parts in names))
+    object.__setattr__(state, "model", model)
+    return state
+
+
+_pytree.register_pytree_node(State, _flatten, _unflatten, serialized_type_name="rnnkit.State")

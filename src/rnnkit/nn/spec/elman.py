@@ -1,0 +1,29 @@
+"""The simple recurrent network: the new hidden state is a squashed sum of input and old hidden state.
+
+    h' = tanh(W x + b + U h + b_h)        (elman_tanh)
+    h' = max(0, W x + b + U h + b_h)      (elman_relu)
+
+Source: Elman 1990, "Finding Structure in Time"; with ReLU: Le, Jaitly and Hinton 2015, arXiv:1504.00941.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from rnnkit.nn.spec.cell import CellSpec
+
+
+def tanh_step(projected: Tensor, state: tuple[Tensor, ...], weight_hh: Tensor, bias_hh: Tensor | None):
+    (h,) = state
+    return (torch.tanh(projected + F.linear(h, weight_hh, bias_hh)),)
+
+
+def relu_step(projected: Tensor, state: tuple[Tensor, ...], weight_hh: Tensor, bias_hh: Tensor | None):
+    (h,) = state
+    return (torch.relu(projected + F.linear(h, weight_hh, bias_hh)),)
+
+
+ELMAN_TANH = CellSpec("elman_tanh", gates=("h",), parts=("h",), step=tanh_step, source="Elman 1990")
+ELMAN_RELU = CellSpec("elman_relu", gates=("h",), parts=("h",), step=relu_step, source="Le, Jaitly and Hinton 2015")

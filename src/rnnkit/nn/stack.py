@@ -1,0 +1,209 @@
+"""Stack: the parameters of L layers in D directions and how to run them; what every recurrent layer here is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnkit.errors import ArgumentError, ConfigError, DtypeError, ShapeError
+from rnnkit.nn import operators, spec
+from rnnkit.nn.backends import check_backend, choose
+from rnnkit.nn.dropout import locked_dropout
+
+Lengths = Tensor | Sequence[int] | np.ndarray
+Parts = tuple[Tensor, ...]
+
+
+class LayerShapeError(ShapeError, RuntimeError):
+    """A size that does not fit the layer. Also a RuntimeError, which is what torch.nn raises here."""
+
+
+class LayerDtypeError(DtypeError, ValueError):
+    """An input of another type than the weights. Also a ValueError, which is what torch.nn raises here."""
+
+
+class Stack(nn.Module):
+    """L layers of one cell, each in one or two directions, with torch's parameter names and initialisation.
+
+    Layer and direction `l, d` own `weight_ih_l{l}` `[G*H, I or D*H]`, `weight_hh_l{l}` `[G*H, H]` and, with `bias`,
+    `bias_ih_l{l}`, `bias_hh_l{l}` `[G*H]`, with `_reverse` appended for d = 1; all start uniform in ±1/√H.
+    """
+
+    def __init__(
+        self,
+        cell: spec.CellSpec,
+        *,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bias: bool,
+        dropout: float,
+        bidirectional: bool,
+        backend: str,
+        device: Any,
+        dtype: torch.dtype | None,
+    ) -> None:
+        super().__init__()
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
+            check_size(name, size)
+        for name, value in (("bias", bias), ("bidirectional", bidirectional)):
+            if not isinstance(value, bool):
+                raise DtypeError(f"{name} must be True or False, got {type(value).__name__}")
+        if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
+            raise ConfigError(f"dropout={dropout!r} must be a probability in 0 <= p <= 1, for example 0.2")
+        self.cell = cell
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.dropout, self.bidirectional = bias, float(dropout), bidirectional
+        self.backend = check_backend(backend)
+        self.locked_dropout = False
+        rows = len(cell.gates) * hidden_size
+        self._suffixes = [f"_l{n}{end}" for n in range(num_layers) for end in ("", "_reverse")[: self.num_directions]]
+        self._packed = {suffix: operators.PackedWeights() for suffix in self._suffixes}
+        for index, suffix in enumerate(self._suffixes):
+            width = input_size if index < self.num_directions else hidden_size * self.num_directions
+            shapes = {
+                "weight_ih": (rows, width),
+                "weight_hh": (rows, hidden_size),
+                "bias_ih": (rows,),
+                "bias_hh": (rows,),
+            }
+            for name, shape in shapes.items():
+                if bias or not name.startswith("bias"):
+                    empty = torch.empty(shape, device=device, dtype=dtype)
+                    self.register_parameter(name + suffix, nn.Parameter(empty))
+        self.reset_parameters()
+
+    @property
+    def num_directions(self) -> int:
+        """D: 2 when bidirectional, else 1."""
+        return 2 if self.bidirectional else 1
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter uniformly from ±1/√H, from the same random numbers as torch.nn."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def flatten_parameters(self) -> None:
+        """Pack the weights anew at the next call; needed only after editing single elements through `.data`."""
+        for packed in self._packed.values():
+            packed.clear()
+
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """The parameters, one list per layer and direction."""
+        return [[w for w in self._weights(suffix) if w is not None] for suffix in self._suffixes]  # type: ignore[misc]
+
+    def extra_repr(self) -> str:
+        shown = [str(self.input_size), str(self.hidden_size)]
+        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        for name, default in (defaults | {"locked_dropout": False, "backend": "auto"}).items():
+            if getattr(self, name, default) != default:
+                shown.append(f"{name}={getattr(self, name)}")
+        return ", ".join(shown)
+
+    # ---- running -------------------------------------------------------------------------------------------------
+
+    def _weights(self, suffix: str) -> tuple[Tensor | None, ...]:
+        return tuple(getattr(self, name + suffix, None) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+
+    def _unroll(
+        self,
+        x: Tensor,
+        states: Sequence[Parts] | None,
+        *,
+        lengths: Lengths | None = None,
+        embedding: Tensor | None = None,
+    ) -> tuple[Tensor, list[Parts]]:
+        """Run all layers over `x` `[T, B, I]` or ids `[T, B]`; states: one tuple of parts per layer and direction."""
+        weight: Tensor = self.weight_hh_l0  # type: ignore[assignment]
+        backend = choose(self.cell, backend=self.backend, dtype=weight.dtype, device=weight.device)
+        row_lengths = None if lengths is None else checked_lengths(lengths, steps=x.shape[0], batch=x.shape[1])
+        finals: list[Parts] = []
+        for layer in range(self.num_layers):
+            outputs = []
+            for direction in range(self.num_directions):
+                index = layer * self.num_directions + direction
+                output, final = self._direction(
+                    index,
+                    x,
+                    state=None if states is None else states[index],
+                    lengths=row_lengths,
+                    embedding=embedding if layer == 0 else None,
+                    native=backend == "native",
+                )
+                outputs.append(output)
+                finals.append(final)
+            x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+            if layer < self.num_layers - 1 and self.dropout and self.training:
+                x = locked_dropout(x, self.dropout) if self.locked_dropout else F.dropout(x, self.dropout)
+        return x, finals
+
+    def _direction(
+        self,
+        index: int,
+        x: Tensor,
+        *,
+        state: Parts | None,
+        lengths: Tensor | None,
+        embedding: Tensor | None,
+        native: bool,
+    ) -> tuple[Tensor, Parts]:
+        suffix, reverse = self._suffixes[index], index % self.num_directions == 1
+        weights = self._weights(suffix)
+        if not native:
+            x = x if embedding is None else F.embedding(x, embedding)
+            names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            given: dict[str, Any] = dict(zip(names, weights, strict=True))
+            return spec.unroll(self.cell, x, state=state, lengths=lengths, reverse=reverse, **given)
+        if embedding is None:
+            packed = self._packed[suffix].get(self.cell.name, weights)
+        elif x.numel() < embedding.shape[0]:  # looking rows up is cheaper than projecting the whole table
+            x, packed = F.embedding(x, embedding), self._packed[suffix].get(self.cell.name, weights)
+        else:
+            weight_ih: Tensor = weights[0]  # type: ignore[assignment]
+            weights = (operators.linear(weight_ih, embedding), *weights[1:])  # [G*H, V]: x is one-hot from here on
+            packed = operators.pack(self.cell.name, weights)
+        rows = None if lengths is None else lengths.numpy()
+        return operators.unroll(packed, x, weights=weights, state=state, lengths=rows, reverse=reverse)
+
+
+def check_size(name: str, size: int) -> None:
+    """Refuse sizes that are no positive integer, with torch's error types."""
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise DtypeError(f"{name} must be an int, got {type(size).__name__}")
+    if size <= 0:
+        raise ConfigError(f"{name}={size} must be greater than zero")
+
+
+def checked_lengths(lengths: Lengths, *, steps: int, batch: int) -> Tensor:
+    """`lengths` as an int64 CPU tensor `[B]`. Raises: ShapeError, DtypeError, ArgumentError naming the row."""
+    given = torch.as_tensor(lengths)
+    if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
+        raise DtypeError(f"lengths must be integers, got {str(given.dtype).removeprefix('torch.')}")
+    if tuple(given.shape) != (batch,):
+        raise ShapeError(f"lengths has shape {list(given.shape)}, wanted [{batch}]: one per row of the batch")
+    result = given.detach().to("cpu", torch.int64).contiguous()
+    wrong = (result < 0) | (result > steps)
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        raise ArgumentError(f"lengths[{row}]={int(result[row])} must be in 0..T={steps}; T counts the steps of x")
+    return result
+
+
+def check_state_part(name: str, part: Tensor, *, shape: tuple[int, ...], like: Tensor) -> None:
+    """Refuse a state part of another shape, type or device than the layer works with."""
+    if tuple(part.shape) != shape:
+        raise LayerShapeError(
+            f"{name} has shape {list(part.shape)}, this call wants {list(shape)}; leave it out for zeros"
+        )
+    if part.dtype != like.dtype or part.device != like.device:
+        raise LayerDtypeError(
+            f"{name} is {part.dtype} on {part.device}, the weights are {like.dtype} on {like.device}; use .to() on one"
+        )
