@@ -1,1 +1,55 @@
-"""Recurrent networks on an ordinary machine: train, judge, explain, export, serve."""
+"""Recurrent networks on an ordinary machine: train, judge, explain, export, serve.
+
+    >>> model = rnnkit.LanguageModel.train("my.txt", run="runs/mine", time_limit_s=90)
+    >>> print(model.generate("Once", max_new_tokens=100))
+
+Every name here is loaded on first use, so `import rnnkit` costs nothing and never imports torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnnkit.api import LanguageModel, compare, doctor
+    from rnnkit.errors import RnnkitError
+    from rnnkit.kernels.threads import get_num_threads, set_num_threads
+    from rnnkit.nn import explain_backend
+    from rnnkit.state import State
+
+__version__ = "0.1.0"
+__all__ = [
+    "LanguageModel",
+    "RnnkitError",
+    "State",
+    "compare",
+    "doctor",
+    "explain_backend",
+    "get_num_threads",
+    "set_num_threads",
+]
+_HOMES = {
+    "LanguageModel": "rnnkit.api",
+    "RnnkitError": "rnnkit.errors",
+    "State": "rnnkit.state",
+    "compare": "rnnkit.api",
+    "doctor": "rnnkit.api",
+    "explain_backend": "rnnkit.nn",
+    "get_num_threads": "rnnkit.kernels.threads",
+    "set_num_threads": "rnnkit.kernels.threads",
+}
+_PACKAGES = ("baselines", "bundle", "data", "errors", "kernels", "metrics", "models", "nn", "runtime", "tasks", "text",
+             "training")  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _PACKAGES:
+        return import_module(f"rnnkit.{name}")
+    raise AttributeError(f"module 'rnnkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_PACKAGES, "__version__"])

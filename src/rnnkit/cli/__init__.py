@@ -1,0 +1,73 @@
+"""The command line: each verb in a file of its own parses, calls `rnnkit.api`, and prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from rnnkit.cli import compare, complete, doctor, predict, sample, train
+from rnnkit.cli import eval as eval_verb
+
+app = typer.Typer(
+    help="Recurrent networks on an ordinary machine: train, judge, sample.",
+    rich_markup_mode=None,  # rich costs 60 ms, a fifth of what `rnnkit --help` may take
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(train.app, name="train")
+app.command("sample")(sample.sample)
+app.command("complete")(complete.complete)
+app.command("eval")(eval_verb.evaluate)
+app.command("predict")(predict.predict)
+app.command("doctor")(doctor.doctor)
+app.command("compare")(compare.compare)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    if version:
+        import rnnkit
+
+        print(rnnkit.__version__)
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    from rnnkit.errors import RnnkitError
+
+    wants_traceback = os.environ.get("RNNKIT_TRACEBACK") == "1"
+    try:
+        code = app(arguments, prog_name="rnnkit", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:  # the reader has seen enough, as in `rnnkit sample RUN | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except (typer.TyperException, RnnkitError) as error:
+        if wants_traceback:
+            raise
+        text = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        return _fail(text, error.exit_code)
+    except OSError as error:
+        if wants_traceback:
+            raise
+        return _fail(f"{error.filename or 'system'}: {error.strerror or error}", 1)
+    except Exception as error:
+        if wants_traceback:
+            raise
+        return _fail(f"internal error, {type(error).__name__}: {error}; RNNKIT_TRACEBACK=1 shows where", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"rnnkit: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,25 @@
+"""`rnnkit complete`: the likeliest next tokens after a text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def complete(
+    run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    text: Annotated[str, typer.Argument(help="What comes before, for example 'the students opened their'.")],
+    k: Annotated[int, typer.Option("--num", "-k", min=1, help="How many.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Print what the model of RUN expects after TEXT, with probabilities."""
+    from rnnkit.api import LanguageModel
+    from rnnkit.cli import terminal
+
+    answers = LanguageModel.load(run).complete(text, k=k)
+    if as_json:
+        terminal.print_json([{"text": token, "probability": probability} for token, probability in answers])
+        return
+    terminal.print_table(["next", "probability"], [[repr(token), f"{p:.2%}"] for token, p in answers])

@@ -1,0 +1,30 @@
+"""`rnnkit eval`: judge a trained model on a text, beside the baselines of its run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    file: Annotated[str, typer.Argument(help="Text to judge on: a file, a folder, a .gz, or - for stdin.")],
+    reset_per_line: Annotated[
+        bool, typer.Option("--reset-per-line", help="Also judge every line from a fresh state.")
+    ] = False,
+    encoding: Annotated[str, typer.Option(help="The text's encoding.")] = "utf-8",
+    as_bytes: Annotated[bool, typer.Option("--bytes", help="Read the text as bytes, whatever they mean.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Score FILE with the model of RUN and with every baseline trained beside it. Needs no torch."""
+    from rnnkit.api import LanguageModel
+    from rnnkit.cli import terminal
+
+    report = LanguageModel.load(run).evaluate(file, reset_per_line=reset_per_line, encoding=encoding, as_bytes=as_bytes)
+    if as_json:
+        terminal.print_json(report)
+        return
+    columns, rows = terminal.score_rows(report)
+    terminal.print_table(columns, rows, title=f"{file}: {report['model']['num_tokens']:,} tokens")

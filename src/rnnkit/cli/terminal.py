@@ -1,0 +1,119 @@
+"""What every verb prints with: JSON to stdout, tables, and one live line on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+PLAIN_LINE_EVERY_S = 5.0
+LIVE_LINE_EVERY_S = 0.1
+
+
+def print_json(value: Any) -> None:
+    """`value` as one JSON document on stdout."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def note(text: str) -> None:
+    """A remark for people: to stderr, so that stdout stays machine-readable."""
+    print(text, file=sys.stderr)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
+    """A table on stdout; the first column is text, the others are figures."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(file=sys.stdout)
+    console = console if console.is_terminal else Console(file=sys.stdout, width=200)  # a pipe has no width to fit
+    console.print(table)
+
+
+class LiveLine:
+    """One line that is rewritten in place on a terminal, and printed now and then anywhere else."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.is_live = self.stream.isatty()
+        self._interval_s = LIVE_LINE_EVERY_S if self.is_live else PLAIN_LINE_EVERY_S
+        self._last_s = float("-inf")
+        self._is_open = False
+
+    def show(self, text: str) -> None:
+        """Replace the line; skipped when the last one is too young."""
+        now = time.monotonic()
+        if now - self._last_s < self._interval_s:
+            return
+        self._last_s = now
+        self.stream.write(f"\r{text}\x1b[K" if self.is_live else f"{text}\n")
+        self.stream.flush()
+        self._is_open = self.is_live
+
+    def keep(self, text: str) -> None:
+        """Print a line that stays."""
+        self.stream.write(f"\r{text}\x1b[K\n" if self._is_open else f"{text}\n")
+        self.stream.flush()
+        self._is_open = False
+
+    def close(self) -> None:
+        """End the live line, so that what follows starts on a line of its own."""
+        if self._is_open:
+            self.stream.write("\n")
+            self.stream.flush()
+            self._is_open = False
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """A number for a table; a dash where there is none."""
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def num_bytes(value: float | None) -> str:
+    """Bytes in the largest unit that keeps three figures readable."""
+    if value is None:
+        return "–"
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 42 s, 3 min 05 s, 1 h 02 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def score_rows(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the table of a model beside its baselines, best first, as `metrics.json` holds them."""
+    columns = ["model", "perplexity", "nats/char", "bits/char", "unseen", "size", "training"]
+    entries = [metrics["model"], *metrics["baselines"]]
+    rows = []
+    for entry in sorted(entries, key=lambda entry: entry["nats_per_character"]):
+        share, seconds = entry.get("unseen_share"), entry.get("train_seconds")
+        name = f"* {entry['name']}" if entry is metrics["model"] else f"  {entry['name']}"
+        rows.append(
+            [
+                name,
+                figure(entry["perplexity"], 2),
+                figure(entry["nats_per_character"], 4),
+                figure(entry["bits_per_character"], 4),
+                "–" if share is None else f"{share:.1%}",
+                num_bytes(entry.get("bytes")),
+                "–" if seconds is None else duration(seconds),
+            ]
+        )
+    return columns, rows
