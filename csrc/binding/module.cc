@@ -1,6 +1,9 @@
 // The Python module `rnnkit.kernels._core`: one bind function per subject.
 #include <nanobind/nanobind.h>
 
+#include "binding/errors.h"
+#include "isa/table.h"
+
 namespace rnnkit {
 void bind_recurrent(nanobind::module_& m);
 void bind_heads(nanobind::module_& m);
@@ -8,6 +11,7 @@ void bind_decode(nanobind::module_& m);
 }  // namespace rnnkit
 
 NB_MODULE(_core, m) {
+  if (const char* problem = rnnkit::choose_table()) rnnkit::raise("ConfigError", problem);
   rnnkit::bind_recurrent(m);
   rnnkit::bind_heads(m);
   rnnkit::bind_decode(m);

@@ -1,0 +1,74 @@
+// One library, several instruction sets: the choice is made once, when the module is loaded.
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "isa/table.h"
+
+namespace rnnkit {
+
+#if defined(RNNKIT_HAS_AVX512)
+namespace avx512 {
+extern const Table isa_table;
+}
+#endif
+#if defined(RNNKIT_HAS_AVX2)
+namespace avx2 {
+extern const Table isa_table;
+}
+#endif
+namespace portable {
+extern const Table isa_table;
+}
+
+namespace {
+
+// __builtin_cpu_supports asks cpuid and XCR0: a processor whose operating system does not save the registers says no.
+bool is_supported(const char* isa) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (std::strcmp(isa, "avx512") == 0)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (std::strcmp(isa, "avx2") == 0) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+  return std::strcmp(isa, "portable") == 0;
+}
+
+const Table* const kBuilt[] = {
+#if defined(RNNKIT_HAS_AVX512)
+    &avx512::isa_table,
+#endif
+#if defined(RNNKIT_HAS_AVX2)
+    &avx2::isa_table,
+#endif
+    &portable::isa_table,
+};
+
+const Table* chosen = nullptr;
+
+}  // namespace
+
+const Table& table() { return *chosen; }
+
+const char* choose_table() {
+  static std::string problem;
+  const char* forced = std::getenv("RNNKIT_ISA");
+  const bool is_forced = forced != nullptr && *forced != '\0';
+  std::string names;
+  for (const Table* candidate : kBuilt) {
+    names += std::string(names.empty() ? "" : ", ") + candidate->isa;
+    if (is_forced ? std::strcmp(candidate->isa, forced) == 0 : is_supported(candidate->isa)) {
+      if (!is_supported(candidate->isa)) {
+        problem = std::string("RNNKIT_ISA is ") + forced + ", which this processor does not support; unset it to choose the best";
+        return problem.c_str();
+      }
+      chosen = candidate;
+      return nullptr;
+    }
+  }
+  problem = std::string("RNNKIT_ISA is '") + forced + "', this build has " + names + "; unset it to choose the best";
+  return problem.c_str();
+}
+
+}  // namespace rnnkit

@@ -1,0 +1,138 @@
+// dW = dy^T x and db = the column sums of dy: the only reduction over rows.
+//
+// Rows are summed in blocks of kGradientBlock (each a chain of fma from 0 in the order of the rows), and the blocks are added
+// in order. Work is shared by output elements only, so the number of threads changes no bit, and the error stays that of short
+// chains at any number of rows.
+#pragma once
+
+#include "gemm/layout.h"
+#include "isa/isa.h"
+#include "simd/vec.h"
+
+namespace rnnkit::RNNKIT_ISA_NAMESPACE {
+
+template <class S>
+struct WeightGradient {
+  Rows<const S> dy;
+  const Place* places;  // where dy's vectors lie in a row, and which rows of `out` they make
+  int64_t num_places;
+  Rows<const S> x;
+  int64_t width;        // columns of x and of `out`
+  int64_t num_rows;
+  S* out;               // [*, width]: every row named by a place is written
+  S* bias = nullptr;    // [*]: likewise; null: not wanted
+};
+
+namespace tiles {
+
+inline constexpr int64_t kGradientColumns = 3;  // vectors in a packed panel of x
+#if defined(RNNKIT_ISA_AVX512)
+inline constexpr int kGradientRows = 8, kGradientTile = 3;
+#elif defined(RNNKIT_ISA_AVX2)
+inline constexpr int kGradientRows = 4, kGradientTile = 1;
+#else
+inline constexpr int kGradientRows = 2, kGradientTile = 1;
+#endif
+
+// out[kGradientRows][kColumns vectors] (+)= sum over r of dy[r][row] x[r][column]; dy is [r][16], x is [r][step].
+template <class V, int kColumns, class S = typename V::Scalar>
+void accumulate(const S* dy, const S* x, int64_t step, int64_t num_rows, S* out, int64_t stride, int64_t rows,
+                int64_t last_lanes, bool is_first) {
+  V sum[kGradientRows][kColumns];
+#pragma GCC unroll 8
+  for (int m = 0; m < kGradientRows; ++m)
+#pragma GCC unroll 3
+    for (int n = 0; n < kColumns; ++n) sum[m][n] = V::zero();
+  for (int64_t r = 0; r < num_rows; ++r, dy += kLanes, x += step) {
+    V value[kColumns];
+#pragma GCC unroll 3
+    for (int n = 0; n < kColumns; ++n) value[n] = V::load(x + n * kLanes);
+#pragma GCC unroll 8
+    for (int m = 0; m < kGradientRows; ++m) {
+      const V gradient = V::broadcast(dy[m]);
+#pragma GCC unroll 3
+      for (int n = 0; n < kColumns; ++n) sum[m][n] = fma(gradient, value[n], sum[m][n]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < kGradientRows; ++m) {
+    if (m >= rows) break;
+#pragma GCC unroll 3
+    for (int n = 0; n < kColumns; ++n) {
+      S* at = out + m * stride + n * kLanes;
+      const int64_t lanes = n == kColumns - 1 ? last_lanes : kLanes;
+      if (lanes == kLanes)
+        (is_first ? sum[m][n] : V::load(at) + sum[m][n]).store(at);
+      else
+        (is_first ? sum[m][n] : V::load_n(at, lanes) + sum[m][n]).store_n(at, lanes);
+    }
+  }
+}
+
+template <class V, int kColumns = kGradientTile, class S = typename V::Scalar>
+RNNKIT_INLINE void accumulate_columns(int64_t columns, const S* dy, const S* x, int64_t step, int64_t num_rows, S* out,
+                                      int64_t stride, int64_t rows, int64_t last_lanes, bool is_first) {
+  if constexpr (kColumns > 1) {
+    if (columns < kColumns)
+      return accumulate_columns<V, kColumns - 1>(columns, dy, x, step, num_rows, out, stride, rows, last_lanes, is_first);
+  }
+  accumulate<V, kColumns>(dy, x, step, num_rows, out, stride, rows, last_lanes, is_first);
+}
+
+}  // namespace tiles
+
+// Elements of scratch that gradient() needs for `vectors` vectors of x's columns.
+RNNKIT_INLINE int64_t gradient_scratch(int64_t vectors) { return kGradientBlock * kLanes * (vectors + 1); }
+
+// The rows of `out` named by places [place_begin, place_end), columns of the vectors [begin, end) of x; in the calling thread.
+// The bias is written by the call whose `begin` is 0.
+template <class V, class S = typename V::Scalar>
+void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end, int64_t begin, int64_t end, S* scratch) {
+  S* packed_dy = scratch;
+  S* packed_x = scratch + kGradientBlock * kLanes;
+  int64_t row = 0;
+  do {  // at least once: no rows make a gradient of zero
+    const int64_t rows = smaller(kGradientBlock, g.num_rows - row);
+    for (int64_t panel = begin; panel < end; panel += tiles::kGradientColumns) {
+      const int64_t vectors = smaller(tiles::kGradientColumns, end - panel);
+      S* to = packed_x + (panel - begin) * kGradientBlock * kLanes;
+      for (int64_t r = 0; r < rows; ++r) {
+        const S* from = g.x.base + (g.x.index ? g.x.index[row + r] : row + r) * g.x.stride;
+        for (int64_t v = panel; v < panel + vectors; ++v, to += kLanes) {
+          const int64_t lanes = smaller(kLanes, g.width - v * kLanes);
+          (lanes == kLanes ? V::load(from + v * kLanes) : V::load_n(from + v * kLanes, lanes)).store(to);
+        }
+      }
+    }
+    for (int64_t p = place_begin; p < place_end; ++p) {
+      const Place place = g.places[p];
+      V total = V::zero();
+      for (int64_t r = 0; r < rows; ++r) {
+        const S* from = g.dy.base + (g.dy.index ? g.dy.index[row + r] : row + r) * g.dy.stride + place.column;
+        const V value = place.lanes == kLanes ? V::load(from) : V::load_n(from, place.lanes);
+        value.store(packed_dy + r * kLanes);
+        total = total + value;
+      }
+      if (g.bias && begin == 0) {
+        S* at = g.bias + place.row;
+        (row == 0 ? total : V::load_n(at, place.lanes) + total).store_n(at, place.lanes);
+      }
+      for (int64_t panel = begin; panel < end; panel += tiles::kGradientColumns) {
+        const int64_t vectors = smaller(tiles::kGradientColumns, end - panel);
+        const S* x = packed_x + (panel - begin) * kGradientBlock * kLanes;
+        for (int64_t lane = 0; lane < place.lanes; lane += tiles::kGradientRows) {
+          S* out = g.out + (place.row + lane) * g.width + panel * kLanes;
+          for (int64_t v = 0; v < vectors; v += tiles::kGradientTile) {
+            const int64_t columns = smaller<int64_t>(tiles::kGradientTile, vectors - v);
+            const int64_t last = panel + v + columns - 1;
+            tiles::accumulate_columns<V>(columns, packed_dy + lane, x + v * kLanes, vectors * kLanes, rows, out + v * kLanes,
+                                         g.width, place.lanes - lane, smaller(kLanes, g.width - last * kLanes), row == 0);
+          }
+        }
+      }
+    }
+    row += rows;
+  } while (row < g.num_rows);
+}
+
+}  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

@@ -1,0 +1,169 @@
+// y = x W^T (+ bias) and everything of that form over packed weights: input projection, recurrence, dx, readouts.
+//
+// Every element of y is one chain over k in order, y = fma(x_k, w_k, y) from 0 or from y itself, and then + bias: the bits do
+// not depend on the number of rows, on the tile, or on how panels and rows are shared among threads.
+#pragma once
+
+#include "gemm/layout.h"
+#include "isa/isa.h"
+#include "simd/vec.h"
+
+namespace rnnkit::RNNKIT_ISA_NAMESPACE {
+
+template <class S>
+struct Product {
+  Rows<const S> x;
+  Depth depth;
+  Packed<S> weight;
+  const Place* places;      // where the vectors lie in a row of y; null: vector v at column 16 v
+  Rows<S> y;
+  int64_t last_lanes = 16;  // how many lanes of the last vector exist in y
+  const S* bias = nullptr;  // [num_vectors][16], in the order of the vectors
+  bool accumulate = false;  // start from y, not from 0
+};
+
+namespace tiles {
+
+#if defined(RNNKIT_ISA_AVX512)  // 32 registers: up to 24 sums, 4 weights and a broadcast
+inline constexpr int kColumns = 4;
+constexpr int max_rows(int columns) { return columns == 4 ? 6 : columns == 3 ? 8 : columns == 2 ? 10 : 12; }
+#elif defined(RNNKIT_ISA_AVX2)  // 16 registers, two of them a vector: 12 sums, 2 weights and a broadcast
+inline constexpr int kColumns = 1;
+constexpr int max_rows(int) { return 6; }
+#else  // 16 registers, four of them a vector
+inline constexpr int kColumns = 1;
+constexpr int max_rows(int) { return 2; }
+#endif
+
+template <class S>
+struct Tile {
+  const S* const* x;   // one pointer per row, at the first k
+  Depth depth;
+  const S* weight;     // at the first k and column
+  int64_t step;        // between two k of the weight
+  S* const* y;
+  const int64_t* column;
+  int64_t last_lanes;  // of the tile's last column
+  const S* bias;       // at the tile's first column, or null
+  bool accumulate;
+};
+
+// kRows x kColumns vectors of y held in registers over the whole depth.
+template <class V, int kRows, int kColumns, class S = typename V::Scalar>
+void multiply(const Tile<S>& tile) {
+  V sum[kRows][kColumns];
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m)
+#pragma GCC unroll 4
+    for (int n = 0; n < kColumns; ++n) {
+      const S* at = tile.y[m] + tile.column[n];
+      sum[m][n] = !tile.accumulate ? V::zero()
+                  : n == kColumns - 1 && tile.last_lanes != kLanes ? V::load_n(at, tile.last_lanes)
+                                                                   : V::load(at);
+    }
+  const S* x[kRows];
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m) x[m] = tile.x[m];
+  const S* weight = tile.weight;
+  for (int64_t s = 0; s < tile.depth.segments; ++s) {
+    for (int64_t k = 0; k < tile.depth.length; ++k, weight += tile.step) {
+      V w[kColumns];
+#pragma GCC unroll 4
+      for (int n = 0; n < kColumns; ++n) w[n] = V::load(weight + n * kLanes);
+#pragma GCC unroll 12
+      for (int m = 0; m < kRows; ++m) {
+        const V value = V::broadcast(x[m][k]);
+#pragma GCC unroll 4
+        for (int n = 0; n < kColumns; ++n) sum[m][n] = fma(value, w[n], sum[m][n]);
+      }
+    }
+#pragma GCC unroll 12
+    for (int m = 0; m < kRows; ++m) x[m] += tile.depth.stride;
+  }
+#pragma GCC unroll 12
+  for (int m = 0; m < kRows; ++m)
+#pragma GCC unroll 4
+    for (int n = 0; n < kColumns; ++n) {
+      S* at = tile.y[m] + tile.column[n];
+      const V y = tile.bias ? sum[m][n] + V::load(tile.bias + n * kLanes) : sum[m][n];
+      if (n == kColumns - 1 && tile.last_lanes != kLanes)
+        y.store_n(at, tile.last_lanes);
+      else
+        y.store(at);
+    }
+}
+
+// The instance of multiply() for `rows` (1..max_rows) found by counting down at compile time.
+template <class V, int kColumns, int kRows = max_rows(kColumns), class S = typename V::Scalar>
+RNNKIT_INLINE void multiply_rows(int64_t rows, const Tile<S>& tile) {
+  if constexpr (kRows > 1) {
+    if (rows < kRows) return multiply_rows<V, kColumns, kRows - 1>(rows, tile);
+  }
+  multiply<V, kRows, kColumns>(tile);
+}
+
+template <class V, int kColumns_ = kColumns, class S = typename V::Scalar>
+RNNKIT_INLINE void multiply_columns(int64_t columns, int64_t rows, const Tile<S>& tile) {
+  if constexpr (kColumns_ > 1) {
+    if (columns < kColumns_) return multiply_columns<V, kColumns_ - 1>(columns, rows, tile);
+  }
+  multiply_rows<V, kColumns_>(rows, tile);
+}
+
+// The part of `depth` whose weights (at `panel` vectors per k) stay in the first-level cache.
+inline constexpr int64_t kDepthBlock = 128;
+
+}  // namespace tiles
+
+// Rows [row_begin, row_end) and panels [panel_begin, panel_end) of the product, in the calling thread.
+template <class V, class S = typename V::Scalar>
+void multiply(const Product<S>& product, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
+  constexpr int64_t kRowBlock = 96, kMost = 12;  // rows of x that stay in the second-level cache; rows of a tile
+  const Packed<S>& weight = product.weight;
+  const Depth whole = product.depth;
+  const int64_t depth_step = whole.segments == 1 ? tiles::kDepthBlock : larger<int64_t>(1, tiles::kDepthBlock / whole.length);
+  const int64_t depth_end = whole.segments == 1 ? whole.length : whole.segments;
+
+  for (int64_t block = row_begin; block < row_end; block += kRowBlock) {
+    const int64_t block_end = smaller(row_end, block + kRowBlock);
+    for (int64_t p = panel_begin; p < panel_end; ++p) {
+      const int64_t first = p * weight.panel, vectors = smaller(weight.panel, weight.num_vectors - first);
+      const S* panel = weight.data + first * weight.depth * kLanes;
+      int64_t d = 0;
+      do {  // at least once: a product of depth 0 still writes zero, or the bias
+        const int64_t d_end = smaller(d + depth_step, depth_end);
+        const Depth depth = whole.segments == 1 ? Depth{1, d_end - d, 0} : Depth{d_end - d, whole.length, whole.stride};
+        const int64_t x_offset = whole.segments == 1 ? d : d * whole.stride;
+        const int64_t k = whole.segments == 1 ? d : d * whole.length;
+        for (int64_t v = 0; v < vectors; v += tiles::kColumns) {
+          const int64_t columns = smaller<int64_t>(tiles::kColumns, vectors - v);
+          const bool is_last = first + v + columns == weight.num_vectors;
+          int64_t column[tiles::kColumns];
+          for (int64_t n = 0; n < columns; ++n)
+            column[n] = product.places ? product.places[first + v + n].column : (first + v + n) * kLanes;
+          const int64_t num_tiles = ceil_div(block_end - block, tiles::max_rows(static_cast<int>(columns)));
+          for (int64_t i = 0; i < num_tiles; ++i) {
+            const int64_t begin = block + (block_end - block) * i / num_tiles;
+            const int64_t rows = block + (block_end - block) * (i + 1) / num_tiles - begin;
+            const S* x[kMost];
+            S* y[kMost];
+            for (int64_t m = 0; m < rows; ++m) {
+              const int64_t r = begin + m;
+              x[m] = product.x.base + (product.x.index ? product.x.index[r] : r) * product.x.stride + x_offset;
+              y[m] = product.y.base + (product.y.index ? product.y.index[r] : r) * product.y.stride;
+            }
+            tiles::multiply_columns<V>(
+                columns, rows,
+                tiles::Tile<S>{x, depth, panel + (k * vectors + v) * kLanes, vectors * kLanes, y, column,
+                               is_last ? product.last_lanes : kLanes,
+                               d_end == depth_end && product.bias ? product.bias + (first + v) * kLanes : nullptr,
+                               product.accumulate || d > 0});
+          }
+        }
+        d = d_end;
+      } while (d < depth_end);
+    }
+  }
+}
+
+}  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

@@ -1,0 +1,21 @@
+// Buffers that are used again: fresh memory costs more than the kernels at small sizes.
+#pragma once
+
+#include <stddef.h>
+
+namespace rnnkit::memory {
+
+// At least `bytes` bytes at a 64-byte boundary (never null; throws std::bad_alloc). The contents are whatever they were.
+void* acquire(size_t bytes);
+// Gives a buffer back: kept for the next acquire up to a total of 512 MiB, freed beyond that. Null is allowed.
+void release(void* buffer);
+
+// Tests only: fill every buffer with NaN on acquire, so that an element read before it is written shows.
+void fill_with_nan(bool enabled);
+// Bytes held by callers now, the most there ever were, and bytes kept for use again.
+struct Usage {
+  size_t held, peak, kept;
+};
+Usage usage();
+
+}  // namespace rnnkit::memory

@@ -1,0 +1,102 @@
+// exp, log, sigmoid and tanh of sixteen lanes, with errors stated here and held by tests/kernels/test_math.py.
+//
+// float, any instruction set, against exact arithmetic:  exp 2 ulp, log 2 ulp, sigmoid 3 ulp, tanh 4 ulp where the result is normal.
+// Results below the smallest normal number are exactly 0 (exp below -86.98; sigmoid below -87.33); sigmoid and tanh of large
+// arguments, infinities included, are exactly 0, 1 or -1; a NaN gives a NaN and nothing else does.
+// double (portable build, tests only) calls the C library.
+#pragma once
+
+#include "simd/vec.h"
+
+#if defined(RNNKIT_ISA_PORTABLE)
+extern "C" {
+double exp(double) noexcept;
+double log(double) noexcept;
+double tanh(double) noexcept;
+}
+#endif
+
+namespace rnnkit::RNNKIT_ISA_NAMESPACE {
+
+// x = n ln2 + r, |r| <= ln2/2: the pieces of e^x = 2^n (1 + expm1(r)), with 2^(n + kBias - 127) as the scale.
+struct ExpParts {
+  F scale, expm1;
+};
+template <int kBias>
+RNNKIT_INLINE ExpParts exp_parts(F x) {
+  const F magic = F::broadcast(12582912.0f + kBias);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  const F shifted = fma(x, F::broadcast(1.44269504f), magic);
+  const F n = shifted - magic;
+  F r = fma(n, F::broadcast(-0.693359375f), x);
+  r = fma(n, F::broadcast(2.12194440e-4f), r);
+  F p = F::broadcast(1.9875691500e-4f);  // minimax on +-ln2/2 (Cephes, expf)
+  p = fma(p, r, F::broadcast(1.3981999507e-3f));
+  p = fma(p, r, F::broadcast(8.3334519073e-3f));
+  p = fma(p, r, F::broadcast(4.1665795894e-2f));
+  p = fma(p, r, F::broadcast(1.6666665459e-1f));
+  p = fma(p, r, F::broadcast(5.0000001201e-1f));
+  return {bits_to_exponent(shifted), fma(p, r * r, r)};
+}
+
+RNNKIT_INLINE F exp(F x) {
+  const F lowest = F::broadcast(-86.98f);  // the scale is 2^(n-1), so that e^x is finite up to the largest float
+  const ExpParts e = exp_parts<126>(min(F::broadcast(88.8f), max(lowest, x)));
+  return select(less(x, lowest), F::zero(), fma(e.scale, e.expm1, e.scale) * F::broadcast(2.0f));
+}
+
+// 1 / (1 + e^-x), from e = e^-|x| so that nothing overflows and the divisor lies in [1, 2].
+RNNKIT_INLINE F sigmoid(F x) {
+  const F lowest = F::broadcast(-87.33f), minus = F::zero() - abs(x);
+  const ExpParts parts = exp_parts<127>(max(lowest, minus));
+  const F e = fma(parts.scale, parts.expm1, parts.scale);
+  const F positive = reciprocal_1_2(F::broadcast(1.0f) + e);
+  const F negative = select(less(minus, lowest), F::zero(), e * positive);
+  return select(less(x, F::zero()), negative, positive);
+}
+
+// (1 - e^-2|x|) / (1 + e^-2|x|) with x's sign; 1 - e^-2|x| without cancellation, so that small results are accurate too.
+RNNKIT_INLINE F tanh(F x) {
+  const F one = F::broadcast(1.0f), two = F::broadcast(2.0f);
+  const ExpParts parts = exp_parts<127>(max(F::broadcast(-87.33f), F::broadcast(-2.0f) * abs(x)));
+  const F below_one = fma(parts.scale, parts.expm1, parts.scale - one);  // e^-2|x| - 1, in [-1, 0]
+  return copysign(below_one * reciprocal_1_2(two + below_one), x);
+}
+
+// The natural logarithm; 0 and denormals give -inf, negative numbers NaN.
+RNNKIT_INLINE F log(F x) {
+  F e = exponent(x), m = mantissa(x);
+  const F::Mask small = less(m, F::broadcast(1.41421356f));
+  e = select(small, e, e + F::broadcast(1.0f));
+  const F f = select(small, m, m * F::broadcast(0.5f)) - F::broadcast(1.0f), z = f * f;
+  F p = F::broadcast(7.0376836292e-2f);  // minimax on [sqrt(1/2), sqrt(2)] - 1 (Cephes, logf)
+  p = fma(p, f, F::broadcast(-1.1514610310e-1f));
+  p = fma(p, f, F::broadcast(1.1676998740e-1f));
+  p = fma(p, f, F::broadcast(-1.2420140846e-1f));
+  p = fma(p, f, F::broadcast(1.4249322787e-1f));
+  p = fma(p, f, F::broadcast(-1.6668057665e-1f));
+  p = fma(p, f, F::broadcast(2.0000714765e-1f));
+  p = fma(p, f, F::broadcast(-2.4999993993e-1f));
+  p = fma(p, f, F::broadcast(3.3333331174e-1f));
+  F y = fma(e, F::broadcast(-2.12194440e-4f), p * f * z);
+  y = fma(F::broadcast(-0.5f), z, y);
+  y = fma(e, F::broadcast(0.693359375f), f + y);
+  const F infinity = F::broadcast(__builtin_inff());
+  y = select(less(x, F::broadcast(1.17549435e-38f)), F::zero() - infinity, y);
+  y = select(less(x, F::zero()), F::broadcast(__builtin_nanf("")), y);
+  return select(less(x, infinity), y, x);  // inf and NaN are their own logarithms
+}
+
+#if defined(RNNKIT_ISA_PORTABLE)
+#define RNNKIT_LANEWISE(expression)                   \
+  double lane[kLanes];                                \
+  v.store(lane);                                      \
+  for (double& x : lane) x = (expression);            \
+  return D::load(lane)
+RNNKIT_INLINE D exp(D v) { RNNKIT_LANEWISE(::exp(x)); }
+RNNKIT_INLINE D log(D v) { RNNKIT_LANEWISE(::log(x)); }
+RNNKIT_INLINE D tanh(D v) { RNNKIT_LANEWISE(::tanh(x)); }
+RNNKIT_INLINE D sigmoid(D v) { RNNKIT_LANEWISE(1.0 / (1.0 + ::exp(-x))); }
+#undef RNNKIT_LANEWISE
+#endif
+
+}  // namespace rnnkit::RNNKIT_ISA_NAMESPACE
