@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnkit import nn
 from rnnkit.errors import ConfigError
+from rnnkit.nn import AdaptiveSoftmax, linear_cross_entropy
 from rnnkit.state import State
 
 
@@ -62,6 +62,9 @@ class WindowMLP(torch.nn.Module):
     It has the generator's interface, so it trains in the same loop. Its state is the part `context` [B, n-1]: the last
     tokens seen, oldest first (int64); a fresh row holds `begin_id` throughout, so no window looks across a document.
 
+    Parameters: `embedding.weight` [V, E], `hidden.weight` [H, (n-1)·E] (oldest token first), `hidden.bias` [H],
+    `head.weight` [V, H or H+(n-1)·E], `head.bias` [V]; adaptive: `head.head.weight`, `head.tail.{i}.{0,1}.weight`.
+
     Cost:   2·H·(n-1)·E + 2·V·H flop per token, forward.
     Source: Bengio, Ducharme, Vincent, Jauvin 2003, "A neural probabilistic language model", JMLR 3, eq. 1.
     """
@@ -75,7 +78,7 @@ class WindowMLP(torch.nn.Module):
         self.dropout = torch.nn.Dropout(config.dropout)
         features = config.hidden_size + (width if config.direct else 0)
         if config.softmax == "adaptive":
-            self.head = nn.AdaptiveSoftmax(features, config.vocab_size, cutoffs=list(config.cutoffs))
+            self.head = AdaptiveSoftmax(features, config.vocab_size, config.cutoffs)
         else:
             self.head = torch.nn.Linear(features, config.vocab_size)
 
@@ -108,16 +111,13 @@ class WindowMLP(torch.nn.Module):
         return features, State([{"context": context}])
 
     def loss(self, hidden: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Weighted negative log-likelihood in nats, [T, B], of `targets` [T, B] given the features `forward` returned."""
-        rows = hidden.reshape(-1, hidden.shape[-1])
-        row_weights = None if weights is None else weights.reshape(-1)
-        if isinstance(self.head, torch.nn.Linear):
-            losses = nn.linear_cross_entropy(rows, self.head.weight, self.head.bias, targets.reshape(-1), row_weights)
-        else:
-            losses = self.head.loss(rows, targets.reshape(-1), row_weights)
-        return losses.reshape(targets.shape)
+        """Nats per token `[T, B]` of `targets` given what `forward` returned; 0 where the weight is 0. As Generator.loss."""
+        if isinstance(self.head, AdaptiveSoftmax):
+            return self.head(hidden, targets, weights)
+        return linear_cross_entropy(hidden, self.head.weight, self.head.bias, targets, weights)
 
     def export(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """`config.json` of kind `window_mlp` and the weights as float32 arrays, named as in the state_dict."""
-        config = {"format": 1, "kind": "window_mlp", "model": asdict(self.config), "precision": "fp32"}
+        model = asdict(self.config) | {"cutoffs": list(self.config.cutoffs)}
+        config = {"format": 1, "kind": "window_mlp", "model": model, "precision": "fp32"}
         return config, {name: tensor.detach().numpy().copy() for name, tensor in self.state_dict().items()}

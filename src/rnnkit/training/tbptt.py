@@ -32,15 +32,15 @@ class Unrolled:
     """A window's forward pass, ready for `backward`.
 
     Attributes:
-        losses:  [T, B] weighted loss of every step in nats; steps that do not count are 0.
-        weight:  the sum of the weights, by which a mean divides.
+        losses:  [T, B] loss of every step in nats; steps that do not count are 0.
+        weights: [T, B] how much each step counts.
         hidden:  [T, B, H] the model's outputs, for penalties on activations.
         lengths: [B] valid steps of each row.
         carry:   the detached state `stride` steps in, with which the next window begins.
     """
 
     losses: Tensor
-    weight: float
+    weights: Tensor
     hidden: Tensor
     lengths: Tensor
     carry: State
@@ -48,7 +48,7 @@ class Unrolled:
     @property
     def mean_loss(self) -> Tensor:
         """Mean loss per counted step in nats; 0, with zero gradient, when no step counts."""
-        return self.losses.sum() / max(self.weight, 1.0)
+        return (self.losses * self.weights).sum() / max(float(self.weights.sum()), 1.0)
 
 
 class TruncatedBPTT:
@@ -91,7 +91,7 @@ class TruncatedBPTT:
         steps, rows = inputs.shape
         if steps > self.window:
             raise ArgumentError(f"a batch of {steps} steps is longer than the window, {self.window}; cut it first")
-        state = model.initial_state(rows) if carry is None else self._reset(model, batch, carry)
+        state = model.initial_state(rows) if carry is None else begin(model, batch, carry)
 
         cut = min(self.stride, steps)
         hidden, state = model(inputs[:cut], state, lengths=lengths.clamp(max=cut))
@@ -100,9 +100,10 @@ class TruncatedBPTT:
             rest, _ = model(inputs[cut:], state, lengths=(lengths - cut).clamp(min=0))
             hidden = torch.cat([hidden, rest])
         losses = model.loss(hidden, targets, counted)
-        return Unrolled(losses=losses, weight=float(counted.sum()), hidden=hidden, lengths=lengths, carry=carry)
+        return Unrolled(losses=losses, weights=counted, hidden=hidden, lengths=lengths, carry=carry)
 
-    @staticmethod
-    def _reset(model: Any, batch: Batch, carry: State) -> State:
-        rows = torch.as_tensor(batch.reset).nonzero().flatten().tolist()
-        return carry.reset(rows, to=model.initial_state(1)) if rows else carry
+
+def begin(model: Any, batch: Batch, carry: State) -> State:
+    """The state at the start of `batch`: the carry, with the rows that begin a document back at the initial state."""
+    rows = torch.as_tensor(batch.reset).nonzero().flatten().tolist()
+    return carry.reset(rows, to=model.initial_state(1)) if rows else carry

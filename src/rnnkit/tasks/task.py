@@ -1,0 +1,99 @@
+"""What the training loop asks of a task; nothing else of a task is known to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The size of one pass over the training data: in tokens, and in characters per token for display."""
+
+    tokens: int
+    characters_per_token: float
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What training a model took, for the table.
+
+    Attributes:
+        seconds:      wall-clock seconds of training, with its evaluations and checkpoints, over all resumed parts.
+        steps, tokens: updates made and tokens learned from.
+        skipped:      updates dropped because loss or gradient were not finite.
+        best_step:    the step whose weights were kept.
+        curve:        one entry per evaluation: step, seconds, tokens, loss, nll, lr.
+        training:     the TrainConfig as a dict.
+        ended_by:     "budget" or "patience".
+    """
+
+    seconds: float
+    steps: int
+    tokens: int
+    skipped: int
+    best_step: int
+    curve: list[dict[str, Any]]
+    training: dict[str, Any]
+    ended_by: str
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A neural baseline: a task of its own, and the choices in which its training differs from the default."""
+
+    task: Task
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Task(Protocol):
+    """Data, model, loss, metric and baselines, behind the few calls the loop makes."""
+
+    name: str
+
+    @property
+    def epoch(self) -> Epoch: ...
+
+    def identity(self) -> dict[str, Any]:
+        """JSON-able: what a resumed run must agree on with its checkpoint, by dotted key."""
+        ...
+
+    def build_model(self) -> nn.Module:
+        """A fresh model, its weights drawn from torch's generator."""
+        ...
+
+    def streams(self, *, batch_size: int, window: int, stride: int) -> Any:
+        """An endless iterator of windows with `state_dict` and `load_state_dict` (JSON-able)."""
+        ...
+
+    def penalty(self, hidden: Tensor, lengths: Tensor, *, ar: float, tar: float) -> Tensor:
+        """What is added to the mean loss of a window."""
+        ...
+
+    def evaluate(self, model: nn.Module, *, max_tokens: int) -> dict[str, float]:
+        """Judge the model on held-out data; `nll` in nats per token is what the best checkpoint is chosen by."""
+        ...
+
+    def sample(self, model: nn.Module, *, seed: int) -> str | None:
+        """A sample to look at during training, or None."""
+        ...
+
+    def save(self, model: nn.Module, run_dir: Path) -> None:
+        """Write the trained model as a bundle to `run_dir`."""
+        ...
+
+    def peers(self) -> Mapping[str, Peer]:
+        """Neural baselines to train under the same budget, by name."""
+        ...
+
+    def finish(self, run_dir: Path, *, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]) -> dict:
+        """Judge the saved model beside its baselines and write `metrics.json`; returns its content."""
+        ...

@@ -1,0 +1,350 @@
+"""Run: one model's training, step by step: order of work, guard against non-finite numbers, evaluation, checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rnnkit.bundle import durable
+from rnnkit.errors import CheckpointError, DivergedError, TrainingInterrupted
+from rnnkit.state import State
+from rnnkit.tasks.machine import describe_machine
+from rnnkit.tasks.task import Task, TrainingReport
+from rnnkit.training.average import WeightAverage
+from rnnkit.training.budget import Plan, TimeBudget, count_steps, plan_steps
+from rnnkit.training.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
+from rnnkit.training.config import TrainConfig
+from rnnkit.training.interrupt import InterruptGuard
+from rnnkit.training.optimizer import Optimizer, clip_gradients
+from rnnkit.training.schedule import Schedule
+from rnnkit.training.tbptt import Batch, TruncatedBPTT, Unrolled, begin
+
+Observer = Callable[[dict[str, Any]], None]
+
+MAX_SKIPPED_IN_ROW = 10
+# Choices that do not change the weights, so a resumed run may change them.
+_FREE_ON_RESUME = ("training.checkpoint_every_s", "training.threads")
+
+
+class Run:
+    """The state of one training run, from the folder's last checkpoint if it has one.
+
+    Args:
+        run_dir: receives `checkpoints/last`, `checkpoints/best` and `samples/`; nothing is written before `train`.
+        clock:   seconds; measures the time limit.
+    Raises: CheckpointError for a damaged checkpoint, or one of another configuration.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        run_dir: Path,
+        config: TrainConfig,
+        *,
+        observers: Sequence[Observer],
+        clock: Callable[[], float],
+    ) -> None:
+        self.task, self.run_dir, self.config = task, run_dir, config
+        self._observers, self._clock = observers, clock
+        torch.manual_seed(config.seed)
+        self.model = task.build_model().train()
+        self.tbptt = TruncatedBPTT(window=config.window, stride=config.stride)
+        self.streams = task.streams(batch_size=config.batch_size, window=self.tbptt.window, stride=self.tbptt.stride)
+        self._batches = iter(self.streams)
+        self.carry: State | None = None
+        self.optimizer = Optimizer(self.model, config)
+        self.average = WeightAverage(self.model, config)
+        self._steps_per_epoch = task.epoch.tokens / (config.batch_size * self.tbptt.stride)
+        self.plan: Plan | None = plan_steps(config, steps_per_epoch=self._steps_per_epoch)
+        self._budget = TimeBudget(config) if self.plan is None else None
+        self.schedule = Schedule(config, total_steps=self.plan.total_steps if self.plan else None)
+        self.counters: dict[str, Any] = {
+            "step": 0, "tokens": 0, "skipped": 0, "skipped_in_row": 0, "clipped": 0, "waited": 0, "ended_by": None,
+            "best_nll": None, "best_step": None, "loss_sum": 0.0, "loss_count": 0,
+        }  # fmt: skip
+        self.curve: list[dict[str, Any]] = []
+        self._seconds_before = 0.0  # of earlier parts of a resumed run
+        self._started = clock()
+        self._saved_at = self._started
+        self._last = run_dir / "checkpoints" / "last"
+        self._best = run_dir / "checkpoints" / "best"
+        self._is_resumed = has_checkpoint(self._last)
+        if self._is_resumed:
+            self._restore(load_checkpoint(self._last))
+
+    # ---- the order of work ---------------------------------------------------------------------------------------
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, over all resumed parts."""
+        return self._seconds_before + self._clock() - self._started
+
+    def train(self) -> None:
+        """Step until the plan or the patience ends. Raises: DivergedError, TrainingInterrupted."""
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        self._started = self._saved_at = self._clock()
+        self._announce()
+        with InterruptGuard() as interrupt:
+            while self.counters["ended_by"] is None:
+                before = self._clock()
+                event = self.step()
+                self._emit(event | self._speed(self._clock() - before))
+                self._check_divergence()
+                if self.plan is None:
+                    self._measure(self._clock() - before)
+                elif self.plan.is_evaluated(self.counters["step"]):
+                    self._evaluate()
+                if interrupt.signal is not None:
+                    self._save()
+                    raise TrainingInterrupted(
+                        f"stopped after step {self.counters['step']}; everything is saved in {self.run_dir}: "
+                        "train again with resume to go on"
+                    )
+                if self._clock() - self._saved_at >= self.config.checkpoint_every_s:
+                    self._save()
+        if self._clock() > self._started:
+            self._save()
+        self._emit({"event": "end", "ended_by": self.counters["ended_by"]})
+
+    def step(self) -> dict[str, Any]:
+        """One window, one update; a loss, gradient or state that is not finite changes no weight. Returns its event."""
+        counters, batch = self.counters, next(self._batches)
+        unrolled = self.tbptt(self.model, batch, self.carry)
+        loss = unrolled.mean_loss
+        lr = self.schedule.lr(counters["step"])
+        self.optimizer.zero_grad()
+        norm = math.nan
+        if _is_finite(loss, unrolled.carry):
+            self._with_penalty(loss, unrolled).backward()
+            clipped = clip_gradients(
+                self.optimizer.parameters.values(), max_norm=self.config.clip_norm, max_value=self.config.clip_value
+            )
+            norm = clipped.norm
+        counters["step"] += 1
+        event = {"event": "step", "step": counters["step"], "loss": float(loss), "lr": lr, "grad_norm": norm}
+        if not math.isfinite(norm):
+            return event | self._skip(batch)
+        self.optimizer.step(lr=lr)
+        self.average.update()
+        self.carry = unrolled.carry
+        counted = int(unrolled.weights.count_nonzero())
+        counters["skipped_in_row"] = 0
+        counters["tokens"] += counted
+        counters["clipped"] += clipped.is_clipped
+        counters["loss_sum"] += float(loss) * counted
+        counters["loss_count"] += counted
+        return event | {"clip_share": counters["clipped"] / (counters["step"] - counters["skipped"])}
+
+    def save_best(self) -> TrainingReport:
+        """Write the bundle of the best evaluation's weights to the run folder. Returns what training took."""
+        best = load_checkpoint(self._best)
+        self.model.load_state_dict(best.group("model"))
+        self.model.eval()
+        self.task.save(self.model, self.run_dir)
+        counters = self.counters
+        return TrainingReport(
+            seconds=self._seconds_before,
+            steps=counters["step"],
+            tokens=counters["tokens"],
+            skipped=counters["skipped"],
+            best_step=int(best.values["step"]),
+            curve=self.curve,
+            training=self.config.model_dump(mode="json"),
+            ended_by=counters["ended_by"],
+        )
+
+    # ---- one step ------------------------------------------------------------------------------------------------
+
+    def _with_penalty(self, loss: torch.Tensor, unrolled: Unrolled) -> torch.Tensor:
+        if not (self.config.ar or self.config.tar):
+            return loss
+        penalty = self.task.penalty(unrolled.hidden, unrolled.lengths, ar=self.config.ar, tar=self.config.tar)
+        return loss + penalty
+
+    def _skip(self, batch: Batch) -> dict[str, Any]:
+        """Count a step that touches nothing; rows that began a document in it still leave the one before."""
+        self.optimizer.zero_grad()
+        if self.carry is not None:
+            self.carry = begin(self.model, batch, self.carry)
+        self.counters["skipped"] += 1
+        self.counters["skipped_in_row"] += 1
+        return {"event": "skip", "in_row": self.counters["skipped_in_row"]}
+
+    def _check_divergence(self) -> None:
+        if self.counters["skipped_in_row"] < MAX_SKIPPED_IN_ROW:
+            return
+        lr = self.config.lr
+        kept = f"the last good weights are in {self._last}" if has_checkpoint(self._last) else "nothing was saved yet"
+        raise DivergedError(
+            f"loss or gradient was not finite {MAX_SKIPPED_IN_ROW} times in a row, up to step {self.counters['step']} "
+            f"({self.task.name}, lr {lr:g}); {kept}; train again with a lower training.lr, for example {lr / 4:g}"
+        )
+
+    def _speed(self, step_s: float) -> dict[str, Any]:
+        tokens_per_s = self.config.batch_size * self.tbptt.stride / step_s if step_s else 0.0
+        eta = None
+        if self.plan is not None:
+            done = self.counters["step"]
+            eta = self.seconds / done * (self.plan.total_steps - done)
+        elif self._budget is not None:
+            eta = max(self._budget.limit_s - self.seconds, 0.0)
+        return {
+            "total_steps": self.plan.total_steps if self.plan else None,
+            "tokens_per_s": tokens_per_s,
+            "characters_per_s": tokens_per_s * self.task.epoch.characters_per_token,
+            "skipped": self.counters["skipped"],
+            "epoch": self.counters["tokens"] / self.task.epoch.tokens,
+            "eta_s": eta,
+        }
+
+    # ---- time limit ----------------------------------------------------------------------------------------------
+
+    def _measure(self, step_s: float) -> None:
+        """Once the first steps are measured, fix the plan, and save it at once: from here on a resumed run is the same."""
+        assert self._budget is not None
+        most_steps = count_steps(self.config, steps_per_epoch=self._steps_per_epoch)
+        if not self._budget.is_measured(step_s=step_s, elapsed_s=self.seconds) and self.counters["step"] != most_steps:
+            return
+        before = self._clock()
+        self._evaluate()
+        eval_s = self._clock() - before
+        self.plan = self._budget.plan(
+            step=self.counters["step"], elapsed_s=self.seconds, eval_s=eval_s, most_steps=most_steps
+        )
+        self.schedule.total_steps = self.plan.total_steps
+        if self.counters["step"] >= self.plan.total_steps:
+            self.counters["ended_by"] = "budget"
+        self._emit({"event": "plan", **self.plan.to_dict()})
+        self._save()
+
+    # ---- evaluation ----------------------------------------------------------------------------------------------
+
+    def _evaluate(self) -> None:
+        """Judge the (averaged) weights on held-out text; keep the best; end the run when the plan or patience does."""
+        counters, step = self.counters, self.counters["step"]
+        self.model.eval()
+        with self.average.applied(), torch.no_grad():
+            scores = self.task.evaluate(self.model, max_tokens=self.config.eval_tokens)
+            sample = self.task.sample(self.model, seed=self.config.seed)
+            nll = scores["nll"]
+            is_best = counters["best_nll"] is None or nll < counters["best_nll"]
+            if is_best:
+                counters.update(best_nll=nll, best_step=step, waited=0)
+                model = {f"model/{name}": t for name, t in self.model.state_dict().items()}
+                save_checkpoint(self._best, Checkpoint(values={"step": step, "nll": nll}, tensors=model))
+            else:
+                counters["waited"] += 1
+        self.model.train()
+        self.schedule.observe(nll)
+        self.average.observe(nll)
+        loss = counters["loss_sum"] / counters["loss_count"] if counters["loss_count"] else None
+        counters.update(loss_sum=0.0, loss_count=0)
+        entry = {"step": step, "seconds": self.seconds, "tokens": counters["tokens"], "loss": loss, **scores}
+        self.curve.append(entry)
+        self._emit({"event": "eval", **entry, "is_best": is_best})
+        if sample is not None:
+            folder = self.run_dir / "samples"
+            folder.mkdir(exist_ok=True)
+            durable.write_file(folder / f"step-{step:06d}.txt", sample.encode())
+            self._emit({"event": "sample", "step": step, "text": sample})
+        if self.config.patience is not None and counters["waited"] >= self.config.patience:
+            counters["ended_by"] = "patience"
+        elif self.plan is not None and step >= self.plan.total_steps:
+            counters["ended_by"] = "budget"
+
+    # ---- checkpoints ---------------------------------------------------------------------------------------------
+
+    def _identity(self) -> dict[str, Any]:
+        training = {f"training.{key}": value for key, value in self.config.model_dump(mode="json").items()}
+        return {**self.task.identity(), **training}
+
+    def _save(self) -> None:
+        """Write `checkpoints/last`: what the next step depends on, and what was learned about the run so far."""
+        self._seconds_before, self._started = self.seconds, self._clock()
+        values = {
+            "identity": self._identity(),
+            "counters": self.counters,
+            "curve": self.curve,
+            "plan": self.plan.to_dict() if self.plan else None,
+            "schedule": self.schedule.state_dict(),
+            "average": self.average.state_dict(),
+            "streams": self.streams.state_dict(),
+            "seconds": self._seconds_before,
+            "carry": None if self.carry is None else [list(parts) for parts in self.carry.layers],
+            "machine": describe_machine(),
+        }
+        carry = [] if self.carry is None else list(self.carry.layers)
+        groups: dict[str, Mapping[str, torch.Tensor]] = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.tensors(),
+            "carry": {f"{index}.{part}": t for index, parts in enumerate(carry) for part, t in parts.items()},
+            "rng": {"torch": torch.get_rng_state()},
+        }
+        tensors = {f"{group}/{name}": t for group, named in groups.items() for name, t in named.items()}
+        save_checkpoint(self._last, Checkpoint(values=values, tensors=tensors))
+        self._saved_at = self._clock()
+        self._emit({"event": "checkpoint", "path": str(self._last)})
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        values = checkpoint.values
+        _check_identity(values["identity"], self._identity(), self._last)
+        self.model.load_state_dict(checkpoint.group("model"))
+        self.optimizer.load_state_dict(checkpoint.group("optimizer"))
+        self.average.load_state_dict(values["average"], checkpoint.group("average"))
+        self.schedule.load_state_dict(values["schedule"])
+        self.streams.load_state_dict(values["streams"])
+        self._batches = iter(self.streams)
+        if values["carry"] is not None:
+            tensors = checkpoint.group("carry")
+            self.carry = State([{part: tensors[f"{i}.{part}"] for part in ps} for i, ps in enumerate(values["carry"])])
+        self.counters, self.curve, self._seconds_before = values["counters"], values["curve"], values["seconds"]
+        if values["plan"] is not None:
+            self.plan, self._budget = Plan(**values["plan"]), None
+            self.schedule.total_steps = self.plan.total_steps
+        torch.set_rng_state(checkpoint.tensors["rng/torch"])
+        self._machine_before = values["machine"]
+
+    # ---- observers -----------------------------------------------------------------------------------------------
+
+    def _announce(self) -> None:
+        machine = describe_machine()
+        self._emit(
+            {
+                "event": "start",
+                "is_resumed": self._is_resumed,
+                "parameters": sum(p.numel() for p in self.model.parameters()),
+                "run_dir": str(self.run_dir),
+                "machine": machine,
+            }
+        )
+        if self._is_resumed:
+            for key in ("isa", "threads"):
+                if machine[key] != self._machine_before[key]:
+                    text = f"resumed with {key} {machine[key]}, began with {self._machine_before[key]}: last bits may differ"
+                    self._emit({"event": "note", "text": text})
+        if self.plan is not None:
+            self._emit({"event": "plan", **self.plan.to_dict()})
+
+    def _emit(self, event: dict[str, Any]) -> None:
+        event = {"name": self.task.name, "step": self.counters["step"], "seconds": self.seconds, **event}
+        for observer in self._observers:
+            observer(event)
+
+
+def _is_finite(loss: torch.Tensor, carry: State) -> bool:
+    floats = [t for parts in carry.layers for t in parts.values() if t.is_floating_point()]
+    return math.isfinite(float(loss)) and all(bool(t.isfinite().all()) for t in floats)
+
+
+def _check_identity(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    for key in sorted({*before, *now}):
+        if key not in _FREE_ON_RESUME and before.get(key) != now.get(key):
+            raise CheckpointError(
+                f"{key} is {now.get(key)!r}, the run in {folder.parent.parent} was trained with {before.get(key)!r}; "
+                f"resume with {key}={before.get(key)!r}, or train into another folder"
+            )
