@@ -47,12 +47,50 @@ class BundleError(RnnkitError):
     """A bundle that cannot be loaded or written. Subclasses say which part is wrong."""
 
 
+class MissingFileError(BundleError):
+    """The folder, its manifest, or a file that the manifest names is not there."""
+
+
+class UnsafePathError(BundleError):
+    """A name that leaves the bundle's folder, or a link, device, pipe or folder where a plain file belongs."""
+
+
+class DigestError(BundleError):
+    """A file's bytes are not those that the manifest names."""
+
+
+class VersionError(BundleError):
+    """A bundle of a format that this rnnkit does not read."""
+
+
+class JsonError(BundleError):
+    """A JSON file that is no strict JSON: NaN, duplicate keys, endless nesting, numbers out of range."""
+
+
+class SchemaError(BundleError):
+    """A manifest, configuration or tokeniser whose keys or values are not those of the format."""
+
+
+class TensorFileError(BundleError):
+    """A tensor file whose header lies: overlaps, holes, shapes that do not fit their bytes, unknown dtypes."""
+
+
+class TensorError(BundleError):
+    """Tensors that are not those of the configured model: missing, left over, or of another shape or dtype."""
+
+
 class CheckpointError(RnnkitError):
     """A checkpoint that cannot be resumed from."""
 
 
 class DivergedError(RnnkitError):
     """Training met too many non-finite losses or gradients in a row."""
+
+
+class TrainingInterrupted(RnnkitError):
+    """A signal ended training after a whole step; everything is saved and `resume` goes on from there."""
+
+    exit_code = 130
 
 
 class SaveError(RnnkitError, OSError):

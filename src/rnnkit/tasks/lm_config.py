@@ -1,0 +1,107 @@
+"""LmConfig: every choice of a language-model run but the training itself; torch-free, so that it is checked at once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """One section of a configuration: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """Which text. With nothing set: the Python language reference that ships inside Python (`pydoc_data.topics`)."""
+
+    sources: list[str] | None = Field(None, description="Files, folders, .gz, or - for stdin; None: the default text.")
+    valid_sources: list[str] | None = Field(
+        None, description="Text to choose the best weights by; None: the text that the table is made on."
+    )
+    test_sources: list[str] | None = Field(None, description="Text that the table is made on; None: `held_out`.")
+    held_out: float = Field(0.1, gt=0, lt=1, description="Share of the end of `sources` held out, without test_sources.")
+    encoding: str = Field("utf-8", description="Of all sources.")
+    as_bytes: bool = Field(False, description="Read bytes, whatever they mean; goes with tokenizer kind byte.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> DataConfig:
+        if self.sources is None and (self.valid_sources or self.test_sources):
+            raise ValueError("valid_sources and test_sources go with sources: name the text to train on too")
+        if self.test_sources is not None and self.held_out != DataConfig.model_fields["held_out"].default:
+            raise ValueError("held_out has no effect with test_sources: leave one of them out")
+        if self.valid_sources is not None and self.test_sources is None:
+            raise ValueError("valid_sources goes with test_sources: choose weights on one text, report on another")
+        return self
+
+
+class TokenizerConfig(Section):
+    """What a token is."""
+
+    kind: Literal["byte", "char", "word", "bpe"] = Field("char", description="Byte, character, word, or BPE piece.")
+    vocab_size: int | None = Field(None, ge=2, description="Most tokens; None: all of them (bpe: 8192).")
+    min_count: int = Field(1, ge=1, description="Tokens seen less often are unknown.")
+
+
+class ModelConfig(Section):
+    """The recurrent model: the fields of `rnnkit.models.generator.GeneratorConfig` that the text does not decide."""
+
+    cell: Literal["elman_tanh", "elman_relu", "lstm", "gru_before", "gru_after"] = Field(
+        "lstm", description="One time step; GRU with its reset gate before or after the product."
+    )
+    hidden_size: int = Field(512, ge=1, description="Units per layer H.")
+    num_layers: int = Field(1, ge=1, description="Recurrent layers L.")
+    embedding_size: int = Field(0, ge=0, description="Numbers per token E; 0 feeds one-hot rows.")
+    bias: bool = Field(True, description="Bias in the recurrent layers.")
+    forget_bias: float = Field(1.0, description="The forget gate's bias at the start.")
+    tied: bool = Field(False, description="Score with the embedding table itself.")
+    softmax: Literal["full", "adaptive"] = Field("full", description="adaptive saves time with a large vocabulary.")
+    cutoffs: tuple[int, ...] = Field((), description="Where the clusters of the adaptive softmax end.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Between layers.")
+    input_dropout: float = Field(0.0, ge=0, lt=1, description="On the embedded input.")
+    output_dropout: float = Field(0.0, ge=0, lt=1, description="On the last hidden state.")
+    locked_dropout: bool = Field(False, description="One mask per window and row instead of one per step.")
+    embedding_dropout: float = Field(0.0, ge=0, lt=1, description="On whole rows of the embedding table.")
+    word_dropout: float = Field(0.0, ge=0, lt=1, description="On single input tokens.")
+
+
+Baseline = Literal["unigram", "kneser-ney", "window-mlp"]
+
+
+class BaselinesConfig(Section):
+    """What the model must beat."""
+
+    kinds: tuple[Baseline, ...] = Field(
+        ("unigram", "kneser-ney", "window-mlp"), min_length=1, description="Which baselines the table shows."
+    )
+    ngram_order: int = Field(6, ge=2, le=6, description="Longest n of the n-gram models; all from 2 up are shown.")
+    mlp_order: int | None = Field(None, ge=2, description="n of the window MLP; None: 11 for characters and bytes, else 6.")
+    mlp_embedding_size: int | None = Field(None, ge=1, description="None: 32 for characters and bytes, else 128.")
+    mlp_hidden_size: int = Field(512, ge=1, description="Its tanh units.")
+    mlp_direct: bool = Field(False, description="Feed the window straight into the softmax too (Bengio's W).")
+    mlp_lr: float = Field(2e-3, gt=0, description="Its peak learning rate (AdamW, cosine).")
+
+
+class SamplesConfig(Section):
+    """Samples written during training, after every evaluation."""
+
+    sample_tokens: int = Field(300, ge=0, description="Length in tokens; 0: no samples.")
+    sample_prompt: str = Field("", description="What they continue; empty: the beginning of a document.")
+    sample_temperature: float = Field(0.8, ge=0, description="0 is greedy.")
+
+
+class LmConfig(Section):
+    """A language-model run: data, tokeniser, model, baselines, samples."""
+
+    data: DataConfig = Field(default_factory=DataConfig)
+    tokenizer: TokenizerConfig = Field(default_factory=TokenizerConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    baselines: BaselinesConfig = Field(default_factory=BaselinesConfig)
+    samples: SamplesConfig = Field(default_factory=SamplesConfig)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> LmConfig:
+        if self.data.as_bytes and self.tokenizer.kind != "byte":
+            raise ValueError(f"as_bytes goes with tokenizer kind byte, not {self.tokenizer.kind}")
+        return self
