@@ -1,0 +1,154 @@
+"""What a configuration must say, and which tensors it then demands: checked before anything large is read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from rnnkit.errors import SchemaError, TensorError, VersionError
+
+FORMAT = 1
+PRECISIONS = ("fp32",)
+GATES = {"elman_tanh": 1, "elman_relu": 1, "lstm": 4, "gru_before": 3, "gru_after": 3}  # tests hold it to kernels.CELLS
+ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
+
+Shapes = dict[str, tuple[int, ...]]
+
+_LARGEST = 2**31 - 1
+
+
+def check_config(config: Any) -> Shapes:
+    """The name and shape of every tensor that a configuration demands.
+
+    Raises: SchemaError, naming the key; VersionError for a configuration of another format.
+    """
+    if not isinstance(config, Mapping):
+        raise SchemaError(f"the configuration is a {type(config).__name__}; an object is wanted")
+    _check_keys(config, {"format", "kind", "model", "precision"}, set(), "the configuration")
+    if type(config["format"]) is not int or config["format"] != FORMAT:
+        raise VersionError(f"the configuration has format {config['format']!r}, this rnnkit reads {FORMAT}")
+    if not isinstance(config["kind"], str) or config["kind"] not in KINDS:
+        raise SchemaError(f"kind {config['kind']!r} is not known; this rnnkit runs {', '.join(KINDS)}")
+    if config["precision"] not in PRECISIONS:
+        raise SchemaError(f"precision {config['precision']!r} is not known; this rnnkit runs {', '.join(PRECISIONS)}")
+    if not isinstance(config["model"], Mapping):
+        raise SchemaError("the configuration's model must be an object of sizes and options")
+    return KINDS[config["kind"]](config["model"])
+
+
+def check_tensors(config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+    """Hold tensors against what `config` demands.
+
+    Raises: TensorError, naming the first tensor that is missing, left over, or of another shape or dtype.
+    """
+    shapes = check_config(config)
+    for name in sorted(shapes.keys() - tensors.keys()):
+        raise TensorError(f"tensor {name} {list(shapes[name])} is missing; the configuration demands it")
+    for name in sorted(tensors.keys() - shapes.keys()):
+        raise TensorError(f"tensor {name[:80]!r} is left over; no such tensor is in the configured model")
+    for name, shape in shapes.items():
+        array = tensors[name]
+        if array.shape != shape:
+            raise TensorError(f"tensor {name} has the shape {list(array.shape)}, the configuration wants {list(shape)}")
+        if array.dtype != np.float32:
+            raise TensorError(f"tensor {name} has dtype {array.dtype}, precision fp32 wants float32")
+
+
+def check_vocabulary(config: Mapping[str, Any], vocab_size: int) -> None:
+    """Refuse a tokeniser that is not the model's.
+
+    Raises: SchemaError.
+    """
+    if vocab_size != config["model"]["vocab_size"]:
+        raise SchemaError(
+            f"the tokeniser has {vocab_size} tokens, the model {config['model']['vocab_size']}; they belong to two models"
+        )
+
+
+def _language_model(model: Mapping[str, Any]) -> Shapes:
+    unused = {"dropout", "input_dropout", "output_dropout", "locked_dropout", "embedding_dropout", "word_dropout"}
+    _check_keys(
+        model,
+        {"vocab_size", "embedding_size", "cell", "hidden_size", "num_layers", "bias", "tied", "softmax", "cutoffs"},
+        unused | {"forget_bias", "unk_id"},
+        "model",
+    )
+    V, E = _size(model, "vocab_size"), _size(model, "embedding_size", least=0)
+    H, layers = _size(model, "hidden_size"), _size(model, "num_layers", most=1000)
+    has_bias, is_tied = _flag(model, "bias"), _flag(model, "tied")
+    if not isinstance(model["cell"], str) or model["cell"] not in GATES:
+        raise SchemaError(f"model.cell {model['cell']!r} is not known; this rnnkit runs {', '.join(GATES)}")
+    rows = GATES[model["cell"]] * H
+    shapes: Shapes = {"embedding.weight": (V, E)} if E else {}
+    for layer in range(layers):
+        shapes[f"recurrent.weight_ih_l{layer}"] = (rows, H if layer else (E or V))
+        shapes[f"recurrent.weight_hh_l{layer}"] = (rows, H)
+        if has_bias:
+            shapes[f"recurrent.bias_ih_l{layer}"] = shapes[f"recurrent.bias_hh_l{layer}"] = (rows,)
+    if not is_tied:
+        return shapes | _head(model, V, H)
+    if not E or model["softmax"] != "full":
+        raise SchemaError("model.tied needs an embedding_size above 0 and softmax 'full'")
+    if E != H:
+        shapes["projection.weight"] = (E, H)
+    return shapes | {"head.bias": (V,)}
+
+
+def _window_mlp(model: Mapping[str, Any]) -> Shapes:
+    sizes = {"vocab_size", "begin_id", "order", "embedding_size", "hidden_size"}
+    _check_keys(model, sizes | {"direct", "softmax", "cutoffs"}, {"dropout"}, "model")
+    V, E, H = _size(model, "vocab_size"), _size(model, "embedding_size"), _size(model, "hidden_size")
+    _size(model, "begin_id", least=0, most=V - 1)
+    width = (_size(model, "order", least=2, most=1000) - 1) * E
+    features = H + (width if _flag(model, "direct") else 0)
+    shapes = {"embedding.weight": (V, E), "hidden.weight": (H, width), "hidden.bias": (H,)}
+    return shapes | _head(model, V, features)
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {"language_model": _language_model, "window_mlp": _window_mlp}
+
+
+def _head(model: Mapping[str, Any], V: int, width: int) -> Shapes:
+    """The tensors of a softmax over V tokens on `width` features."""
+    cutoffs = model["cutoffs"]
+    if not isinstance(cutoffs, (list, tuple)) or not all(type(cutoff) is int for cutoff in cutoffs):
+        raise SchemaError(f"model.cutoffs {str(cutoffs)[:80]} must be a list of integers")
+    if model["softmax"] == "full" and not cutoffs:
+        return {"head.weight": (V, width), "head.bias": (V,)}
+    if model["softmax"] != "adaptive":
+        raise SchemaError(f"model.softmax {model['softmax']!r} is 'full' without cutoffs, or 'adaptive' with them")
+    bounds = [*cutoffs, V]
+    if not cutoffs or bounds[0] < 1 or any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+        raise SchemaError(f"model.cutoffs {str(list(cutoffs))[:80]} must rise within 1..{V - 1}")
+    if width // ADAPTIVE_DIVISOR ** len(cutoffs) < 1:
+        raise SchemaError(f"model.cutoffs has {len(cutoffs)} clusters, too many for {width} dimensions")
+    shapes: Shapes = {"head.head.weight": (bounds[0] + len(cutoffs), width)}
+    for index, (low, high) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        narrow = width // ADAPTIVE_DIVISOR ** (index + 1)
+        shapes[f"head.tail.{index}.0.weight"] = (narrow, width)
+        shapes[f"head.tail.{index}.1.weight"] = (high - low, narrow)
+    return shapes
+
+
+def _check_keys(values: Mapping[str, Any], required: set[str], optional: set[str], where: str) -> None:
+    for key in sorted(required - values.keys()):
+        raise SchemaError(f"{where} lacks the key {key}")
+    for key in sorted(values.keys() - required - optional):
+        near = difflib.get_close_matches(key, required | optional, n=1)
+        raise SchemaError(f"{where} has the unknown key {key[:80]!r}" + (f"; is it {near[0]}?" if near else ""))
+
+
+def _size(values: Mapping[str, Any], name: str, *, least: int = 1, most: int = _LARGEST) -> int:
+    value = values[name]
+    if type(value) is not int or not least <= value <= most:
+        raise SchemaError(f"model.{name} is {str(value)[:40]}; an integer from {least} to {most} is wanted")
+    return value
+
+
+def _flag(values: Mapping[str, Any], name: str) -> bool:
+    if type(values[name]) is not bool:
+        raise SchemaError(f"model.{name} is {str(values[name])[:40]}; true or false is wanted")
+    return values[name]
