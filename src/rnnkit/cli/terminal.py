@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rnnkit.api import ResultTable
 
 PLAIN_LINE_EVERY_S = 5.0
 LIVE_LINE_EVERY_S = 0.1
@@ -71,6 +74,17 @@ class LiveLine:
             self._is_open = False
 
 
+def print_result_table(table: ResultTable, *, title: str | None = None) -> None:
+    """A model beside its baselines: winners bold, the model marked."""
+    winners = [table.best(column) for column in table.columns]
+    rows = []
+    for number, cells in enumerate(table.cells()):
+        name = cells[0] if table.rows[number].is_baseline else f"{cells[0]} (this model)"
+        marked = [f"[bold]{c}[/]" if number in winners[i] else c for i, c in enumerate(cells[1:])]
+        rows.append([name, *marked])
+    print_table(table.header, rows, title=title)
+
+
 def figure(value: float | None, digits: int = 3) -> str:
     """A number for a table; a dash where there is none."""
     return "–" if value is None else f"{value:,.{digits}f}"
@@ -95,25 +109,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def score_rows(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of the table of a model beside its baselines, best first, as `metrics.json` holds them."""
-    columns = ["model", "perplexity", "nats/char", "bits/char", "unseen", "size", "training"]
-    entries = [metrics["model"], *metrics["baselines"]]
-    rows = []
-    for entry in sorted(entries, key=lambda entry: entry["nats_per_character"]):
-        share, seconds = entry.get("unseen_share"), entry.get("train_seconds")
-        name = f"* {entry['name']}" if entry is metrics["model"] else f"  {entry['name']}"
-        rows.append(
-            [
-                name,
-                figure(entry["perplexity"], 2),
-                figure(entry["nats_per_character"], 4),
-                figure(entry["bits_per_character"], 4),
-                "–" if share is None else f"{share:.1%}",
-                num_bytes(entry.get("bytes")),
-                "–" if seconds is None else duration(seconds),
-            ]
-        )
-    return columns, rows

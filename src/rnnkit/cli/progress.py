@@ -1,0 +1,57 @@
+"""What is to be seen while a model trains: one live line, and a line for each evaluation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rnnkit.cli import terminal
+
+_SMOOTHING = 0.98  # of the loss shown: about the last fifty steps
+
+
+class Progress:
+    """An observer of training. Events of a baseline that trains after the model carry its name."""
+
+    def __init__(self, line: terminal.LiveLine) -> None:
+        self.line = line
+        self._name = ""
+        self._loss: float | None = None
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "start":
+                self._name, self._loss = event["name"], None
+                verb = "resuming" if event["is_resumed"] else "training"
+                machine = event["machine"]
+                self.line.keep(
+                    f"{verb} {self._name}: {event['parameters']:,} parameters, {machine['threads']} threads, "
+                    f"{machine['isa']}"
+                )
+            case "step" | "skip":
+                self._step(event)
+            case "eval":
+                best = ", best" if event["is_best"] else ""
+                train = "" if event["loss"] is None else f"train {_loss(event['loss'])}, "
+                self.line.keep(f"{self._name} step {event['step']:,}: {train}held-out {_loss(event['nll'])}{best}")
+            case "note":
+                self.line.keep(f"note: {event['text']}")
+
+    def _step(self, event: dict[str, Any]) -> None:
+        if math.isfinite(event["loss"]):
+            before = event["loss"] if self._loss is None else self._loss
+            self._loss = _SMOOTHING * before + (1 - _SMOOTHING) * event["loss"]
+        total = f"/{event['total_steps']:,}" if event["total_steps"] else ""
+        parts = [f"{self._name} step {event['step']:,}{total}"]
+        if self._loss is not None:
+            parts.append(f"loss {_loss(self._loss)}")
+        parts.append(f"{event['characters_per_s']:,.0f} characters/s")
+        if event["eta_s"] is not None:
+            parts.append(f"{terminal.duration(event['eta_s'])} left")
+        if event["skipped"]:
+            parts.append(f"{event['skipped']} steps skipped")
+        self.line.show(" · ".join(parts))
+
+
+def _loss(nats: float) -> str:
+    return f"{nats:.3f} nats/token"
