@@ -25,7 +25,7 @@ def write_file(path: str | Path, data: Data) -> None:
     beside = path.with_name(f".{path.name}.tmp")
     stage_file(beside, data, path=path)
     with _save_error(path), _removed_on_failure(beside):
-        os.replace(beside, path)
+        beside.replace(path)
         sync_folder(path.parent)
 
 
@@ -75,5 +75,5 @@ def _removed_on_failure(beside: Path) -> Iterator[None]:
         yield
     except BaseException:  # KeyboardInterrupt too: nothing half-written stays
         with contextlib.suppress(OSError):
-            os.unlink(beside)
+            beside.unlink()
         raise

@@ -71,7 +71,7 @@ class Manifest:
             raise SchemaError(f"{NAME} must have exactly the keys files and format, got {', '.join(value)[:200]}")
         manifest = cls({name: _entry(name, fields) for name, fields in files.items()})
         if manifest.to_bytes() != data:
-            raise DigestError(f"{NAME} was changed after it was written (spaces, line ends or order); copy it unchanged")
+            raise DigestError(f"{NAME} was changed after it was written (spaces, line ends, order); copy it unchanged")
         return manifest
 
 

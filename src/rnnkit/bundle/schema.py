@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -64,7 +65,7 @@ def check_vocabulary(config: Mapping[str, Any], vocab_size: int) -> None:
     """
     if vocab_size != config["model"]["vocab_size"]:
         raise SchemaError(
-            f"the tokeniser has {vocab_size} tokens, the model {config['model']['vocab_size']}; they belong to two models"
+            f"the tokeniser has {vocab_size} tokens, the model {config['model']['vocab_size']}; take both from one run"
         )
 
 
@@ -121,12 +122,12 @@ def _head(model: Mapping[str, Any], V: int, width: int) -> Shapes:
     if model["softmax"] != "adaptive":
         raise SchemaError(f"model.softmax {model['softmax']!r} is 'full' without cutoffs, or 'adaptive' with them")
     bounds = [*cutoffs, V]
-    if not cutoffs or bounds[0] < 1 or any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+    if not cutoffs or bounds[0] < 1 or any(low >= high for low, high in itertools.pairwise(bounds)):
         raise SchemaError(f"model.cutoffs {str(list(cutoffs))[:80]} must rise within 1..{V - 1}")
     if width // ADAPTIVE_DIVISOR ** len(cutoffs) < 1:
         raise SchemaError(f"model.cutoffs has {len(cutoffs)} clusters, too many for {width} dimensions")
     shapes: Shapes = {"head.head.weight": (bounds[0] + len(cutoffs), width)}
-    for index, (low, high) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for index, (low, high) in enumerate(itertools.pairwise(bounds)):
         narrow = width // ADAPTIVE_DIVISOR ** (index + 1)
         shapes[f"head.tail.{index}.0.weight"] = (narrow, width)
         shapes[f"head.tail.{index}.1.weight"] = (high - low, narrow)
