@@ -20,8 +20,9 @@ from rnnkit.baselines.backoff import BackoffModel, Level, level_rows
 from rnnkit.errors import ArgumentError, DataError, SaveError
 
 MARKERS = ("<s>", "</s>", "<unk>")
-"""Words without which KenLM refuses a file; written with log10 P = -99, the format's zero, where the model lacks them."""
+"""Words without which KenLM refuses a file; written with log10 P = -99, the format's zero, if the model lacks them."""
 
+_GAP = re.compile(r"[ \t]+")
 _ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(\\))")
 
 
@@ -34,10 +35,11 @@ def write_arpa(model: BackoffModel, path: str | Path, *, token_texts: Sequence[s
     Cost:   about a second per million n-grams.
     """
     words = [_escape(text) for text in token_texts]
-    if len(words) != model.vocab_size or len(set(words)) != len(words) or "" in words:
+    different = len(set(words) - {""})
+    if not different == len(words) == model.vocab_size:
         raise ArgumentError(
-            f"token_texts has {len(words)} texts, {len(set(words))} different, shortest {min(map(len, words), default=0)}; "
-            f"wanted {model.vocab_size} different ones, none empty: pass tokenizer.token_text(id) for every id"
+            f"token_texts has {len(words)} texts, {different} of them different and not empty, for a vocabulary of "
+            f"{model.vocab_size}; pass tokenizer.token_text(id) for every id"
         )
     path = Path(path)
     beside = path.with_name(path.name + ".part")
@@ -108,8 +110,8 @@ class _Reader:
             number, probs, backoffs, tokens = self.section(k, size, ids)
             if k == 1:
                 keys = np.arange(size)
-                if begin in ids:
-                    probs[ids[begin]] = 0.0  # KenLM writes P = 1 here; nothing ever predicts it
+                if "<s>" in ids and probs[ids["<s>"]] == 1:  # KenLM's way to say that nothing predicts it
+                    probs[ids["<s>"]] = 1e-99
             else:
                 rows = tokens[:, 0]
                 for level, column in zip(levels[1:], tokens.T[1:-1], strict=True):
@@ -122,9 +124,10 @@ class _Reader:
                 if len(bad := np.flatnonzero(np.diff(keys) == 0)):
                     raise self.error(number + int(order[bad[0] + 1]), "this n-gram stands here a second time")
             levels.append(Level(keys, probs, backoffs))
-        if begin not in ids:
+        begin_id = ids.get(_escape(begin))
+        if begin_id is None:
             raise DataError(f"{self.path} has no word {begin!r} to begin a document with; pass begin=")
-        return BackoffModel(levels, begin_id=ids[begin]), [_unescape(word) for word in ids]
+        return BackoffModel(levels, begin_id=begin_id), [_unescape(word) for word in ids]
 
     def sizes(self) -> list[int]:
         """The number of n-grams of every order, from the header."""
@@ -154,7 +157,7 @@ class _Reader:
             raise self.error(number, rf"wanted `\{k}-grams:`")
         probs, backoffs, tokens = array("d"), array("d"), array("q")
         for n, entry in islice(self.lines, size):
-            fields = entry.split()
+            fields = _GAP.split(entry)
             if len(fields) not in (k + 1, k + 2):
                 raise self.error(n, f"wanted a number, {k} words and at most one more number")
             try:

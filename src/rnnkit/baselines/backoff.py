@@ -1,6 +1,6 @@
 """Evaluate a back-off n-gram model: the probability of every token of a text, or of every token after one context.
 
-The n-grams of order k lie in one sorted array of 64-bit keys, `row of the first k-1 tokens in order k-1 · V + last token`:
+The n-grams of order k are one sorted array of 64-bit keys, V · (row of the first k-1 tokens in order k-1) + last token:
 no key grows with V^n, the continuations of one context lie side by side, and a binary search finds any n-gram.
 """
 
@@ -74,8 +74,8 @@ class BackoffModel:
             rows = stream
             for k, (contexts, rows) in enumerate(self._rows(stream, age), start=2):
                 lower, level = self.levels[k - 2], self.levels[k - 1]
-                probs = np.where(contexts >= 0, lower.backoffs[contexts] * probs, probs)
-                found = rows >= 0
+                known, found = contexts >= 0, rows >= 0
+                probs[known] *= lower.backoffs[contexts[known]]
                 probs[found] = level.probs[rows[found]]
             out[first:stop] = -np.log(probs[age > 0][first - stop :])
         return out

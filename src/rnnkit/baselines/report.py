@@ -1,4 +1,4 @@
-"""Judge n-grams of several orders on one text: the rows of the table, and the picture of what a longer context costs."""
+"""Judge n-grams of several orders on one text: rows for the table, and a picture of what a longer context costs."""
 
 from __future__ import annotations
 

@@ -111,7 +111,12 @@ def _check(path: Path, head: Head, arrays: Mapping[str, NDArray[Any]]) -> None:
         raise wrong(f"counts_1 has {len(arrays['counts_1'])} entries for a vocabulary of {contexts}")
     for k in range(2, head.order + 1):
         children, tokens, counts = (arrays[f"{part}_{k}"] for part in ("children", "tokens", "counts"))
-        if len(children) != contexts or int(children.sum(dtype=np.uint64)) != len(tokens) or len(counts) != len(tokens):
+        too_many = children.max(initial=0) > len(tokens)  # also keeps the sum below from wrapping around
+        if (
+            too_many
+            or children.sum(dtype=np.int64) != len(tokens)
+            or (len(children), len(counts)) != (contexts, len(tokens))
+        ):
             raise wrong(f"the sizes of order {k} do not fit together")
         first = np.zeros(len(tokens) + 1, dtype=bool)
         first[np.cumsum(children, dtype=np.int64)] = True  # an n-gram that opens a context may have any token
