@@ -125,6 +125,8 @@ class Stack(nn.Module):
         weight: Tensor = self.weight_hh_l0  # type: ignore[assignment]
         backend = choose(self.cell, backend=self.backend, dtype=weight.dtype, device=weight.device)
         row_lengths = None if lengths is None else checked_lengths(lengths, steps=x.shape[0], batch=x.shape[1])
+        if row_lengths is not None and not x.is_floating_point():  # what stands in padding need not be an id
+            x = x.masked_fill(torch.arange(x.shape[0])[:, None].ge(row_lengths).to(x.device), 0)
         finals: list[Parts] = []
         for layer in range(self.num_layers):
             outputs = []

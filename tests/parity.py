@@ -1,0 +1,525 @@
+"""Parity: run a layer on one backend and compare every output and gradient, by name, with a loop written on its own.
+
+The reference shares no line with `rnnkit`: one row, one step, one gate at a time, float64. The cases together have what
+it takes to find a bug: distinct random weights, non-zero h0 ≠ c0, random upstream gradients (on all, on the output, on
+each final state, on the last step only), ragged lengths, awkward layouts, NaN in padding and in freed memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from rnnkit import nn
+from rnnkit.models.generator import Generator, GeneratorConfig
+from rnnkit.state import State
+
+GATES = {"elman_tanh": 1, "elman_relu": 1, "lstm": 4, "gru_before": 3, "gru_after": 3}
+PARTS = {"elman_tanh": "h", "elman_relu": "h", "lstm": "hc", "gru_before": "h", "gru_after": "h"}
+# numerics.md, relative L2: outputs and states, dx and initial states, weights and biases
+TOLERANCES = {torch.float64: (1e-12, 1e-11, 1e-11), torch.float32: (1e-6, 2e-6, 5e-6)}
+FLOAT32_FLOOR = 5e-7  # four ulp: below this, on small tensors, "twice torch's own error" compares noise
+
+
+@dataclass(frozen=True)
+class Case:
+    """One shape and everything that may go wrong with it."""
+
+    cell: str
+    T: int = 7
+    B: int = 3
+    I: int = 5
+    H: int = 9
+    num_layers: int = 1
+    bidirectional: bool = False
+    bias: bool = True
+    lengths: tuple[int, ...] | None = None
+    layout: str = "plain"  # or "strided", "expanded", "offset"
+    ids: bool = False  # integer ids [T, B] instead of [T, B, I]
+    vocabulary: int = 0  # with ids: rows of an embedding table; 0 means one-hot
+    initial: bool = True  # an initial state is given
+    dropout: float = 0.0  # in eval mode: must change nothing
+    through: str = "recurrent"  # or "layer", "batch_first", "packed", "cells"
+
+    def __str__(self) -> str:
+        default = Case(self.cell)
+        shown = {k: v for k, v in vars(self).items() if v != getattr(default, k) and k != "cell"}
+        return " ".join([self.cell, *(f"{k}={v}" for k, v in shown.items())])
+
+    @property
+    def num_directions(self) -> int:
+        return 1 + self.bidirectional
+
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        return ("all", "output", *PARTS[self.cell], "last_step", "sum")
+
+
+# ---- values ----------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def leaves(case: Case) -> dict[str, Tensor]:
+    """The case's random float32 values by name: input, table, initial states, parameters and upstream gradients."""
+    rng = np.random.default_rng(zlib.crc32(repr(case).encode()))
+    T, B, H, D, gates = case.T, case.B, case.H, case.num_directions, GATES[case.cell]
+
+    def normal(*shape: int, scale: float = 1.0) -> Tensor:
+        return torch.from_numpy((rng.standard_normal(shape) * scale).astype(np.float32))
+
+    x_shape = {"plain": (T, B), "strided": (2 * T, B), "expanded": (1, B), "offset": (T + 1, B + 2)}[case.layout]
+    h_shape = {"plain": (B, H), "strided": (B, 2 * H), "expanded": (1, H), "offset": (B + 1, H + 3)}[case.layout]
+    values: dict[str, Tensor] = {}
+    if case.ids:
+        values["ids"] = torch.from_numpy(rng.integers(0, case.vocabulary or case.I, x_shape))
+        if case.vocabulary:
+            values["table"] = normal(case.vocabulary, case.I)
+    else:
+        values["x"] = normal(*x_shape, case.I + (2 if case.layout == "offset" else 0))
+    for layer in range(case.num_layers):
+        for end in ("", "_reverse")[:D]:
+            width = case.I if layer == 0 else D * H
+            name = f"_l{layer}{end}"
+            values["weight_ih" + name] = normal(gates * H, width, scale=1.2 / width**0.5)
+            values["weight_hh" + name] = normal(gates * H, H, scale=1.2 / H**0.5)
+            if case.bias:
+                values["bias_ih" + name], values["bias_hh" + name] = normal(gates * H), normal(gates * H, scale=0.5)
+            if case.initial:
+                for part in PARTS[case.cell]:
+                    values[f"{part}0" + name] = normal(*h_shape, scale=0.7)
+    values["d_output"] = normal(B, T, D * H)  # row-major: the upstream gradient arrives transposed
+    for part in PARTS[case.cell]:
+        values[f"d_{part}"] = normal(case.num_layers * D, B, H)
+    return values
+
+
+def view_x(case: Case, x: Tensor) -> Tensor:
+    if case.layout == "strided":
+        return x[::2]
+    if case.layout == "expanded":
+        return x.expand(case.T, *x.shape[1:])
+    if case.layout == "offset":
+        x = x[1:, 1 : 1 + case.B]
+        return x[..., 2:] if x.dim() == 3 else x
+    return x
+
+
+def view_state(case: Case, part: Tensor) -> Tensor:
+    if case.layout == "strided":
+        return part[:, ::2]
+    if case.layout == "expanded":
+        return part.expand(case.B, case.H)
+    if case.layout == "offset":
+        return part[1:, 3:]
+    return part
+
+
+def state_leaves(case: Case, values: dict[str, Tensor]) -> list[tuple[Tensor, ...]] | None:
+    """The viewed initial states, one tuple per layer and direction."""
+    if not case.initial:
+        return None
+    names = [f"_l{layer}{end}" for layer in range(case.num_layers) for end in ("", "_reverse")[: case.num_directions]]
+    return [tuple(view_state(case, values[f"{part}0" + name]) for part in PARTS[case.cell]) for name in names]
+
+
+def loss(case: Case, upstream: str, y: Tensor, finals: list[tuple[Tensor, ...]], values: dict[str, Tensor]) -> Tensor:
+    """The scalar whose gradient sends the case's random values up through output and final states."""
+    total = y.new_zeros(())
+    if upstream in ("all", "output"):
+        total = total + (y.transpose(0, 1) * values["d_output"]).sum()
+    if upstream == "last_step" and case.T:
+        total = total + (y[-1] * values["d_output"][:, -1]).sum()
+    if upstream == "sum":
+        total = total + y.sum()  # arrives expanded
+    for position, part in enumerate(PARTS[case.cell]):
+        if upstream in ("all", part):
+            for index, parts in enumerate(finals):
+                total = total + (parts[position] * values[f"d_{part}"][index]).sum()
+    return total
+
+
+# ---- the reference ---------------------------------------------------------------------------------------------------
+
+
+def cell_step(cell: str, x: Tensor, state: tuple[Tensor, ...], w: list[Tensor], u: list[Tensor], b: Any, c: Any) -> Any:
+    """One step of one row; `w`, `u`, `b`, `c` hold input weights, recurrent weights and both biases per gate."""
+    h = state[0]
+
+    def pre(gate: int) -> Tensor:
+        return w[gate] @ x + b[gate] + u[gate] @ h + c[gate]
+
+    if cell == "elman_tanh":
+        return (torch.tanh(pre(0)),)
+    if cell == "elman_relu":
+        return (torch.clamp(pre(0), min=0),)
+    if cell == "lstm":
+        memory = torch.sigmoid(pre(1)) * state[1] + torch.sigmoid(pre(0)) * torch.tanh(pre(2))
+        return torch.sigmoid(pre(3)) * torch.tanh(memory), memory
+    r, z = torch.sigmoid(pre(0)), torch.sigmoid(pre(1))
+    if cell == "gru_before":
+        candidate = torch.tanh(w[2] @ x + b[2] + u[2] @ (r * h) + c[2])
+    else:
+        candidate = torch.tanh(w[2] @ x + b[2] + r * (u[2] @ h + c[2]))
+    return (candidate - z * candidate + z * h,)
+
+
+def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+    """Outputs [T, B, D*H] and final states of all layers, in the dtype of `values`."""
+    dtype, H = values["weight_hh_l0"].dtype, case.H
+    if case.ids:
+        table = values["table"] if case.vocabulary else torch.eye(case.I, dtype=dtype)
+        x = table[view_x(case, values["ids"])]
+    else:
+        x = view_x(case, values["x"])
+    given = state_leaves(case, values)
+    lengths = case.lengths or (case.T,) * case.B
+    finals: list[tuple[Tensor, ...]] = []
+    for layer in range(case.num_layers):
+        directions = []
+        for end in ("", "_reverse")[: case.num_directions]:
+            name, gates = f"_l{layer}{end}", GATES[case.cell]
+            w, u = (values[kind + name].split(H) for kind in ("weight_ih", "weight_hh"))
+            none = torch.zeros(H, dtype=dtype)
+            b, c = (values[kind + name].split(H) if case.bias else [none] * gates for kind in ("bias_ih", "bias_hh"))
+            rows, ends = [], []
+            for row in range(case.B):
+                state = tuple(none for _ in PARTS[case.cell])
+                if given is not None:
+                    state = tuple(part[row] for part in given[len(finals)])
+                steps = range(lengths[row])
+                outputs = [none] * case.T
+                for t in reversed(steps) if end else steps:
+                    state = cell_step(case.cell, x[t, row], state, w, u, b, c)
+                    outputs[t] = state[0]
+                rows.append(torch.stack(outputs) if case.T else none.new_zeros(0, H))
+                ends.append(state)
+            directions.append(torch.stack(rows, dim=1))
+            finals.append(tuple(torch.stack([row[n] for row in ends]) for n in range(len(PARTS[case.cell]))))
+        x = torch.cat(directions, dim=-1)
+    return x, finals
+
+
+Results = dict[str, dict[str, Tensor]]
+
+
+def collect(case: Case, run: Callable[..., Any], dtype: torch.dtype, *, once: bool, cast: Any = None) -> Results:
+    """What `run(case, values)` gives for every upstream gradient: outputs, states and gradients by name, detached.
+
+    once: the graph survives several backwards, so one forward is enough.
+    """
+    got: Results = {}
+    base = leaves(case)
+    forward = None
+    for upstream in case.upstreams:
+        if forward is None or not once:
+            values = {n: v if n == "ids" else v.to(dtype).clone() for n, v in base.items()}
+            wanted = {n: v for n, v in values.items() if n != "ids" and not n.startswith("d_")}
+            for value in wanted.values():
+                value.requires_grad_()
+            before = {n: v.detach().clone() for n, v in values.items()}
+            forward = run(case, values)
+        y, finals, named = (*forward, wanted)[:3] if len(forward) == 2 else forward
+        total = loss(case, upstream, y, finals, values)
+        targets = {n: named.get(n, v) for n, v in wanted.items()}
+        if total.requires_grad:
+            gradients = torch.autograd.grad(total, list(targets.values()), retain_graph=once, allow_unused=True)
+        else:
+            gradients = [None] * len(targets)
+        result = {
+            f"d {n}": torch.zeros_like(t) if g is None else g
+            for (n, t), g in zip(targets.items(), gradients, strict=True)
+        }
+        if upstream == "all":
+            result["output"] = y.detach()
+            for index, parts in enumerate(finals):
+                result |= {f"{p}_n[{index}]": v.detach() for p, v in zip(PARTS[case.cell], parts, strict=True)}
+        for name, value in values.items():
+            assert torch.equal(value.detach(), before[name]), f"{case}: input {name} was changed"
+        got[upstream] = result
+    return got
+
+
+@functools.cache
+def reference(case: Case, dtype: torch.dtype = torch.float64) -> Results:
+    """The results of the loop above."""
+    return collect(case, reference_run, dtype, once=True)
+
+
+# ---- torch's own error -----------------------------------------------------------------------------------------------
+
+
+def torch_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[tuple[Tensor, ...]], dict[str, Tensor]]:
+    """The same through torch.nn, where it has the cell; lengths by PackedSequence."""
+    kind = {"lstm": "LSTM", "gru_after": "GRU"}.get(case.cell, "RNN")
+    extra = {"nonlinearity": case.cell.removeprefix("elman_")} if kind == "RNN" else {}
+    layer = getattr(torch.nn, kind)(
+        case.I, case.H, case.num_layers, bias=case.bias, bidirectional=case.bidirectional, **extra
+    ).to(values["weight_hh_l0"].dtype)
+    layer.load_state_dict({n: values[n].detach() for n, _ in layer.named_parameters()})
+    if case.ids:
+        table = values["table"] if case.vocabulary else torch.eye(case.I)
+        x = table[view_x(case, values["ids"])]
+    else:
+        x = view_x(case, values["x"])
+    given = state_leaves(case, values)
+    hx: Any = None
+    if given is not None:
+        stacked = tuple(torch.stack([parts[n] for parts in given]) for n in range(len(PARTS[case.cell])))
+        hx = stacked if kind == "LSTM" else stacked[0]
+    if case.lengths:
+        packed = pack_padded_sequence(x, torch.tensor(case.lengths), enforce_sorted=False)
+        y, final = layer(packed, hx)
+        y, _ = pad_packed_sequence(y, total_length=case.T)
+    else:
+        y, final = layer(x, hx)
+    final = final if kind == "LSTM" else (final,)
+    return y, [tuple(part[n] for part in final) for n in range(len(final[0]))], dict(layer.named_parameters())
+
+
+@functools.cache
+def torch_errors(case: Case) -> dict[str, dict[str, float]]:
+    """torch's float32 error on this case; of the loop in float32 where torch has no such cell or length."""
+    impossible = case.cell == "gru_before" or case.T == 0 or 0 in (case.lengths or ())
+    got = reference(case, torch.float32) if impossible else collect(case, torch_run, torch.float32, once=True)
+    want = reference(case)
+    return {u: {n: relative_error(got[u][n], want[u][n]) for n in want[u]} for u in want}
+
+
+# ---- ours ------------------------------------------------------------------------------------------------------------
+
+
+def poison(case: Case) -> None:
+    """Leave NaN in the memory that the next buffers of this case's sizes are likely to get."""
+    sizes = [case.T * case.B * case.H * g for g in (1, 3, 4)] + [case.B * case.H, case.H * case.H * 4]
+    blocks = [np.full(size, np.nan, dtype=np.float32) for size in sizes for _ in range(3)]
+    del blocks
+
+
+def rnnkit_run(
+    case: Case, values: dict[str, Tensor], *, backend: str
+) -> tuple[Tensor, list[tuple[Tensor, ...]], dict[str, Tensor]]:
+    """The same through `rnnkit.nn`, by the door that the case names."""
+    dtype = values["weight_hh_l0"].dtype
+    layer = make_layer(case, backend=backend, dtype=dtype)
+    named = dict(layer.named_parameters())
+    if case.ids:
+        x = view_x(case, values["ids"])
+        padding: float = -1
+    else:
+        x = view_x(case, values["x"])
+        padding = float("nan")
+    if case.lengths:
+        beyond = torch.arange(case.T)[:, None] >= torch.tensor(case.lengths)
+        x = x.masked_fill(beyond if case.ids else beyond[..., None], padding)
+    given = state_leaves(case, values)
+    poison(case)
+    if case.through == "recurrent":
+        names = PARTS[case.cell]
+        state = None if given is None else State([dict(zip(names, parts, strict=True)) for parts in given])
+        table = values.get("table")
+        y, final = layer(x, state, lengths=case.lengths, embedding=table)
+        return y, [tuple(parts.values()) for parts in final.layers], named
+    if case.through == "cells":
+        named = {f"{n}_l0": p for n, p in named.items()}
+        parts = None if given is None else given[0]
+        outputs = []
+        for t in range(case.T):
+            parts = layer(x[t], parts if case.cell == "lstm" or parts is None else parts[0])
+            parts = parts if case.cell == "lstm" else (parts,)
+            outputs.append(parts[0])
+        return torch.stack(outputs), [parts], named
+    hx: Any = None
+    if given is not None:
+        stacked = tuple(torch.stack([parts[n] for parts in given]) for n in range(len(PARTS[case.cell])))
+        hx = stacked if case.cell == "lstm" else stacked[0]
+    if case.through == "packed":
+        lengths = torch.tensor(case.lengths)
+        y, final = layer(pack_padded_sequence(x, lengths, enforce_sorted=False), hx)
+        y, _ = pad_packed_sequence(y, total_length=case.T)
+    elif case.through == "batch_first":
+        y, final = layer(x.transpose(0, 1), hx, lengths=case.lengths)
+        y = y.transpose(0, 1)
+    else:
+        y, final = layer(x, hx, lengths=case.lengths)
+    final = final if case.cell == "lstm" else (final,)
+    return y, [tuple(part[n] for part in final) for n in range(len(final[0]))], named
+
+
+def make_layer(case: Case, *, backend: str, dtype: torch.dtype) -> Any:
+    """The layer of this case, in eval mode, with the case's parameters."""
+    given: dict[str, Any] = {"bias": case.bias, "backend": backend, "dtype": dtype}
+    kind = {"lstm": "LSTM", "gru_after": "GRU", "gru_before": "GRU"}.get(case.cell, "RNN")
+    extra: dict[str, Any] = {}
+    if kind == "RNN":
+        extra["nonlinearity"] = case.cell.removeprefix("elman_")
+    if kind == "GRU":
+        extra["reset"] = case.cell.removeprefix("gru_")
+    if case.through == "cells":
+        layer = getattr(nn, kind + "Cell")(case.I, case.H, **given, **extra)
+    else:
+        given |= {"num_layers": case.num_layers, "bidirectional": case.bidirectional, "dropout": case.dropout}
+        if case.through == "recurrent":
+            layer = nn.Recurrent(case.cell, case.I, case.H, **given)
+        else:
+            layer = getattr(nn, kind)(case.I, case.H, batch_first=case.through == "batch_first", **given, **extra)
+    with torch.no_grad():  # weights of before must not stay in any cache
+        layer.eval()(torch.zeros((1, case.I) if case.through == "cells" else (1, 1, case.I), dtype=dtype))
+    values, end = leaves(case), "_l0" if case.through == "cells" else ""
+    layer.load_state_dict({n: values[n + end] for n, _ in layer.named_parameters()})
+    return layer.eval()
+
+
+# ---- the verdict -----------------------------------------------------------------------------------------------------
+
+
+def relative_error(got: Tensor, want: Tensor) -> float:
+    """‖got − want‖ / ‖want‖ in float64; exact equality is asked for where want is all zero."""
+    got, want = got.double(), want.double()
+    if got.shape != want.shape or not torch.isfinite(got).all():
+        return float("inf")
+    if want.numel() == 0:
+        return 0.0
+    norm = want.norm().item()
+    if norm == 0:
+        return 0.0 if torch.equal(got, want) else float("inf")
+    return (got - want).norm().item() / norm
+
+
+def differences(case: Case, *, backend: str, dtype: torch.dtype) -> Iterator[str]:
+    """Every output and gradient outside its tolerance, as one line."""
+    got = collect(case, functools.partial(rnnkit_run, backend=backend), dtype, once=False)
+    want = reference(case)
+    for upstream, tensors in want.items():
+        for name, value in tensors.items():
+            error = relative_error(got[upstream][name], value)
+            tolerance = TOLERANCES[dtype][0 if name[:2] != "d " else 1 if name[2] in "xhct" else 2]
+            if dtype == torch.float32:
+                twice = 2 * torch_errors(case)[upstream][name]
+                is_feasible = twice <= 2 * tolerance  # else the case itself is ill-conditioned: gradients that vanished
+                tolerance = max(min(tolerance, twice) if is_feasible else twice, FLOAT32_FLOOR)
+            if not error <= tolerance:
+                yield f"{case}, {backend} {dtype}, upstream {upstream}: {name} is off by {error:.2e} > {tolerance:.2e}"
+
+
+def check_layer(case: Case, *, backend: str, dtype: torch.dtype = torch.float32) -> None:
+    """Fail, naming tensor, error and tolerance, unless this case agrees with the reference in every tensor."""
+    if lines := list(differences(case, backend=backend, dtype=dtype)):
+        raise AssertionError("\n".join(lines[:8]))
+
+
+RAGGED = (7, 1, 0, 4)
+CELLS = tuple(GATES)
+
+
+def suite() -> list[Case]:
+    """The cases that together find every planted bug, quickest first."""
+    cases = [Case("lstm", num_layers=2, bidirectional=True, B=4, lengths=RAGGED, dropout=0.5)]
+    cases += [Case(cell, B=4, lengths=RAGGED, bidirectional=True) for cell in CELLS]
+    cases += [Case(cell, B=3, lengths=(3, 7, 1), through="packed", num_layers=2) for cell in ("lstm", "gru_after")]
+    cases += [Case(cell, through=door) for cell in CELLS for door in ("layer", "cells")]
+    cases += [Case("lstm", layout=layout, num_layers=2) for layout in ("strided", "expanded", "offset")]
+    cases += [Case("gru_before", layout="expanded", T=7), Case("elman_tanh", layout="offset")]
+    cases += [Case(cell, through="batch_first", B=4, lengths=RAGGED) for cell in ("lstm", "gru_before")]
+    cases += [Case(cell, T=1, bias=False, initial=False) for cell in CELLS]
+    cases += [Case(cell, T=9, B=2, ids=True, vocabulary=v) for cell in ("lstm", "gru_after") for v in (0, 6, 40)]
+    cases += [
+        Case("gru_before", ids=True, B=4, lengths=RAGGED, vocabulary=6),
+        Case("elman_relu", ids=True, layout="strided"),
+    ]
+    cases += [Case("lstm", ids=True, layout="expanded"), Case("lstm", H=17, I=33, B=1)]
+    cases += [Case(cell, T=130, B=2, I=3, H=17) for cell in CELLS]
+    cases += [Case("lstm", T=130, B=3, I=3, H=5, lengths=(130, 33, 65), bidirectional=True)]
+    return cases
+
+
+# ---- generators ------------------------------------------------------------------------------------------------------
+
+
+def check_generator(config: GeneratorConfig, *, steps: int = 6, batch: int = 3) -> None:
+    """Compare a Generator's losses and gradients with the loop above and a written-out softmax in float64."""
+    for upstream in ("weights", "mean", "random"):
+        _check_generator(config, steps=steps, batch=batch, upstream=upstream)
+
+
+def _check_generator(config: GeneratorConfig, *, steps: int, batch: int, upstream: str) -> None:
+    torch.manual_seed(0)
+    model = Generator(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    H, V, E = config.hidden_size, config.vocab_size, config.embedding_size
+    ids, targets = torch.randint(V, (2, steps, batch))
+    weights = torch.rand(steps, batch).masked_fill(torch.rand(steps, batch) < 0.3, 0.0)
+    state = State([{p: torch.randn(batch, H) for p in PARTS[config.cell]} for _ in range(config.num_layers)])
+    d_state = {(n, p): torch.randn(batch, H) for n in range(config.num_layers) for p in PARTS[config.cell]}
+    d_losses = {"weights": weights, "mean": weights / 7, "random": torch.randn(steps, batch)}[upstream]
+    hidden, final = model(ids, state)
+    losses = model.loss(hidden, targets, weights)
+    total = (losses * d_losses).sum() + sum((final.layers[n][p] * g).sum() for (n, p), g in d_state.items())
+    total.backward()
+
+    wanted = {n: p.detach().double().requires_grad_() for n, p in model.named_parameters()}
+    values = {n.removeprefix("recurrent."): p for n, p in wanted.items()}
+    for layer, parts in enumerate(state.layers):
+        values |= {f"{part}0_l{layer}": value.double() for part, value in parts.items()}
+    case = Case(config.cell, T=steps, B=batch, I=E or V, H=H, num_layers=config.num_layers)
+    case = dataclasses.replace(case, bias=config.bias, ids=True, vocabulary=V if E else 0)
+    values |= {"ids": ids} | ({"table": wanted["embedding.weight"]} if E else {})
+    out, finals = reference_run(case, values)
+    if "projection.weight" in wanted:
+        out = out @ wanted["projection.weight"].T
+    log_p = reference_log_prob(config, out, wanted)
+    want_losses = torch.where(weights != 0, -log_p.gather(-1, targets[..., None])[..., 0], 0)
+    total = (want_losses * d_losses.double()).sum()
+    total = total + sum((finals[n][PARTS[config.cell].index(p)] * g.double()).sum() for (n, p), g in d_state.items())
+    total.backward()
+
+    lines = []
+    pairs = {"losses": (losses.detach(), want_losses.detach(), 2e-6)}
+    pairs["log_prob"] = (model.log_prob(hidden).detach(), log_p.detach(), 2e-6)
+    for name, parameter in model.named_parameters():
+        got = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        gradient = wanted[name].grad
+        pairs[name] = (got, torch.zeros_like(wanted[name]) if gradient is None else gradient, 5e-6)
+    for name, (got, want, tolerance) in pairs.items():
+        if not (error := relative_error(got, want)) <= tolerance:
+            lines.append(f"{config}: {name} is off by {error:.2e} > {tolerance:.0e}")
+    assert not lines, "\n".join(lines)
+
+
+def reference_log_prob(config: GeneratorConfig, h: Tensor, p: dict[str, Tensor]) -> Tensor:
+    """Log-probabilities of all words, written out."""
+    if config.softmax == "full":
+        scores = h @ p["embedding.weight" if config.tied else "head.weight"].T + p["head.bias"]
+        return scores - scores.logsumexp(-1, keepdim=True)
+    bounds = [*config.cutoffs, config.vocab_size]
+    scores = h @ p["head.head.weight"].T
+    head = scores - scores.logsumexp(-1, keepdim=True)
+    blocks = [head[..., : bounds[0]]]
+    for i in range(len(config.cutoffs)):
+        inner = h @ p[f"head.tail.{i}.0.weight"].T @ p[f"head.tail.{i}.1.weight"].T
+        blocks.append(head[..., bounds[0] + i, None] + inner - inner.logsumexp(-1, keepdim=True))
+    return torch.cat(blocks, dim=-1)
+
+
+def generator_suite() -> list[GeneratorConfig]:
+    """Generators that together use every parameter and every path from ids to loss."""
+    shape: dict[str, Any] = {"vocab_size": 11, "hidden_size": 9}
+    return [
+        GeneratorConfig(**shape, embedding_size=5, tied=True, num_layers=2, dropout=0.5, output_dropout=0.5),
+        GeneratorConfig(
+            **shape, embedding_size=9, tied=True, word_dropout=0.5, embedding_dropout=0.5, input_dropout=0.5
+        ),
+        GeneratorConfig(**shape, cell="gru_before"),
+        GeneratorConfig(**shape, cell="gru_after", embedding_size=5, bias=False),
+        GeneratorConfig(**shape | {"hidden_size": 16}, cell="elman_tanh", softmax="adaptive", cutoffs=(3, 6)),
+    ]
