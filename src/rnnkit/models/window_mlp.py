@@ -87,7 +87,9 @@ class WindowMLP(torch.nn.Module):
         context = torch.full((batch, self.config.order - 1), self.config.begin_id, dtype=torch.int64)
         return State([{"context": context}])
 
-    def forward(self, ids: Tensor, state: State | None = None, *, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self, ids: Tensor, state: State | None = None, *, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Features for every step.
 
         Args:

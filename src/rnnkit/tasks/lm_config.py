@@ -21,7 +21,9 @@ class DataConfig(Section):
         None, description="Text to choose the best weights by; None: the text that the table is made on."
     )
     test_sources: list[str] | None = Field(None, description="Text that the table is made on; None: `held_out`.")
-    held_out: float = Field(0.1, gt=0, lt=1, description="Share of the end of `sources` held out, without test_sources.")
+    held_out: float = Field(
+        0.1, gt=0, lt=1, description="Share of the end of `sources` held out, without test_sources."
+    )
     encoding: str = Field("utf-8", description="Of all sources.")
     as_bytes: bool = Field(False, description="Read bytes, whatever they mean; goes with tokenizer kind byte.")
 
@@ -76,7 +78,9 @@ class BaselinesConfig(Section):
         ("unigram", "kneser-ney", "window-mlp"), min_length=1, description="Which baselines the table shows."
     )
     ngram_order: int = Field(6, ge=2, le=6, description="Longest n of the n-gram models; all from 2 up are shown.")
-    mlp_order: int | None = Field(None, ge=2, description="n of the window MLP; None: 11 for characters and bytes, else 6.")
+    mlp_order: int | None = Field(
+        None, ge=2, description="n of the window MLP; None: 11 for characters and bytes, else 6."
+    )
     mlp_embedding_size: int | None = Field(None, ge=1, description="None: 32 for characters and bytes, else 128.")
     mlp_hidden_size: int = Field(512, ge=1, description="Its tanh units.")
     mlp_direct: bool = Field(False, description="Feed the window straight into the softmax too (Bengio's W).")

@@ -101,6 +101,4 @@ class TimeBudget:
         total = max(step + more, 1)
         if most_steps is not None:
             total = max(min(total, most_steps), step)
-        return Plan(
-            total_steps=total, eval_every=every or max(1, math.ceil((total - step) / num_evals)), origin=step
-        )
+        return Plan(total_steps=total, eval_every=every or max(1, math.ceil((total - step) / num_evals)), origin=step)

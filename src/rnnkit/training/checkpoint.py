@@ -8,7 +8,6 @@ checkpoint, the old or the new. Strict JSON and safetensors only; nothing in it 
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from rnnkit.bundle import durable
-from rnnkit.errors import CheckpointError
+from rnnkit.bundle import durable, strict_json
+from rnnkit.errors import CheckpointError, JsonError
 
 FORMAT = 1
 _INDEX = "checkpoint.json"
+_MAX_INDEX_BYTES = 1 << 28  # a curve of a million evaluations
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Checkpoint:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint in `folder`.
 
-    Raises: SaveError, with the checkpoint before intact.
+    Raises: SaveError, or JsonError for values that are no JSON, with the checkpoint before intact.
     Cost:   one write of the tensors and three fsyncs.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,11 +46,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     data = safetensors.torch.save(tensors)
     digest = hashlib.sha256(data).hexdigest()
     path = folder / f"{digest[:16]}.safetensors"
+    body = {"format": FORMAT, "tensors": {"file": path.name, "sha256": digest}, "values": checkpoint.values}
+    index = strict_json.dumps({**body, "sha256": _digest(body)})
     if not path.exists():
         durable.write_file(path, data)
-    body = {"format": FORMAT, "tensors": {"file": path.name, "sha256": digest}, "values": checkpoint.values}
-    text = json.dumps({**body, "sha256": _digest(body)}, allow_nan=False, indent=1)
-    durable.write_file(folder / _INDEX, text.encode())
+    durable.write_file(folder / _INDEX, index)
     for old in folder.glob("*.safetensors"):
         if old != path:
             old.unlink(missing_ok=True)
@@ -63,12 +63,14 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """
     index = folder / _INDEX
     try:
-        body = json.loads(index.read_bytes(), parse_constant=_refuse_constant)
+        body = strict_json.loads(index.read_bytes(), what=str(index), max_bytes=_MAX_INDEX_BYTES)
         digest = body.pop("sha256")
         if digest != _digest(body):
             raise CheckpointError(f"{index} is damaged (checksum mismatch); {_REMEDY}")
         if body["format"] != FORMAT:
-            raise CheckpointError(f"{index} has format {body['format']}, this rnnkit reads {FORMAT}; use the same rnnkit")
+            raise CheckpointError(
+                f"{index} has format {body['format']}, this rnnkit reads {FORMAT}; use the same rnnkit"
+            )
         path = folder / Path(body["tensors"]["file"]).name
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != body["tensors"]["sha256"]:
@@ -76,7 +78,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         return Checkpoint(values=body["values"], tensors=safetensors.torch.load(data))
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {error.filename}: {error.strerror}; {_REMEDY}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (JsonError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{index} is no checkpoint ({type(error).__name__}: {error}); {_REMEDY}") from None
 
 
@@ -89,8 +91,4 @@ _REMEDY = "train again without resume"
 
 
 def _digest(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    return hashlib.sha256(strict_json.dumps(body)).hexdigest()

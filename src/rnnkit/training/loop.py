@@ -61,8 +61,7 @@ def fit(
         TrainingInterrupted: SIGINT or SIGTERM; the run can be resumed.
     """
     run_dir = Path(run_dir)
-    is_begun = has_checkpoint(run_dir / "checkpoints" / "last")
-    if is_begun and not resume:
+    if not resume and has_checkpoint(run_dir / "checkpoints" / "last"):
         raise UsageError(f"{run_dir} already holds a run; resume it, or choose another folder")
     if resume and not run_dir.is_dir():
         raise CheckpointError(f"{run_dir} does not exist, so there is nothing to resume; leave resume out")

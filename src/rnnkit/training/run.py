@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -106,8 +106,8 @@ class Run:
                     )
                 if self._clock() - self._saved_at >= self.config.checkpoint_every_s:
                     self._save()
-        if self._clock() > self._started:
-            self._save()
+            if self.counters["ended_by"] is not None:
+                self._save()
         self._emit({"event": "end", "ended_by": self.counters["ended_by"]})
 
     def step(self) -> dict[str, Any]:
@@ -115,17 +115,18 @@ class Run:
         counters, batch = self.counters, next(self._batches)
         unrolled = self.tbptt(self.model, batch, self.carry)
         loss = unrolled.mean_loss
+        nats = loss.item()
         lr = self.schedule.lr(counters["step"])
         self.optimizer.zero_grad()
         norm = math.nan
-        if _is_finite(loss, unrolled.carry):
+        if math.isfinite(nats) and _is_finite(unrolled.carry):
             self._with_penalty(loss, unrolled).backward()
             clipped = clip_gradients(
                 self.optimizer.parameters.values(), max_norm=self.config.clip_norm, max_value=self.config.clip_value
             )
             norm = clipped.norm
         counters["step"] += 1
-        event = {"event": "step", "step": counters["step"], "loss": float(loss), "lr": lr, "grad_norm": norm}
+        event = {"event": "step", "step": counters["step"], "loss": nats, "lr": lr, "grad_norm": norm}
         if not math.isfinite(norm):
             return event | self._skip(batch)
         self.optimizer.step(lr=lr)
@@ -135,7 +136,7 @@ class Run:
         counters["skipped_in_row"] = 0
         counters["tokens"] += counted
         counters["clipped"] += clipped.is_clipped
-        counters["loss_sum"] += float(loss) * counted
+        counters["loss_sum"] += nats * counted
         counters["loss_count"] += counted
         return event | {"clip_share": counters["clipped"] / (counters["step"] - counters["skipped"])}
 
@@ -177,11 +178,14 @@ class Run:
     def _check_divergence(self) -> None:
         if self.counters["skipped_in_row"] < MAX_SKIPPED_IN_ROW:
             return
+        self._diverged(f"loss or gradient was not finite {MAX_SKIPPED_IN_ROW} times in a row")
+
+    def _diverged(self, what: str) -> NoReturn:
+        self._save()  # no step that was not finite has touched the weights: these are the last good ones
         lr = self.config.lr
-        kept = f"the last good weights are in {self._last}" if has_checkpoint(self._last) else "nothing was saved yet"
         raise DivergedError(
-            f"loss or gradient was not finite {MAX_SKIPPED_IN_ROW} times in a row, up to step {self.counters['step']} "
-            f"({self.task.name}, lr {lr:g}); {kept}; train again with a lower training.lr, for example {lr / 4:g}"
+            f"{self.task.name}: {what}, up to step {self.counters['step']}; the last good weights are in {self._last}; "
+            f"train again with a lower training.lr, for example {lr / 4:g} instead of {lr:g}"
         )
 
     def _speed(self, step_s: float) -> dict[str, Any]:
@@ -231,6 +235,8 @@ class Run:
             scores = self.task.evaluate(self.model, max_tokens=self.config.eval_tokens)
             sample = self.task.sample(self.model, seed=self.config.seed)
             nll = scores["nll"]
+            if not math.isfinite(nll):
+                self._diverged(f"the loss on held-out text is {nll}")
             is_best = counters["best_nll"] is None or nll < counters["best_nll"]
             if is_best:
                 counters.update(best_nll=nll, best_step=step, waited=0)
@@ -336,9 +342,8 @@ class Run:
             observer(event)
 
 
-def _is_finite(loss: torch.Tensor, carry: State) -> bool:
-    floats = [t for parts in carry.layers for t in parts.values() if t.is_floating_point()]
-    return math.isfinite(float(loss)) and all(bool(t.isfinite().all()) for t in floats)
+def _is_finite(carry: State) -> bool:
+    return all(bool(t.isfinite().all()) for parts in carry.layers for t in parts.values() if t.is_floating_point())
 
 
 def _check_identity(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
