@@ -39,7 +39,7 @@ def build(
         name, separator, text = override.partition("=")
         if not separator:
             raise ConfigError(f"override {override!r} has no '='; write it as key=value, for example training.lr=2e-3")
-        _set(values, find_key(name, keys), yaml.safe_load(text))
+        _set(values, find_key(name, keys), _parse(name, text))
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -84,6 +84,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; a configuration is a mapping such as 'model: …'")
     return values
+
+
+def _parse(name: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {name}={text!r} is no YAML value; put quotes around text") from None
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:

@@ -87,8 +87,7 @@ def lm(
     tied: Annotated[bool | None, typer.Option("--tied/--untied", help="Score with the embedding table.")] = None,
     softmax: Annotated[str | None, typer.Option(help="full, or adaptive for large vocabularies.")] = None,
     cutoffs: Annotated[
-        list[int] | None,
-        typer.Option(parser=numbers, metavar="N,N", help="Where the adaptive softmax's clusters end."),
+        str | None, typer.Option(metavar="N,N", help="Where the adaptive softmax's clusters end.")
     ] = None,
     dropout: Annotated[float | None, typer.Option(help="Between layers.")] = None,
     input_dropout: Annotated[
@@ -148,6 +147,10 @@ def lm(
 
     texts, overrides = _split(sources or [])
     options = {name: value for name, value in context.params.items() if name not in _NOT_CONFIG and _is_given(value)}
+    if "cutoffs" in options:
+        options["cutoffs"] = numbers(options["cutoffs"])
+    if "valid_sources" in options and "test_sources" not in options:
+        options["test_sources"] = options.pop("valid_sources")
     settings: dict[str, Any] = {"config": config, "overrides": overrides, **options}
     if dry_run:
         estimate = api.dry_run(texts or None, **settings)
@@ -185,7 +188,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _is_given(value: Any) -> bool:
-    return value is not None and value != []
+    return value is not None and value != [] and value != ()
 
 
 def _print_estimate(estimate: dict[str, Any]) -> None:

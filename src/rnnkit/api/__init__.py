@@ -1,0 +1,30 @@
+"""The classes and functions a user imports; each loads the half it needs on first use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnnkit.api.comparison import compare
+    from rnnkit.api.inspection import doctor
+    from rnnkit.api.language_model import LanguageModel
+    from rnnkit.api.report import result_table
+    from rnnkit.api.training import dry_run
+    from rnnkit.metrics import ResultTable
+
+_HOMES = {
+    "LanguageModel": "rnnkit.api.language_model",
+    "ResultTable": "rnnkit.metrics",
+    "compare": "rnnkit.api.comparison",
+    "doctor": "rnnkit.api.inspection",
+    "dry_run": "rnnkit.api.training",
+    "result_table": "rnnkit.api.report",
+}
+__all__ = ["LanguageModel", "ResultTable", "compare", "doctor", "dry_run", "result_table"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

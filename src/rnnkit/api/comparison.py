@@ -1,0 +1,53 @@
+"""Several runs side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnkit.errors import BundleError, MissingFileError
+
+
+def compare(runs: Sequence[str | Path], *, picture: str | Path | None = None) -> list[dict[str, Any]]:
+    """The figures of several runs, best first.
+
+    Args:    runs: run folders.  picture: where to draw their learning curves as PNG, or None.
+    Returns: one dict per run: `run`, `cell`, `num_parameters`, `perplexity`, `nats_per_character`,
+             `bits_per_character`, `best_baseline`, `train_seconds`.
+    Raises:  MissingFileError for a folder without metrics; MissingExtraError if a picture needs matplotlib.
+    """
+    by_name = {str(run): read_metrics(run) for run in runs}
+    if picture is not None:
+        from rnnkit.api import curves
+
+        curves.write_png(picture, curves.draw_runs(by_name))
+    rows = []
+    for name, metrics in by_name.items():
+        model = metrics["model"]
+        best = min(metrics["baselines"], key=lambda entry: entry["nats_per_character"])
+        rows.append(
+            {
+                "run": name,
+                "cell": metrics["config"]["model"]["cell"],
+                "num_parameters": model["num_parameters"],
+                "perplexity": model["perplexity"],
+                "nats_per_character": model["nats_per_character"],
+                "bits_per_character": model["bits_per_character"],
+                "best_baseline": f"{best['name']} {best['nats_per_character']:.4f}",
+                "train_seconds": metrics["train_seconds"],
+            }
+        )
+    return sorted(rows, key=lambda row: row["nats_per_character"])
+
+
+def read_metrics(run: str | Path) -> dict[str, Any]:
+    """The content of RUN/metrics.json. Raises: MissingFileError or BundleError, naming the folder."""
+    path = Path(run) / "metrics.json"
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise MissingFileError(f"{path}: {error.strerror}; a finished run has it, so give a finished run") from None
+    except ValueError as error:
+        raise BundleError(f"{path} is no JSON ({error}); train again") from None

@@ -1,0 +1,72 @@
+"""Pictures of training: one run with its baselines as lines, or several runs together."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnkit.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_run(metrics: Mapping[str, Any]) -> bytes:
+    """The learning curve of one run as PNG: training and held-out loss over seconds, baselines as horizontal lines."""
+    figure, axes = _axes()
+    per_token = metrics["model"]["nats_per_character"] / metrics["model"]["nats_per_token"]
+    _draw_curve(axes, metrics["curve"], scale=per_token, label="model, held out", color="C0")
+    points = [(p["seconds"], p["loss"] * per_token) for p in metrics["curve"] if p["loss"] is not None]
+    axes.plot(*zip(*points, strict=True), color="C0", alpha=0.4, linestyle="--", label="model, training")
+    shown = sorted(metrics["baselines"], key=lambda entry: entry["nats_per_character"])
+    for number, entry in enumerate(shown[:4], start=1):
+        axes.axhline(entry["nats_per_character"], color=f"C{number}", linewidth=1, label=entry["name"])
+    _frame_values(axes, [y for _, y in points] + [entry["nats_per_character"] for entry in shown[:4]])
+    return _png(figure, axes)
+
+
+def draw_runs(runs: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """The held-out curves of several runs, by name, as one PNG."""
+    figure, axes = _axes()
+    for number, (name, metrics) in enumerate(runs.items()):
+        per_token = metrics["model"]["nats_per_character"] / metrics["model"]["nats_per_token"]
+        _draw_curve(axes, metrics["curve"], scale=per_token, label=name, color=f"C{number}")
+    return _png(figure, axes)
+
+
+def write_png(path: str | Path, data: bytes) -> None:
+    """Write a picture, replacing the one before only once it is whole."""
+    from rnnkit.bundle import durable
+
+    durable.write_file(Path(path), data)
+
+
+def _axes() -> tuple[Any, Axes]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("drawing needs matplotlib; pip install 'rnnkit[train]'") from error
+    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel="training, seconds", ylabel="nats per character")
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _draw_curve(axes: Axes, curve: Sequence[Mapping[str, Any]], *, scale: float, label: str, color: str) -> None:
+    axes.plot([p["seconds"] for p in curve], [p["nll"] * scale for p in curve], color=color, marker=".", label=label)
+
+
+def _frame_values(axes: Axes, values: Sequence[float]) -> None:
+    """Cut off the first steep fall, which would press everything of interest together."""
+    low, middle = min(values), sorted(values)[len(values) // 2]
+    axes.set_ylim(low - 0.1 * (middle - low + 0.1), max(middle, low) + 2.5 * (middle - low) + 0.2)
+
+
+def _png(figure: Any, axes: Axes) -> bytes:
+    axes.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,128 @@
+"""Train a language model from configuration to run folder: checks first, then the loop, then what people look at."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from rnnkit.api import config as configuration
+from rnnkit.api import curves, observers, report
+from rnnkit.bundle import durable
+from rnnkit.errors import MissingExtraError, UsageError
+from rnnkit.tasks.lm_config import LmConfig
+from rnnkit.training.config import TrainConfig
+
+Observer = Callable[[dict[str, Any]], None]
+Sources = str | Path | Sequence[str | Path] | None
+RUNS = Path("runs")
+# What only a run leaves behind: a folder without any of it is never deleted.
+_TRACES_OF_A_RUN = ("manifest.json", "metrics.json", "checkpoints")
+
+
+class RunConfig(LmConfig):
+    """Everything that can be chosen about a run; the keys of its YAML."""
+
+    training: TrainConfig = Field(default_factory=lambda: TrainConfig.model_validate({}))
+
+    @property
+    def task(self) -> LmConfig:
+        """All but the training."""
+        return LmConfig(**{name: getattr(self, name) for name in LmConfig.model_fields})
+
+
+def configure(
+    sources: Sources,
+    *,
+    config: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """The configuration of a run. Raises: ConfigError; see `rnnkit.api.config.build`."""
+    options = dict(options or {})
+    if sources is not None:
+        options["data.sources"] = [str(s) for s in ([sources] if isinstance(sources, str | Path) else sources)]
+    return configuration.build(RunConfig, file=config, options=options, overrides=overrides)
+
+
+def train(
+    settings: RunConfig,
+    *,
+    run: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    watchers: Sequence[Observer] = (),
+    tensorboard: bool = False,
+) -> Path:
+    """Train, and return the run folder. Nothing is created or deleted before configuration and text have been read.
+
+    Raises: as `LanguageModel.train`.
+    """
+    folder = choose_folder(run, resume=resume, force=force)
+    task = _task(settings)
+    if force and folder.exists():
+        shutil.rmtree(folder)
+    watching = [*watchers]
+    if tensorboard:
+        watching.append(observers.TensorBoard(folder / "tensorboard"))
+    from rnnkit.training import fit
+
+    metrics = fit(task, run_dir=folder, config=settings.training, observers=watching, resume=resume).metrics
+    durable.write_file(folder / "curve.png", curves.draw_run(metrics))
+    durable.write_file(folder / "README.md", report.model_card(metrics, name=folder.name).encode())
+    return folder
+
+
+def dry_run(
+    sources: Sources = None, *, config: str | Path | None = None, overrides: Sequence[str] = (), **options: Any
+) -> dict[str, Any]:
+    """What training would take: parameters, bytes, seconds per step and epoch, steps and seconds of the run.
+
+    Args: as `LanguageModel.train`, without what concerns the folder.
+    Cost: reads the text and makes a few steps; writes nothing.
+    """
+    settings = configure(sources, config=config, overrides=overrides, options=options)
+    task = _task(settings)
+    from rnnkit import training
+
+    return training.dry_run(task, config=settings.training)
+
+
+def choose_folder(run: str | Path | None, *, resume: bool, force: bool) -> Path:
+    """Where the run goes: `run`, or the first free `runs/lm-N`.
+
+    Raises: UsageError if something is there that would be lost, or nothing where something must be.
+    """
+    if run is None:
+        if resume or force:
+            raise UsageError(f"{'--resume' if resume else '--force'} needs to know which run: add --run FOLDER")
+        return next(folder for n in range(1, 1_000_000) if not (folder := RUNS / f"lm-{n}").exists())
+    folder = Path(run)
+    if resume and force:
+        raise UsageError("--resume goes on with a run, --force replaces it: choose one")
+    if resume:
+        if not folder.is_dir():
+            raise UsageError(f"{folder} does not exist, so there is nothing to resume; leave --resume out")
+        return folder
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return folder
+    is_run = folder.is_dir() and any((folder / name).exists() for name in _TRACES_OF_A_RUN)
+    if not is_run:
+        raise UsageError(f"{folder} exists and is no run; choose another --run")
+    if not force:
+        raise UsageError(f"{folder} already holds a run; go on with --resume, replace it with --force, or choose --run")
+    return folder
+
+
+def _task(settings: RunConfig) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("training needs torch; pip install 'rnnkit[train]'") from error
+    del torch
+    from rnnkit.tasks.lm import LanguageModelTask
+
+    return LanguageModelTask(settings.task)
