@@ -56,7 +56,7 @@ def build(
         kind: "byte" (no vocabulary to learn; `texts` is not read), "char", "word" or "bpe".
         texts: documents or pieces of them. A piece must not cut a word in two: see `whole_words`.
         vocab_size: at most so many entries, everything counted (unknown entry, special tokens). None: all characters,
-            all words; 4,096 for BPE. Not for "byte", whose size is 256.
+            all words; 8,192 for BPE. Not for "byte", whose size is 256.
         min_count: entries seen less often become unknown ("char", "word") or are not merged ("bpe").
         split_punctuation: "word" only: raw text, whose punctuation is split off. Without it words are what stands
             between whitespace, as pre-tokenised corpora (WikiText-2, PTB) want it.

@@ -18,7 +18,7 @@ from rnnkit.errors import ArgumentError, DataError, MissingExtraError
 from rnnkit.text.tokenizer import StreamDecoder, Tokenizer, as_text, refuse_surrogates, visible_bytes
 
 END_OF_TEXT = "<|endoftext|>"
-DEFAULT_VOCAB_SIZE = 4096
+DEFAULT_VOCAB_SIZE = 8192
 
 # Merges never cross a word as this pattern cuts them. It reads like GPT-2's, with two differences on purpose: only
 # ASCII classes, so that Python's `re` and the library's Oniguruma agree on every code point whatever Unicode version

@@ -1,0 +1,442 @@
+"""The doctor: what a text will do to training, found out before training."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from rnnkit import text
+from rnnkit.data.documents import Document, names_of, split
+from rnnkit.data.prepare import vocabulary_pieces
+from rnnkit.data.readers import read_documents
+from rnnkit.data.survey import MIN_DUPLICATE, Survey
+from rnnkit.errors import ArgumentError, DataError
+
+HIDDEN_SIZES = (64, 128, 192, 256, 384, 512, 768, 1024)
+_REACHED = 0.5  # of a large matrix product's speed, by a recurrent layer
+_MAX_BPE_CHARACTERS = 1 << 22  # of the text, on which `doctor` trains a trial BPE
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the user should know. `severity` is "error" (training will refuse), "warning" or "info"."""
+
+    severity: Literal["error", "warning", "info"]
+    what: str
+    where: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.where}: {self.what}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a tokeniser costs with an LSTM of one layer (formulas: `cost`)."""
+
+    kind: str
+    vocab_size: int
+    num_tokens: int  # of the training part
+    unknown_share: float  # of the held-out tokens
+    hidden_size: int
+    num_parameters: int
+    parameter_bytes: int
+    softmax_share: float  # of the arithmetic of a training step
+    memory_bytes: int  # while training
+    epoch_s: float  # one pass over the training part
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `doctor` found. `.lines()` for people, `.to_dict()` for --json."""
+
+    sizes: dict[str, int]  # documents, lines, characters, bytes, words; training and held-out parts
+    costs: list[Cost]
+    suggestion: dict[str, Any]  # tokenizer, hidden_size and the reason
+    line_lengths: dict[int, int]  # lower edge of a power-of-two bin → count, training part
+    document_lengths: dict[int, int]
+    machine: dict[str, float]  # flops_per_s that the times assume
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def has_errors(self) -> bool:
+        return any(finding.severity == "error" for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> Iterator[str]:
+        """The report for a terminal."""
+        if self.sizes:
+            yield ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in self.sizes.items())
+        if self.costs:
+            yield ""
+            yield (
+                f"{'tokens':<6} {'vocabulary':>10} {'training':>12} {'unknown':>8} {'units':>6} {'parameters':>12} "
+                + (f"{'softmax':>8} {'memory':>8} {'epoch':>8}")
+            )
+            for cost in self.costs:
+                yield (
+                    f"{cost.kind:<6} {cost.vocab_size:>10,} {cost.num_tokens:>12,} {cost.unknown_share:>8.2%} "
+                    f"{cost.hidden_size:>6,} {cost.num_parameters:>12,} {cost.softmax_share:>8.0%} "
+                    f"{_bytes(cost.memory_bytes):>8} {_duration(cost.epoch_s):>8}"
+                )
+            yield f"(epoch: at {self.machine['flops_per_s'] / 1e9:.0f} Gflop/s; unknown: of the held-out tokens)"
+        for name, histogram in (("lines", self.line_lengths), ("documents", self.document_lengths)):
+            if histogram:
+                yield ""
+                yield f"{name} by length in characters"
+                yield from _bars(histogram)
+        if self.suggestion:
+            yield ""
+            yield (
+                f"suggested: --tokenizer {self.suggestion['tokenizer']} "
+                f"--hidden-size {self.suggestion['hidden_size']}: {self.suggestion['reason']}"
+            )
+        yield ""
+        yield from map(str, self.findings)
+        if not self.findings:
+            yield "nothing to complain about"
+
+
+def doctor(
+    sources: Sequence[str | Path] | None = None,
+    *,
+    held_out_sources: Sequence[str | Path] | None = None,
+    held_out: float = 0.1,
+    tokenizer: str = "char",
+    vocab_size: int | None = None,
+    min_count: int = 1,
+    encoding: str = "utf-8",
+    as_bytes: bool = False,
+    batch_size: int = 32,
+    window: int = 64,
+    flops_per_s: float | None = None,
+) -> Report:
+    """Examine a text as training would read it.
+
+    Args:
+        sources, held_out_sources, held_out, encoding, as_bytes: as for training.
+        tokenizer, vocab_size, min_count: the tokeniser that is planned; byte, char and word are always compared, BPE
+            (trained on the first four million characters for the purpose) when it is the planned one.
+        batch_size, window: for the memory estimate.
+        flops_per_s: what the machine does, for the time estimate. None: half of what a NumPy product reaches now.
+    Returns: a Report. A text that cannot be read as it is gives a finding of severity "error", not an exception.
+    Raises: DataError for files that are missing or empty; ArgumentError for a kind or option that does not exist.
+    Cost: three passes over the text; memory as `Survey.of`.
+    """
+    if tokenizer not in text.KINDS:
+        raise ArgumentError(f"there is no tokeniser {tokenizer!r}; choose one of {', '.join(text.KINDS)}")
+    findings: list[Finding] = []
+    documents = _readable(read_documents(sources, encoding=encoding, as_bytes=as_bytes), findings)
+    if held_out_sources is not None:
+        held = _readable(read_documents(held_out_sources, encoding=encoding, as_bytes=as_bytes), findings)
+        training = documents
+    else:
+        try:
+            training, held = split(documents, held_out, by="lines") if documents else ([], [])
+        except DataError as error:
+            findings.append(_finding_of(error, names_of(documents)))
+            training, held = documents, []
+    rate = flops_per_s or _REACHED * _product_flops_per_s()
+    if not training:
+        return Report({}, [], {}, {}, {}, {"flops_per_s": rate}, findings)
+    seen, unseen = Survey.of(training), Survey.of(held)
+    findings += [*_about_characters(seen, as_bytes=as_bytes), *_about_vocabulary(seen, unseen, as_bytes=as_bytes)]
+    findings += _about_duplicates(seen, unseen)
+    findings += _about_size(seen)
+    costs = [
+        cost(kind, size, num_tokens, unknown_share, batch_size=batch_size, window=window, flops_per_s=rate)
+        for kind, size, num_tokens, unknown_share in _vocabularies(
+            training,
+            held,
+            seen,
+            unseen,
+            planned=tokenizer,
+            vocab_size=vocab_size,
+            min_count=min_count,
+            as_bytes=as_bytes,
+        )
+    ]
+    return Report(
+        sizes={
+            "documents": seen.num_documents,
+            "lines": seen.num_lines + unseen.num_lines,
+            "words": seen.num_words + unseen.num_words,
+            "characters": seen.num_characters + unseen.num_characters,
+            "bytes": seen.num_bytes + unseen.num_bytes,
+            "characters_held_out": unseen.num_characters,
+        },
+        costs=costs,
+        suggestion=_suggestion(seen, costs, as_bytes=as_bytes),
+        line_lengths=_edges(seen.line_lengths),
+        document_lengths=_edges(seen.document_lengths) if seen.num_documents > 1 else {},
+        machine={"flops_per_s": rate},
+        findings=sorted(findings, key=lambda finding: ("error", "warning", "info").index(finding.severity)),
+    )
+
+
+def cost(
+    kind: str,
+    vocab_size: int,
+    num_tokens: int,
+    unknown_share: float,
+    *,
+    batch_size: int,
+    window: int,
+    flops_per_s: float,
+    hidden_size: int | None = None,
+) -> Cost:
+    """What an LSTM of one layer costs on these tokens.
+
+    With V ids, H units, input I = V (bytes, characters: one-hot, a gather) or H (words, BPE: embedded):
+    parameters P = 4H(I + H + 2) + V(H + 1), + V·H for the embedding;
+    arithmetic of a training step per token F = 3·2·(4H·H + 4H·H if embedded + H·V), backward twice forward;
+    memory 16·P (weight, gradient, two moments, float32) + 4·B·T·6H (gates, h, c) + 4·256·V (a block of logits);
+    time of an epoch F·N / rate.
+
+    Args:
+        hidden_size: H; None: the one of HIDDEN_SIZES whose recurrent parameters come nearest to the number of tokens.
+    """
+    is_embedded = kind in ("word", "bpe")
+
+    def recurrent(size: int) -> int:
+        return 4 * size * ((size if is_embedded else vocab_size) + size + 2)
+
+    size = hidden_size or min(HIDDEN_SIZES, key=lambda size: abs(np.log(recurrent(size) / max(num_tokens, 1))))
+    parameters = recurrent(size) + vocab_size * (size + 1) + (vocab_size * size if is_embedded else 0)
+    inner, softmax = 4 * size * size * (2 if is_embedded else 1), size * vocab_size
+    return Cost(
+        kind=kind,
+        vocab_size=vocab_size,
+        num_tokens=num_tokens,
+        unknown_share=unknown_share,
+        hidden_size=size,
+        num_parameters=parameters,
+        parameter_bytes=4 * parameters,
+        softmax_share=softmax / (inner + softmax),
+        memory_bytes=16 * parameters + 24 * batch_size * window * size + 1024 * vocab_size,
+        epoch_s=6 * (inner + softmax) * num_tokens / flops_per_s,
+    )
+
+
+def _readable(documents: list[Document], findings: list[Finding]) -> list[Document]:
+    """The documents that can be read to their end; the others become findings."""
+    readable = []
+    for document in documents:
+        try:
+            document.length()
+            readable.append(document)
+        except DataError as error:
+            findings.append(_finding_of(error, document.name))
+    return readable
+
+
+def _finding_of(error: DataError, name: str) -> Finding:
+    what, _, remedy = str(error).removeprefix(f"{name}: ").partition("; ")
+    return Finding("error", what, name, remedy)
+
+
+def _about_characters(seen: Survey, *, as_bytes: bool) -> Iterator[Finding]:
+    for note in seen.notes:
+        name, _, what = note.rpartition(": ")
+        yield Finding("info", what, name, "nothing to do")
+    if as_bytes:
+        return
+    nuls = int(seen.characters[0])
+    if nuls > seen.num_characters // 5:
+        yield Finding("error", f"{nuls:,} NULs, as UTF-16 has", seen.suspects["\0"], "pass --encoding utf-16-le or -be")
+    for character, place in sorted(seen.suspects.items()):
+        code, count = ord(character), int(seen.characters[ord(character)])
+        name = unicodedata.name(character, "control character")
+        if character == "\ufffd":
+            remedy = "the text was damaged when it was made; fetch it again, or read the original with its own encoding"
+            yield Finding("warning", f"{count:,} replacement characters U+FFFD", place, remedy)
+        elif character == "\r":
+            remedy = "if they are line ends, make them LF: tr '\\r' '\\n'"
+            yield Finding("warning", f"{count:,} CR without LF", place, remedy)
+        elif unicodedata.category(character) == "Cc":
+            yield Finding(
+                "warning", f"{count:,} × U+{code:04X} ({name})", place, "take them out, unless they are meant"
+            )
+        else:
+            yield Finding("info", f"{count:,} × invisible U+{code:04X} ({name})", place, "take them out, unless meant")
+    if seen.misread:
+        yield Finding("warning", "looks like UTF-8 read as latin-1 or cp1252", seen.misread, "pass --encoding utf-8")
+    if seen.not_composed:
+        remedy = "one letter has two spellings; unicodedata.normalize('NFC', text) makes the vocabulary smaller"
+        yield Finding("info", "characters that are not composed (not NFC)", seen.not_composed, remedy)
+
+
+def _about_vocabulary(seen: Survey, unseen: Survey, *, as_bytes: bool) -> Iterator[Finding]:
+    if as_bytes:
+        return
+    if seen.distinct_characters > 500:
+        rare = int(np.count_nonzero((seen.characters > 0) & (seen.characters < 10)))
+        yield Finding(
+            "warning",
+            f"{seen.distinct_characters:,} different characters, {rare:,} of them fewer than ten times",
+            "training text",
+            "--tokenizer byte or bpe needs no entry for each; --min-count 10 makes the rare ones unknown",
+        )
+    strange = np.flatnonzero((unseen.characters > 0) & (seen.characters == 0))
+    if len(strange):
+        shown = " ".join(repr(chr(code)) for code in strange[:8].tolist()) + (" …" if len(strange) > 8 else "")
+        yield Finding(
+            "warning",
+            f"{len(strange)} characters that the training text does not have: {shown}",
+            "held-out text",
+            "a character model scores them as unknown; --tokenizer byte or bpe knows every character",
+        )
+    once = sum(count == 1 for count in seen.words.values())
+    if seen.num_words > 1000 and once > len(seen.words) // 2:
+        remedy = "for words, --min-count 2 drops them, and --tokenizer bpe spells them"
+        yield Finding("info", f"{once:,} of {len(seen.words):,} words stand there once", "training text", remedy)
+    unknown = _unknown_words(seen, unseen, 1)
+    if unknown > 0.05:
+        remedy = "for words, that share of the text is not predicted; prefer char or bpe"
+        yield Finding("warning", f"{unknown:.1%} of the words are unknown", "held-out text", remedy)
+
+
+def _about_duplicates(seen: Survey, unseen: Survey) -> Iterator[Finding]:
+    both = seen.lines.keys() & unseen.lines.keys()
+    if both:
+        key = min(both, key=lambda key: unseen.lines[key])
+        share = len(both) / len(unseen.lines)
+        yield Finding(
+            "warning" if share > 0.01 else "info",
+            f"{len(both):,} lines ({share:.1%}) of {MIN_DUPLICATE} characters or more also stand in the training text, "
+            f"the first at {seen.lines[key]}",
+            f"held-out text, its line {unseen.lines[key]}",
+            "the score will flatter; remove the copies, or hold out other documents",
+        )
+    if seen.num_repeated > 0.01 * seen.num_long_lines:
+        yield Finding(
+            "info",
+            f"{seen.num_repeated:,} of {seen.num_long_lines:,} lines of {MIN_DUPLICATE} characters or more are copies",
+            "training text",
+            "what stands there often is learnt by heart; remove copies that mean nothing",
+        )
+
+
+def _about_size(seen: Survey) -> Iterator[Finding]:
+    if seen.num_characters < 100_000:
+        remedy = "expect n-grams to win; give more text, or a small network with dropout"
+        yield Finding("warning", f"only {seen.num_characters:,} characters", "training text", remedy)
+    length, place = seen.longest_line
+    if length > 100_000:
+        remedy = "it trains as it is; scoring line by line needs shorter lines"
+        yield Finding("info", f"a line of {length:,} characters", place, remedy)
+
+
+def _vocabularies(
+    training: list[Document],
+    held: list[Document],
+    seen: Survey,
+    unseen: Survey,
+    *,
+    planned: str,
+    vocab_size: int | None,
+    min_count: int,
+    as_bytes: bool,
+) -> Iterator[tuple[str, int, int, float]]:
+    """(kind, vocabulary, training tokens, unknown share of the held-out tokens) of each kind."""
+    yield "byte", 256, seen.num_bytes, 0.0
+    if as_bytes:
+        return
+    for kind in ("char", "word"):
+        is_planned = kind == planned
+        least = min_count if is_planned else 1
+        counts = Counter(dict(enumerate(seen.characters.tolist()))) if kind == "char" else seen.words
+        reserved = 1 if kind == "char" else 2
+        kept = sorted((count for count in counts.values() if count >= least), reverse=True)
+        if is_planned and vocab_size is not None:
+            kept = kept[: max(vocab_size - reserved, 0)]
+            least = max(least, kept[-1] if kept else 1)
+        if kind == "char":
+            known = seen.characters >= least
+            unknown = float(unseen.characters[~known].sum()) / max(unseen.num_characters, 1)
+            yield kind, len(kept) + reserved, seen.num_characters, unknown
+        else:
+            unknown = _unknown_words(seen, unseen, least)
+            yield kind, len(kept) + reserved - ("<unk>" in seen.words), seen.num_words + seen.num_lines, unknown
+    if planned == "bpe":
+        pieces = _first(vocabulary_pieces(training, "bpe"), _MAX_BPE_CHARACTERS)
+        built = text.build("bpe", pieces, vocab_size=vocab_size, min_count=min_count)
+        sample = "".join(_first(vocabulary_pieces(training, "bpe"), _MAX_BPE_CHARACTERS))
+        num_tokens = len(built.encode(sample)) * seen.num_characters // len(sample)
+        yield "bpe", built.vocab_size, num_tokens, 0.0
+
+
+def _unknown_words(seen: Survey, unseen: Survey, min_count: int) -> float:
+    unknown = sum(count for word, count in unseen.words.items() if seen.words[word] < min_count)
+    return unknown / max(unseen.num_words, 1)
+
+
+def _first(pieces: Iterator[str], most: int) -> Iterator[str]:
+    for piece in pieces:
+        yield piece[:most]
+        most -= len(piece)
+        if most <= 0:
+            return
+
+
+def _suggestion(seen: Survey, costs: list[Cost], *, as_bytes: bool) -> dict[str, Any]:
+    if as_bytes:
+        kind, reason = "byte", "the text is read as bytes"
+    elif seen.looks_tokenised:
+        kind, reason = "word", "words and punctuation already stand apart"
+    elif seen.distinct_characters > 1000:
+        kind, reason = "byte", f"{seen.distinct_characters:,} different characters are many for a softmax"
+    elif seen.num_characters > 20_000_000:
+        kind, reason = "bpe", "with this much text, pieces of words learn faster than characters"
+    else:
+        kind, reason = "char", "few different characters, and nothing is unknown"
+    by_kind = {cost.kind: cost for cost in costs}
+    size = by_kind.get(kind, by_kind.get("word", costs[0])).hidden_size
+    return {"tokenizer": kind, "hidden_size": size, "reason": f"{reason}; about as many parameters as training tokens"}
+
+
+def _product_flops_per_s() -> float:
+    """A float32 matrix product of NumPy, the best of five: some milliseconds."""
+    size = 384
+    square = np.ones((size, size), np.float32)
+    result = np.empty_like(square)
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        np.matmul(square, square, out=result)
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
+def _edges(octaves: Counter[int]) -> dict[int, int]:
+    return {0 if k < 0 else 1 << k: octaves[k] for k in sorted(octaves)}
+
+
+def _bars(histogram: dict[int, int]) -> Iterator[str]:
+    most = max(histogram.values())
+    for edge, count in histogram.items():
+        label = "0" if edge == 0 else "1" if edge == 1 else f"{edge:,} … {2 * edge - 1:,}"
+        yield f"{label:>25} {count:>10,} {'█' * round(40 * count / most)}"
+
+
+def _bytes(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 1 else "< 1 s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
