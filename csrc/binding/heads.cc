@@ -1,5 +1,186 @@
+// Argument checks of rnnkit.kernels.heads.
 #include <nanobind/nanobind.h>
 
+#include <cstring>
+#include <memory>
+
+#include "binding/arguments.h"
+#include "isa/table.h"
+#include "memory.h"
+
 namespace rnnkit {
-void bind_heads(nanobind::module_&) {}
+namespace {
+
+using namespace binding;
+
+struct Weight {
+  FloatArray weight, bias;  // bias.data is null without one
+  int64_t inputs, outputs;
+};
+
+Weight weight_arguments(nb::handle weight, nb::handle bias) {
+  Weight w{float_array(weight, "weight", 2, "[O, I]"), {}, 0, 0};
+  w.outputs = w.weight.size(0);
+  w.inputs = w.weight.size(1);
+  if (w.outputs == 0 || w.inputs == 0)
+    raise("ShapeError", "weight has shape " + shape_text(w.weight.owner) + ", wanted at least one row and one column");
+  if (!bias.is_none()) {
+    w.bias = float_array(bias, "bias", 1, "[O]");
+    want_size("the length of bias", w.bias.size(0), w.outputs, "one per row of weight");
+  }
+  return w;
+}
+
+FloatArray rows_for(const Weight& w, nb::handle x) {
+  FloatArray rows = float_array(x, "x", 2, "[N, I]");
+  want_size("x's last axis", rows.size(1), w.inputs, "the weight's number of columns");
+  return rows;
+}
+
+float* new_floats(const std::string& what, int64_t rows, int64_t columns) {
+  return new float[static_cast<size_t>(checked_product(what, {rows, columns}, sizeof(float)))];
+}
+
+class PackedLinearHandle {
+ public:
+  PackedLinearHandle(nb::handle weight, nb::handle bias) {
+    const Weight w = weight_arguments(weight, bias);
+    const PackedLinearSize size = table().heads.packed_linear_size(w.inputs, w.outputs);
+    weight_.reset(memory::acquire(static_cast<size_t>(size.weight) * sizeof(float)));
+    if (w.bias.data) bias_.reset(memory::acquire(static_cast<size_t>(size.bias) * sizeof(float)));
+    packed_ = {w.inputs, w.outputs, static_cast<float*>(weight_.get()), static_cast<float*>(bias_.get())};
+    nb::gil_scoped_release release;
+    table().heads.pack_linear(w.weight.data, w.bias.data, packed_);
+  }
+
+  nb::object operator()(nb::handle x) const {
+    const FloatArray rows = float_array(x, "x", 2, "[N, I]");
+    want_size("x's last axis", rows.size(1), packed_.inputs, "the weight's number of columns");
+    float* y = new_floats("the result [N, O]", rows.size(0), packed_.outputs);
+    nb::object result = numpy_array(y, {static_cast<size_t>(rows.size(0)), static_cast<size_t>(packed_.outputs)});
+    nb::gil_scoped_release release;
+    table().heads.linear(packed_, rows.data, rows.size(0), y);
+    return result;
+  }
+
+  int64_t inputs() const { return packed_.inputs; }
+  int64_t outputs() const { return packed_.outputs; }
+
+ private:
+  struct Release {
+    void operator()(void* buffer) const { memory::release(buffer); }
+  };
+  std::unique_ptr<void, Release> weight_, bias_;
+  PackedLinear packed_{};
+};
+
+nb::object linear(nb::handle x, nb::handle weight, nb::handle bias) { return PackedLinearHandle(weight, bias)(x); }
+
+nb::object linear_backward(nb::handle x, nb::handle weight, nb::handle dy, bool need_dx, bool with_bias) {
+  const Weight w = weight_arguments(weight, nb::none());
+  const FloatArray rows = rows_for(w, x), gradient = float_array(dy, "d_y", 2, "[N, O]");
+  const int64_t N = rows.size(0);
+  want_size("d_y's first axis", gradient.size(0), N, "the number of rows of x");
+  want_size("d_y's last axis", gradient.size(1), w.outputs, "the weight's number of rows");
+  nb::object dx = nb::none(), dbias = nb::none();
+  LinearGradient call{rows.data, w.weight.data, gradient.data, N, w.inputs, w.outputs, nullptr, nullptr, nullptr};
+  if (need_dx) {
+    call.dx = new_floats("dx [N, I]", N, w.inputs);
+    dx = numpy_array(call.dx, {static_cast<size_t>(N), static_cast<size_t>(w.inputs)});
+  }
+  call.dweight = new_floats("dweight [O, I]", w.outputs, w.inputs);
+  nb::object dweight = numpy_array(call.dweight, {static_cast<size_t>(w.outputs), static_cast<size_t>(w.inputs)});
+  if (with_bias) {
+    call.dbias = new float[w.outputs];
+    dbias = numpy_array(call.dbias, {static_cast<size_t>(w.outputs)});
+  }
+  {
+    nb::gil_scoped_release release;
+    table().heads.linear_gradient(call);
+  }
+  return nb::make_tuple(dx, dweight, dbias);
+}
+
+nb::object log_softmax(nb::handle logits) {
+  const FloatArray in = float_array(logits, "logits", 2, "[N, V]");
+  if (in.size(1) == 0) raise("ShapeError", "logits has no columns, wanted at least one; check the vocabulary");
+  float* out = new_floats("the result [N, V]", in.size(0), in.size(1));
+  nb::object result = numpy_array(out, {static_cast<size_t>(in.size(0)), static_cast<size_t>(in.size(1))});
+  nb::gil_scoped_release release;
+  table().heads.log_softmax(in.data, in.size(0), in.size(1), out);
+  return result;
+}
+
+nb::object linear_cross_entropy(nb::handle x, nb::handle weight, nb::handle bias, nb::handle targets,
+                                nb::handle row_weights, bool need_grad) {
+  const Weight w = weight_arguments(weight, bias);
+  const FloatArray rows = rows_for(w, x);
+  const int64_t N = rows.size(0);
+  const std::vector<int64_t> ids = int_array(targets, "targets", 1, "[N]");
+  want_size("the length of targets", static_cast<int64_t>(ids.size()), N, "one per row of x");
+  FloatArray weights;
+  if (!row_weights.is_none()) {
+    weights = float_array(row_weights, "row_weights", 1, "[N]");
+    want_size("the length of row_weights", weights.size(0), N, "one per row of x");
+  }
+  for (int64_t n = 0; n < N; ++n)
+    if ((ids[n] < 0 || ids[n] >= w.outputs) && (weights.data == nullptr || weights.data[n] != 0))
+      raise("ArgumentError", "targets is " + std::to_string(ids[n]) + " in row " + std::to_string(n) +
+                                 ", wanted 0 to " + std::to_string(w.outputs - 1) +
+                                 "; give a row that has no target the weight 0");
+  checked_product("the logits [N, V]", {N, w.outputs}, sizeof(float));
+
+  nb::object dx = nb::none(), dweight = nb::none(), dbias = nb::none();
+  LinearCrossEntropy call{rows.data, w.weight.data, w.bias.data, ids.data(), weights.data, N,
+                          w.inputs,  w.outputs,     nullptr,     nullptr,    nullptr,      nullptr};
+  call.losses = new float[N];
+  nb::object losses = numpy_array(call.losses, {static_cast<size_t>(N)});
+  if (need_grad) {
+    call.dx = new_floats("dx [N, I]", N, w.inputs);
+    dx = numpy_array(call.dx, {static_cast<size_t>(N), static_cast<size_t>(w.inputs)});
+    call.dweight = new_floats("dweight [V, I]", w.outputs, w.inputs);
+    dweight = numpy_array(call.dweight, {static_cast<size_t>(w.outputs), static_cast<size_t>(w.inputs)});
+    if (w.bias.data) {
+      call.dbias = new float[w.outputs];
+      dbias = numpy_array(call.dbias, {static_cast<size_t>(w.outputs)});
+    }
+  }
+  {
+    nb::gil_scoped_release release;
+    table().heads.linear_cross_entropy(call);
+  }
+  return nb::make_tuple(losses, dx, dweight, dbias);
+}
+
+nb::object embedding(nb::handle ids, nb::handle embeddings) {
+  const std::vector<int64_t> rows = int_array(ids, "ids", 1, "[N]");
+  const FloatArray from = float_array(embeddings, "table", 2, "[V, E]");
+  const int64_t V = from.size(0), E = from.size(1);
+  for (size_t n = 0; n < rows.size(); ++n)
+    if (rows[n] < 0 || rows[n] >= V)
+      raise("ArgumentError", "ids is " + std::to_string(rows[n]) + " at " + std::to_string(n) + ", wanted 0 to " +
+                                 std::to_string(V - 1) + "; encode with this model's tokenizer");
+  float* out = new_floats("the result [N, E]", static_cast<int64_t>(rows.size()), E);
+  nb::object result = numpy_array(out, {rows.size(), static_cast<size_t>(E)});
+  nb::gil_scoped_release release;
+  for (size_t n = 0; n < rows.size(); ++n) std::memcpy(out + n * E, from.data + rows[n] * E, E * sizeof(float));
+  return result;
+}
+
+}  // namespace
+
+void bind_heads(nb::module_& m) {
+  const auto any = [] { return nb::arg().none(); };
+  nb::class_<PackedLinearHandle>(m, "PackedLinear")
+      .def(nb::init<nb::handle, nb::handle>(), any(), any())
+      .def("__call__", &PackedLinearHandle::operator(), any())
+      .def_prop_ro("input_size", &PackedLinearHandle::inputs)
+      .def_prop_ro("output_size", &PackedLinearHandle::outputs);
+  m.def("linear", &linear, any(), any(), any());
+  m.def("linear_backward", &linear_backward, any(), any(), any(), nb::arg(), nb::arg());
+  m.def("log_softmax", &log_softmax, any());
+  m.def("linear_cross_entropy", &linear_cross_entropy, any(), any(), any(), any(), any(), nb::arg());
+  m.def("embedding", &embedding, any(), any());
+}
+
 }  // namespace rnnkit

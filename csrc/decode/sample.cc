@@ -1,18 +1,11 @@
 #include "decode/sample.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
-// Built with -ffp-contract=off: a fused multiply-add on one machine and not on another would change texts.
-
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define RNNKIT_WIDEST __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define RNNKIT_WIDEST
-#endif
+#include "isa/table.h"
 
 namespace rnnkit::decode {
 namespace {
@@ -20,38 +13,6 @@ namespace {
 using Candidate = SamplingScratch::Candidate;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-// exp(x) for x <= 0, within 1 ulp; 0 below -708, where the result leaves the normal numbers. No branch and no call, so
-// that the compiler vectorises the loop around it, and no libm, whose last bit differs between machines.
-inline double exp_of_negative(double x) {
-  constexpr double kLog2E = 1.4426950408889634, kLn2High = 0x1.62e42fefa0000p-1, kLn2Low = 0x1.cf79abc9e3b3ap-40;
-  constexpr double kRound = 0x1.8p52;  // adding it leaves the rounded integer in the low mantissa bits
-  const double clamped = x > -708.0 ? x : -708.0;
-  const double shifted = clamped * kLog2E + kRound;
-  const double whole = shifted - kRound;
-  const double r = (clamped - whole * kLn2High) - whole * kLn2Low;  // |r| <= ln(2)/2
-  double series = 1.0 / 6227020800.0;                               // Taylor to r^13: the rest is below 5e-18
-  series = series * r + 1.0 / 479001600.0;
-  series = series * r + 1.0 / 39916800.0;
-  series = series * r + 1.0 / 3628800.0;
-  series = series * r + 1.0 / 362880.0;
-  series = series * r + 1.0 / 40320.0;
-  series = series * r + 1.0 / 5040.0;
-  series = series * r + 1.0 / 720.0;
-  series = series * r + 1.0 / 120.0;
-  series = series * r + 1.0 / 24.0;
-  series = series * r + 1.0 / 6.0;
-  series = series * r + 0.5;
-  series = series * r * r + r + 1.0;
-  const double power = std::bit_cast<double>((std::bit_cast<uint64_t>(shifted) + 1023) << 52);  // 2^whole
-  return x > -708.0 ? series * power : 0.0;
-}
-
-// The instruction set changes the width of this loop and no bit of its results.
-RNNKIT_WIDEST void weigh(const double* __restrict scores, double* __restrict weights, size_t n, double highest,
-                         double temperature) {
-  for (size_t i = 0; i < n; ++i) weights[i] = exp_of_negative((scores[i] - highest) / temperature);
-}
 
 // Hugging Face's rule (Keskar et al. 2019, CTRL, section 4.1, with the sign handled): each distinct previous id once.
 void penalise(std::vector<double>& scores, std::span<const float> logits, std::span<const int64_t> previous,
@@ -160,7 +121,8 @@ Draw sample_row(std::span<const float> logits, std::span<const int64_t> previous
     if (options.top_k > 0) keep_top_k(scratch, static_cast<size_t>(options.top_k));
   }
   weights.resize(scores.size());
-  weigh(scores.data(), weights.data(), scores.size(), highest, options.temperature);
+  table().decode.weigh(scores.data(), static_cast<int64_t>(scores.size()), highest, options.temperature,
+                       weights.data());
   if (options.top_p < 1) keep_top_p(scratch, options.top_p);
   const size_t drawn = draw(weights, uniform);
   return {has_filter ? ids[drawn] : static_cast<int64_t>(drawn)};

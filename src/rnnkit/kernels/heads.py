@@ -1,0 +1,162 @@
+"""What stands between a hidden vector and a loss or a distribution: linear layers, softmax, cross-entropy, embedding.
+
+Every result is float32, bit-identical for any number of threads, and a row's result depends on nothing but its own input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnkit.errors import ArgumentError, ShapeError
+from rnnkit.kernels import _core
+
+
+def linear(x: Any, weight: Any, bias: Any | None = None) -> np.ndarray:
+    """y = x Wᵀ + b, each element one chain of multiply-adds over I in order, then + b: the bits of a layer's input projection.
+
+    Args:    x: [N, I].  weight: [O, I].  bias: [O] or None.  All float32.
+    Returns: [N, O].
+    Raises:  ShapeError naming the axis, DtypeError.
+    Cost:    2·N·O·I flop, and packing the weight (O·I), which `PackedLinear` does once.
+    """
+    return _core.linear(x, weight, bias)
+
+
+class PackedLinear:
+    """`linear` with the weight packed once: what a runtime calls at every step. Same bits as `linear`.
+
+    Args:    weight: [O, I].  bias: [O] or None.  Both float32; they are copied.
+    Raises:  ShapeError naming the axis, DtypeError.
+    Cost:    of a call: 2·N·O·I flop; for one row the time to read the weight once.
+    """
+
+    __slots__ = ("_packed",)
+
+    def __init__(self, weight: Any, bias: Any | None = None) -> None:
+        self._packed = _core.PackedLinear(weight, bias)
+
+    @property
+    def input_size(self) -> int:
+        return self._packed.input_size
+
+    @property
+    def output_size(self) -> int:
+        return self._packed.output_size
+
+    def __call__(self, x: Any) -> np.ndarray:  # [N, I] -> [N, O]
+        return self._packed(x)
+
+
+class LinearGradients(NamedTuple):
+    """Gradients by name; None where none was asked for."""
+
+    x: np.ndarray | None  # [N, I]
+    weight: np.ndarray  # [O, I]
+    bias: np.ndarray | None  # [O]
+
+
+def linear_backward(x: Any, weight: Any, d_y: Any, need_dx: bool = True, with_bias: bool = True) -> LinearGradients:
+    """Gradients of `linear`: dx = dy W, dW = dyᵀ x, db = Σ dy over rows.
+
+    Args:    x: [N, I].  weight: [O, I].  d_y: [N, O].  All float32.
+    Returns: (dx or None, dweight, dbias or None); with N = 0 the last two are zero.
+    Raises:  ShapeError naming the axis, DtypeError.
+    Cost:    4·N·O·I flop; sums over rows run in blocks of 256, so their error does not grow with N.
+    """
+    return LinearGradients(*_core.linear_backward(x, weight, d_y, need_dx, with_bias))
+
+
+def log_softmax(logits: Any) -> np.ndarray:
+    """(l − max l) − log Σ exp(l − max l), row by row. A NaN makes its own row NaN and no other.
+
+    Args:    logits: float32 [N, V], V ≥ 1; -inf gives -inf.
+    Returns: [N, V].
+    Raises:  ShapeError, DtypeError.
+    """
+    return _core.log_softmax(logits)
+
+
+class CrossEntropy(NamedTuple):
+    """Losses, and the gradients of Σ row_weights · losses (None when they were not asked for)."""
+
+    losses: np.ndarray  # [N]
+    x: np.ndarray | None  # [N, I]
+    weight: np.ndarray | None  # [V, I]
+    bias: np.ndarray | None  # [V]
+
+
+def linear_cross_entropy(
+    x: Any,
+    weight: Any,
+    bias: Any | None,
+    targets: Any,
+    row_weights: Any | None = None,
+    need_grad: bool = True,
+) -> CrossEntropy:
+    """Loss and gradients of softmax cross-entropy over a linear layer, without ever holding [N, V] whole.
+
+    losses[n] = log Σ_v exp(l[n, v]) − l[n, targets[n]]  with  l = x Wᵀ + b;  gradients of Σ_n row_weights[n] · losses[n].
+
+    Args:    x: float32 [N, I].  weight: float32 [V, I].  bias: float32 [V] or None.  targets: ints [N] in [0, V).
+             row_weights: float32 [N], None = all 1. A row of weight 0 has loss 0 and gradient 0 and is not read: neither a
+             NaN in it nor its target changes a bit.
+    Returns: CrossEntropy(losses, dx, dweight, dbias). A loss that is not finite is returned as it is.
+    Raises:  ArgumentError naming the row of a wrong target; ShapeError, DtypeError.
+    Cost:    6·N·V·I flop with gradients, 2·N·V·I without; memory for the logits of one chunk (96 MiB at most, or 256 rows).
+    """
+    return CrossEntropy(*_core.linear_cross_entropy(x, weight, bias, targets, row_weights, need_grad))
+
+
+def embedding(ids: Any, table: Any) -> np.ndarray:
+    """Rows of a table: table[ids].
+
+    Args:    ids: ints [N] in [0, V).  table: float32 [V, E].
+    Returns: [N, E].
+    Raises:  ArgumentError naming the place of an id outside the table; ShapeError, DtypeError.
+    """
+    return _core.embedding(ids, table)
+
+
+def adaptive_log_softmax(hidden: Any, params: Mapping[str, Any], cutoffs: Sequence[int]) -> np.ndarray:
+    """Log-probabilities of an adaptive softmax: frequent tokens in a head, the rest in clusters of smaller size.
+
+    log p(v) = head[v] for v < cutoffs[0];  head[cutoffs[0] + i] + tail_i[v − cutoffs[i]] for v in cluster i,
+    each of head and tail_i a log-softmax of linear layers.
+
+    Args:    hidden: float32 [N, I].
+             params: the weights by torch.nn.AdaptiveLogSoftmaxWithLoss's names: `head.weight`
+             [cutoffs[0] + clusters, I] (and `head.bias`), `tail.<i>.0.weight` [size, I], `tail.<i>.1.weight` [tokens, size].
+             cutoffs: rising; the last is the vocabulary's size V, so there are len(cutoffs) − 1 clusters.
+    Returns: [N, V].
+    Raises:  ArgumentError for cutoffs that do not rise or a missing parameter; ShapeError where sizes disagree.
+    Source:  Grave et al. 2017, "Efficient softmax approximation for GPUs".
+    """
+    ends = [int(c) for c in cutoffs]
+    if not ends or ends[0] < 1 or any(b <= a for a, b in zip(ends, ends[1:], strict=False)):
+        raise ArgumentError(f"cutoffs is {ends}, wanted rising positive ends of which the last is the vocabulary's size")
+    names = ["head.weight"] + [f"tail.{i}.{j}.weight" for i in range(len(ends) - 1) for j in (0, 1)]
+    missing = [name for name in names if name not in params]
+    if missing:
+        raise ArgumentError(f"params lacks {missing[0]} (it has {', '.join(params)}); {len(ends)} cutoffs make {names}")
+
+    clusters = len(ends) - 1
+    head = log_softmax(linear(hidden, params["head.weight"], params.get("head.bias")))
+    if head.shape[1] != ends[0] + clusters:
+        raise ShapeError(
+            f"head.weight has {head.shape[1]} rows, cutoffs {ends} want {ends[0]} tokens + {clusters} clusters; "
+            "pass the cutoffs the weights were trained with"
+        )
+    out = np.empty((head.shape[0], ends[-1]), np.float32)
+    out[:, : ends[0]] = head[:, : ends[0]]
+    for i, (begin, end) in enumerate(zip(ends, ends[1:], strict=False)):
+        tail = log_softmax(linear(linear(hidden, params[f"tail.{i}.0.weight"]), params[f"tail.{i}.1.weight"]))
+        if tail.shape[1] != end - begin:
+            raise ShapeError(
+                f"tail.{i}.1.weight has {tail.shape[1]} rows, cutoffs {ends} want {end - begin}; "
+                "pass the cutoffs the weights were trained with"
+            )
+        np.add(tail, head[:, ends[0] + i, None], out=out[:, begin:end])
+    return out
