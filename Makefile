@@ -11,6 +11,9 @@ BUILT := $(VENV)/.built
 CORE_SOURCES := $(shell find csrc -type f)
 CXX_FILES := $(shell find csrc -name '*.h' -o -name '*.cc')
 
+RECIPE = recipes/$(subst -,_,$(NAME)).py
+RECIPES = $(subst _,-,$(basename $(notdir $(filter-out %/_recipe.py %/dependencies.py %/stale.py,$(wildcard recipes/*.py)))))
+
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/cache/matplotlib
 export PYRIGHT_PYTHON_CACHE_DIR ?= $(CURDIR)/$(VENV)/cache/pyright
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -50,8 +53,8 @@ docs: $(BUILT) $(VENV)/.group-docs  ## guides and API reference as a static site
 	$(VENV)/bin/mkdocs build --strict --quiet
 
 recipe: $(BUILT)  ## one published result again: make recipe NAME=shakespeare-char
-	@test -f "recipes/$(NAME)/run.py" || { echo "make recipe: NAME= one of" $(notdir $(patsubst %/run.py,%,$(wildcard recipes/*/run.py))); exit 2; }
-	$(PY) recipes/$(NAME)/run.py
+	@test -n "$(NAME)" && test -f "$(RECIPE)" || { echo "make recipe: NAME= one of $(RECIPES)"; exit 2; }
+	$(PY) $(RECIPE) $(ARGS)
 
 recipes-stale: $(BUILT)  ## the recipes whose committed result something has changed under
 	$(PY) recipes/stale.py

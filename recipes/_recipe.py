@@ -1,0 +1,111 @@
+"""What every recipe shares: its options, its training runs, the claims it must meet, and the result that it leaves.
+
+recipe = Recipe(__doc__)
+metrics = recipe.train("lstm", [recipe.data("lm_char/tinyshakespeare.txt")], time_limit_s=90)
+recipe.claim("LSTM, 90 s", metrics["model"]["nats_per_character"], at_most=1.54, unit="nats/char")
+recipe.finish(main=metrics)
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import dependencies
+
+from rnnkit import LanguageModel, api
+from rnnkit.api.comparison import read_metrics
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK_SHARE = 1 / 30
+
+
+class Recipe:
+    """One run of one recipe, from its command line to `results/<name>.json`.
+
+    `--quick` is a smoke test: times shrink to a thirtieth, no claim is judged, and the committed result stays as it is.
+    """
+
+    def __init__(self, doc: str) -> None:
+        parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("--quick", action="store_true", help="a smoke test: short times, no claims")
+        parser.add_argument("--seed", type=int, default=0, help="of every run (0)")
+        options = parser.parse_args()
+        self.name = Path(sys.argv[0]).stem
+        self.is_quick, self.seed = options.quick, options.seed
+        self.runs: dict[str, Path] = {}
+        self._claims: list[dict[str, Any]] = []
+        self._folder = ROOT / "runs" / "recipes" / (self.name + ("-quick" if self.is_quick else ""))
+
+    def data(self, name: str) -> Path:
+        """A file of the data folder: RNNKIT_DATA, or `shared/data` beside the checkout."""
+        folder = Path(os.environ.get("RNNKIT_DATA", ROOT.parent / "shared" / "data"))
+        if not (folder / name).exists():
+            sys.exit(f"{folder / name} is absent; set RNNKIT_DATA to the folder that holds {name}")
+        return folder / name
+
+    def train(self, run: str, sources: list[Path], *, time_limit_s: float, **options: Any) -> dict[str, Any]:
+        """Train a language model, print its table, and return its metrics.json."""
+        if self.is_quick:
+            time_limit_s *= QUICK_SHARE
+        folder = self._folder / run
+        print(f"{self.name}: {run}, {time_limit_s:g} s of training", file=sys.stderr, flush=True)
+        LanguageModel.train(
+            sources, run=folder, force=True, watchers=[_progress], seed=self.seed, time_limit_s=time_limit_s, **options
+        )
+        self.runs[run] = folder
+        metrics = read_metrics(folder)
+        print(f"\n## {run}\n\n{api.result_table(metrics).to_markdown()}\n", flush=True)
+        return metrics
+
+    def claim(self, what: str, value: float, *, at_most: float | None = None, below: float | None = None) -> None:
+        """State what the figure must be; a missed claim makes the recipe exit with 1."""
+        holds = (at_most is None or value <= at_most) and (below is None or value < below)
+        limit = {"at_most": at_most} if below is None else {"below": below}
+        self._claims.append({"what": what, "value": value, **limit, "holds": holds})
+
+    def finish(self, *, main: dict[str, Any]) -> NoReturn:
+        """Draw all curves, write the result, print the claims, and exit. `main`: the metrics of the main model."""
+        folder = self._folder if self.is_quick else ROOT / "recipes" / "results"
+        folder.mkdir(parents=True, exist_ok=True)
+        api.compare(list(self.runs.values()), picture=folder / f"{self.name}.png")
+        commit = main["commit"] or ""
+        result = {
+            "recipe": self.name,
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "commit": commit.removesuffix("+"),
+            "is_dirty": commit.endswith("+"),
+            "machine": main["machine"],
+            "seed": self.seed,
+            "train_seconds": main["train_seconds"],
+            "claims": self._claims,
+            "runs": {run: _figures(read_metrics(path)) for run, path in self.runs.items()},
+            "files": dependencies.digests(ROOT, script=Path(sys.argv[0]).resolve()),
+        }
+        path = folder / f"{self.name}.json"
+        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        for claim in self._claims:
+            limit = f"at most {claim['at_most']:g}" if "at_most" in claim else f"below {claim['below']:.4f}"
+            verdict = "not judged" if self.is_quick else "holds" if claim["holds"] else "MISSED"
+            print(f"{claim['what']}: {claim['value']:.4f}, wanted {limit}: {verdict}")
+        print(path)
+        sys.exit(0 if self.is_quick or all(claim["holds"] for claim in self._claims) else 1)
+
+
+def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What the result keeps of a run: the figures, not the curve."""
+    kept = ("name", "perplexity", "nats_per_character", "bits_per_character", "unseen_share", "bytes", "train_seconds")
+    rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]
+    return {"model": rows[0], "baselines": rows[1:], "steps": metrics["steps"], "config": metrics["config"]}
+
+
+def _progress(event: dict[str, Any]) -> None:
+    if event["event"] == "eval":
+        print(
+            f"  {event['name']} {event['seconds']:6.0f} s  {event['nll']:.4f} nats/token", file=sys.stderr, flush=True
+        )
