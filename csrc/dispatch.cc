@@ -45,7 +45,7 @@ const Table* const kBuilt[] = {
     &portable::isa_table,
 };
 
-const Table* chosen = nullptr;
+const Table* chosen = &portable::isa_table;
 
 }  // namespace
 

@@ -1,23 +1,288 @@
-// Recurrent layers as Python sees them: every argument check, no arithmetic.
+// Recurrent layers and the core's settings as Python sees them: every argument check, no arithmetic.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
 
-#include "binding/errors.h"
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "binding/arguments.h"
 #include "isa/table.h"
 #include "memory.h"
 #include "threads/team.h"
+#include "unroll/layer.h"
 
 namespace nb = nanobind;
 
 namespace rnnkit {
 
+namespace {
+
+using binding::AnyArray;
+using binding::raise;
+
+std::string text(int64_t number) { return std::to_string(number); }
+
+// An array of known shape and type. `want` gives the sizes, -1 for any; `axes` names them, as in "[T, B, I]".
+AnyArray array(nb::handle value, const std::string& name, const std::string& axes, const std::vector<int64_t>& want) {
+  nb::ndarray<nb::ro> view;  // before anything is copied: a shape may lie about the memory behind it
+  if (value.is_none() || !nb::try_cast(value, view) || !view.is_valid())
+    raise("DtypeError", name + " is a " + binding::class_name(value) + ", want an array " + axes + "; convert it with numpy.asarray");
+  if (view.device_type() != nb::device::cpu::value)
+    raise("DtypeError", name + " lives on another device; move it to the CPU first (.cpu())");
+  std::string shape = "[", wanted = "[";
+  bool fits = view.ndim() == want.size();
+  int64_t bytes = std::max<int64_t>(1, view.dtype().bits / 8);
+  for (size_t axis = 0; axis < view.ndim(); ++axis) {
+    const auto size = static_cast<int64_t>(view.shape(axis));
+    shape += (axis ? ", " : "") + text(size);
+    fits = fits && (want[axis] < 0 || want[axis] == size);
+    if (size != 0 && __builtin_mul_overflow(bytes, size, &bytes))
+      raise("ShapeError", name + " has sizes whose product overflows; give the array that is really in memory");
+  }
+  for (size_t axis = 0; axis < want.size(); ++axis) wanted += (axis ? ", " : "") + (want[axis] < 0 ? "any" : text(want[axis]));
+  if (!fits) raise("ShapeError", name + " has shape " + shape + "], want " + axes + " = " + wanted + "]; check the layer's sizes");
+  AnyArray contiguous;
+  if (!nb::try_cast(value, contiguous))
+    raise("ShapeError", name + " of shape " + shape + "] cannot be made contiguous; there may be too little memory for a copy");
+  return contiguous;
+}
+
+template <class S>
+AnyArray floats(nb::handle value, const std::string& name, const std::string& axes, const std::vector<int64_t>& want) {
+  AnyArray result = array(value, name, axes, want);
+  if (result.dtype() != nb::dtype<S>())
+    raise("DtypeError", name + " has dtype " + binding::dtype_name(result) + ", want " + (sizeof(S) == 4 ? "float32" : "float64") +
+                            " like the layer's weights; convert it first");
+  return result;
+}
+
+template <class S>
+const S* data(const std::optional<AnyArray>& array) {
+  return array ? static_cast<const S*>(array->data()) : nullptr;
+}
+
+// A NumPy array over (part of) a buffer, which lives as long as the array; None for an empty buffer.
+template <class S>
+nb::object numpy(const Buffer<S>& buffer, std::initializer_list<size_t> shape, int64_t offset = 0) {
+  if (!buffer) return nb::none();
+  nb::capsule owner(new std::shared_ptr<S>(buffer.owner()), [](void* p) noexcept { delete static_cast<std::shared_ptr<S>*>(p); });
+  return nb::cast(nb::ndarray<nb::numpy, S>(buffer.get() + offset, shape.size(), shape.begin(), owner));
+}
+
+struct PyTape {
+  std::variant<std::unique_ptr<Tape<float>>, std::unique_ptr<Tape<double>>> tape;
+  std::optional<AnyArray> x;  // keeps the input alive
+  const void* layer;
+  bool is_used = false;
+};
+
+class PyLayer {
+ public:
+  PyLayer(const std::string& cell, nb::handle weight_ih, nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh) {
+    nb::ndarray<nb::ro> view;
+    if (!weight_ih.is_none() && nb::try_cast(weight_ih, view) && view.dtype() == nb::dtype<double>()) {
+      if (table().recurrent_double == nullptr)
+        raise("DtypeError", std::string("weight_ih has dtype float64, the ") + table().isa +
+                                " kernels compute in float32; convert it with .astype(numpy.float32)");
+      create(*table().recurrent_double, cell, weight_ih, weight_hh, bias_ih, bias_hh);
+    } else {
+      create(table().recurrent, cell, weight_ih, weight_hh, bias_ih, bias_hh);
+    }
+  }
+
+  int64_t input_size() const { return std::visit([](auto& layer) { return layer->input_size(); }, layer_); }
+  int64_t hidden_size() const { return std::visit([](auto& layer) { return layer->hidden_size(); }, layer_); }
+  const char* cell() const { return std::visit([](auto& layer) { return layer->info().name; }, layer_); }
+
+  nb::tuple forward(nb::handle x, nb::handle state, nb::handle lengths, bool reverse, bool keep_tape) {
+    return std::visit([&](auto& layer) { return forward_of(*layer, x, state, lengths, reverse, keep_tape); }, layer_);
+  }
+  nb::tuple backward(PyTape& tape, nb::handle d_output, nb::handle d_state, bool need_dx) {
+    return std::visit([&](auto& layer) { return backward_of(*layer, tape, d_output, d_state, need_dx); }, layer_);
+  }
+
+ private:
+  template <class S>
+  void create(const RecurrentTable<S>& functions, const std::string& cell, nb::handle weight_ih, nb::handle weight_hh,
+              nb::handle bias_ih, nb::handle bias_hh) {
+    std::string names;
+    for (int i = 0; i < functions.num_cells; ++i) {
+      const CellInfo& info = *functions.cells[i].info;
+      names += (i ? ", " : "") + std::string(info.name);
+      if (cell != info.name) continue;
+      const AnyArray w_hh = floats<S>(weight_hh, "weight_hh", "[G*H, H]", {-1, -1});
+      const auto H = static_cast<int64_t>(w_hh.shape(1)), rows = info.num_gates * H;
+      if (H < 1) raise("ShapeError", "weight_hh has hidden size 0, want at least 1; choose a hidden size");
+      floats<S>(weight_hh, "weight_hh", "[G*H, H]", {rows, H});
+      const AnyArray w_ih = floats<S>(weight_ih, "weight_ih", "[G*H, I]", {rows, -1});
+      const auto I = static_cast<int64_t>(w_ih.shape(1));
+      if (I < 1) raise("ShapeError", "weight_ih has input size 0, want at least 1; choose an input size");
+      owners_ = {w_ih, w_hh};
+      const auto bias = [&](nb::handle value, const char* name) -> const S* {
+        if (value.is_none()) return nullptr;
+        owners_.push_back(floats<S>(value, name, "[G*H]", {rows}));
+        return static_cast<const S*>(owners_.back().data());
+      };
+      const typename Layer<S>::Arguments arguments{I, H, static_cast<const S*>(w_ih.data()), static_cast<const S*>(w_hh.data()),
+                                                   bias(bias_ih, "bias_ih"), bias(bias_hh, "bias_hh")};
+      const nb::gil_scoped_release release;
+      layer_ = std::make_unique<Layer<S>>(functions, functions.cells[i], arguments);
+      return;
+    }
+    raise("ArgumentError", "cell is '" + cell + "', want one of " + names + "; see rnnkit.kernels.CELLS");
+  }
+
+  // The parts of a state, each [B, H] or None; None for all of them.
+  template <class S>
+  std::array<std::optional<AnyArray>, 2> parts(const Layer<S>& layer, nb::handle value, const std::string& name, int64_t B) {
+    std::array<std::optional<AnyArray>, 2> result;
+    if (value.is_none()) return result;
+    const CellInfo& info = layer.info();
+    if (!nb::isinstance<nb::tuple>(value))
+      raise("DtypeError", name + " is a " + binding::class_name(value) + ", want a tuple of " + text(info.num_parts) + " arrays [B, H]");
+    const auto tuple = nb::borrow<nb::tuple>(value);
+    if (static_cast<int>(tuple.size()) != info.num_parts)
+      raise("ShapeError", name + " has " + text(static_cast<int64_t>(tuple.size())) + " parts, the " + info.name + " cell has " +
+                              text(info.num_parts) + "; give one array for each part");
+    for (int i = 0; i < info.num_parts; ++i)
+      if (!tuple[i].is_none()) result[i] = floats<S>(tuple[i], name + "." + info.parts[i], "[B, H]", {B, layer.hidden_size()});
+    return result;
+  }
+
+  template <class S>
+  nb::tuple forward_of(Layer<S>& layer, nb::handle x, nb::handle state, nb::handle lengths, bool reverse, bool keep_tape) {
+    const int64_t I = layer.input_size(), H = layer.hidden_size();
+    nb::ndarray<nb::ro> view;
+    const bool one_hot = !x.is_none() && nb::try_cast(x, view) && binding::is_integer(AnyArray(view));
+    typename Layer<S>::Call call{};
+    std::optional<AnyArray> input;
+    std::vector<int64_t> ids, length_values;
+    if (one_hot) {
+      array(x, "x", "[T, B]", {-1, -1});
+      ids = binding::int_array(x, "x", 2, "[T, B]");
+    } else {
+      input = floats<S>(x, "x", "[T, B, I]", {-1, -1, I});
+    }
+    call.num_steps = static_cast<int64_t>(view.shape(0));
+    call.batch = static_cast<int64_t>(view.shape(1));
+    for (size_t i = 0; i < ids.size(); ++i)
+      if (ids[i] < 0 || ids[i] >= I)
+        raise("ArgumentError", "x[" + text(i / call.batch) + ", " + text(i % call.batch) + "] is " + text(ids[i]) + ", want 0 <= id < " +
+                                   text(I) + ", the layer's input size");
+    if (!lengths.is_none()) {
+      array(lengths, "lengths", "[B]", {call.batch});
+      length_values = binding::int_array(lengths, "lengths", 1, "[B]");
+      for (size_t b = 0; b < length_values.size(); ++b)
+        if (length_values[b] < 0 || length_values[b] > call.num_steps)
+          raise("ArgumentError", "lengths[" + text(b) + "] is " + text(length_values[b]) + ", want 0 <= length <= T = " +
+                                     text(call.num_steps) + "; pad x or cut the lengths");
+      call.lengths = length_values.data();
+    }
+    const auto state_parts = parts(layer, state, "state", call.batch);
+    // The tape is the largest of all: five rows of gates' worth covers every buffer of a call.
+    binding::checked_product("the tape of x", {call.num_steps + 1, call.batch + 1, H + 16, 5, layer.info().num_slots + 1}, sizeof(S));
+    binding::checked_product("the gradient of x", {call.num_steps + 1, call.batch + 1, I}, sizeof(S));
+    call.x = data<S>(input);
+    call.ids = one_hot ? ids.data() : nullptr;
+    call.reverse = reverse;
+    call.state = {data<S>(state_parts[0]), data<S>(state_parts[1])};
+    call.keep_tape = keep_tape;
+
+    Unrolled<S> result;
+    {
+      const nb::gil_scoped_release release;
+      result = layer.forward(call);
+    }
+    const auto T = static_cast<size_t>(call.num_steps), B = static_cast<size_t>(call.batch), width = static_cast<size_t>(H);
+    nb::object tape = nb::none();
+    if (result.tape) tape = nb::cast(new PyTape{std::move(result.tape), input, &layer}, nb::rv_policy::take_ownership);
+    const nb::object output = numpy(result.hidden, {T, B, width}, call.batch * H);
+    if (layer.info().num_parts == 1) return nb::make_tuple(output, nb::make_tuple(numpy(result.state[0], {B, width})), tape);
+    return nb::make_tuple(output, nb::make_tuple(numpy(result.state[0], {B, width}), numpy(result.state[1], {B, width})), tape);
+  }
+
+  template <class S>
+  nb::tuple backward_of(Layer<S>& layer, PyTape& py_tape, nb::handle d_output, nb::handle d_state, bool need_dx) {
+    if (py_tape.layer != &layer) raise("ArgumentError", "tape belongs to another layer; give it to the layer whose forward made it");
+    Tape<S>& tape = *std::get<std::unique_ptr<Tape<S>>>(py_tape.tape);
+    const int64_t T = tape.num_steps, B = tape.batch, I = layer.input_size(), H = layer.hidden_size();
+    const CellInfo& info = layer.info();
+    std::optional<AnyArray> upstream;
+    if (!d_output.is_none()) upstream = floats<S>(d_output, "d_output", "[T, B, H]", {T, B, H});
+    const auto state_parts = parts(layer, d_state, "d_state", B);
+    if (py_tape.is_used)
+      raise("ArgumentError",
+            "tape was used by an earlier backward, which overwrote it; run forward again with keep_tape=True for a second one");
+    py_tape.is_used = true;
+    Gradients<S> result;
+    {
+      const nb::gil_scoped_release release;
+      result = layer.backward(tape, {data<S>(upstream), {data<S>(state_parts[0]), data<S>(state_parts[1])}, need_dx});
+    }
+    const auto batch = static_cast<size_t>(B), width = static_cast<size_t>(H), input = static_cast<size_t>(I);
+    const size_t rows = info.num_gates * width;
+    nb::tuple state = nb::make_tuple(numpy(result.state[0], {batch, width}));
+    if (info.num_parts == 2) state = nb::make_tuple(state[0], numpy(result.state[1], {batch, width}));
+    return nb::make_tuple(numpy(result.x, {static_cast<size_t>(T), batch, input}), state, numpy(result.weight_ih, {rows, input}),
+                          numpy(result.weight_hh, {rows, width}), numpy(result.bias_ih, {rows}), numpy(result.bias_hh, {rows}));
+  }
+
+  std::vector<AnyArray> owners_;  // the weights, which the layer borrows
+  std::variant<std::unique_ptr<Layer<float>>, std::unique_ptr<Layer<double>>> layer_;
+};
+
+nb::tuple cell_tuple(const char* const* names, int count) {
+  nb::list list;
+  for (int i = 0; i < count; ++i) list.append(names[i]);
+  return nb::tuple(list);
+}
+
+}  // namespace
+
 void bind_recurrent(nb::module_& m) {
+  nb::class_<PyTape>(m, "Tape");
+  nb::class_<PyLayer>(m, "Layer")
+      .def(nb::init<const std::string&, nb::handle, nb::handle, nb::handle, nb::handle>(), nb::arg("cell"),
+           nb::arg("weight_ih").none(), nb::arg("weight_hh").none(), nb::arg("bias_ih").none(), nb::arg("bias_hh").none())
+      .def_prop_ro("cell", &PyLayer::cell)
+      .def_prop_ro("input_size", &PyLayer::input_size)
+      .def_prop_ro("hidden_size", &PyLayer::hidden_size)
+      .def("forward", &PyLayer::forward, nb::arg("x").none(),
+           nb::arg("state").none(), nb::arg("lengths").none(), nb::arg("reverse"), nb::arg("keep_tape"))
+      .def("backward", &PyLayer::backward, nb::arg("tape"),
+           nb::arg("d_output").none(), nb::arg("d_state").none(), nb::arg("need_dx"));
+
+  // name → (gates in torch's order, parts of the state)
+  m.def("cells", [] {
+    nb::dict cells;
+    for (int i = 0; i < table().recurrent.num_cells; ++i) {
+      const CellInfo& info = *table().recurrent.cells[i].info;
+      cells[info.name] = nb::make_tuple(cell_tuple(info.gates, info.num_gates), cell_tuple(info.parts, info.num_parts));
+    }
+    return cells;
+  });
   m.def("isa", [] { return table().isa; });
   m.def("get_num_threads", &threads::get_num_threads);
-  m.def("set_num_threads", [](int count) {
-    if (count < 1 || count > 4096) raise("ArgumentError", "num_threads is " + std::to_string(count) + ", want 1..4096");
-    threads::set_num_threads(count);
+  m.def("set_num_threads", [](int64_t count) {
+    if (count < 1 || count > 4096) raise("ArgumentError", "num_threads is " + text(count) + ", want 1 .. 4096");
+    threads::set_num_threads(static_cast<int>(count));
+  }, nb::arg("count"));
+  m.def("thread_pool", &threads::last_pool);
+
+  // For tests and the memory report only.
+  m.def("fill_scratch_with_nan", &memory::fill_with_nan, nb::arg("enabled"));
+  m.def("memory_usage", [] {
+    const memory::Usage usage = memory::usage();
+    return nb::make_tuple(usage.held, usage.peak, usage.kept);
   });
+  m.def("apply_math", [](const std::string& function, nb::handle x) {
+    const AnyArray in = floats<float>(x, "x", "[N]", {-1});
+    const Buffer<float> out(static_cast<int64_t>(in.shape(0)));
+    table().math.apply(function.c_str(), static_cast<const float*>(in.data()), out.get(), static_cast<int64_t>(in.shape(0)));
+    return numpy(out, {in.shape(0)});
+  }, nb::arg("function"), nb::arg("x").none());
 }
 
 }  // namespace rnnkit

@@ -81,11 +81,8 @@ RNNKIT_INLINE void accumulate_columns(int64_t columns, const S* dy, const S* x, 
 
 }  // namespace tiles
 
-// Elements of scratch that gradient() needs for `vectors` vectors of x's columns.
-RNNKIT_INLINE int64_t gradient_scratch(int64_t vectors) { return kGradientBlock * kLanes * (vectors + 1); }
-
 // The rows of `out` named by places [place_begin, place_end), columns of the vectors [begin, end) of x; in the calling thread.
-// The bias is written by the call whose `begin` is 0.
+// The bias is written by the call whose `begin` is 0. `scratch` holds gradient_scratch(end - begin) elements.
 template <class V, class S = typename V::Scalar>
 void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end, int64_t begin, int64_t end, S* scratch) {
   S* packed_dy = scratch;

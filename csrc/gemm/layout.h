@@ -41,4 +41,7 @@ struct Packed {
 inline constexpr int64_t kPanel = 4;            // vectors in a panel unless a cell's gates ask for another number
 inline constexpr int64_t kGradientBlock = 256;  // rows in one partial sum of a weight gradient: part of the results' definition
 
+// Elements of scratch that a weight gradient needs for `vectors` vectors of columns.
+constexpr int64_t gradient_scratch(int64_t vectors) { return kGradientBlock * 16 * (vectors + 1); }
+
 }  // namespace rnnkit

@@ -15,11 +15,13 @@ namespace rnnkit {
 struct Table {
   const char* isa;
   const MathTable& math;
+  const RecurrentTable<float>& recurrent;
+  const RecurrentTable<double>* recurrent_double;  // portable only
   const HeadsTable& heads;
   const DecodeTable& decode;
 };
 
-// The table in use; valid once choose_table() has returned.
+// The table in use: portable until choose_table() has chosen.
 const Table& table();
 
 // Chooses by what the processor and the operating system support, or by RNNKIT_ISA. Returns null, or why it cannot.

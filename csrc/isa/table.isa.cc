@@ -21,12 +21,20 @@ const MathTable math_table{&apply};
 
 }  // namespace
 
+extern const RecurrentTable<float> recurrent_table;
+#if defined(RNNKIT_ISA_PORTABLE)
+extern const RecurrentTable<double> recurrent_double_table;
+#define RNNKIT_RECURRENT_DOUBLE &recurrent_double_table
+#else
+#define RNNKIT_RECURRENT_DOUBLE nullptr
+#endif
 extern const HeadsTable heads_table;
 extern const DecodeTable decode_table;
 
 extern const Table isa_table;
 #define RNNKIT_STRING(name) #name
 #define RNNKIT_NAME(name) RNNKIT_STRING(name)
-const Table isa_table{RNNKIT_NAME(RNNKIT_ISA_NAMESPACE), math_table, heads_table, decode_table};
+const Table isa_table{RNNKIT_NAME(RNNKIT_ISA_NAMESPACE), math_table, recurrent_table, RNNKIT_RECURRENT_DOUBLE, heads_table,
+                      decode_table};
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

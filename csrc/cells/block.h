@@ -1,0 +1,66 @@
+// The sixteen units of one row that a cell's equations work on: pointers prepared by unroll/.
+//
+// `lanes` of the sixteen units exist; the others are padding that stays 0. Pointers marked [16] are padded and may be loaded
+// whole, those marked [lanes] may not. Nothing aliases except where it says so.
+#pragma once
+
+#include "cells/info.h"
+#include "isa/isa.h"
+#include "simd/math.h"
+
+namespace rnnkit::RNNKIT_ISA_NAMESPACE {
+
+template <class V, class S = typename V::Scalar>
+RNNKIT_INLINE V load(const S* p, int64_t lanes) {
+  return lanes == kLanes ? V::load(p) : V::load_n(p, lanes);
+}
+template <class V, class S = typename V::Scalar>
+RNNKIT_INLINE void store(V v, S* p, int64_t lanes) {
+  lanes == kLanes ? v.store(p) : v.store_n(p, lanes);
+}
+
+template <class V, class S = typename V::Scalar>
+struct ForwardBlock {
+  S* gates;              // [num_slots][16]  pre-activations in, what backward needs out
+  const S* h_before;     // [lanes]
+  const S* memory_before;  // [16]  the second part of the state; may be `memory` itself
+  S* memory;             // [16]
+  S* reset_hidden;       // [16]  source of the second product, for cells that have one
+  S* h;                  // [lanes]
+  int64_t lanes;
+
+  RNNKIT_INLINE V slot(int s) const { return V::load(gates + s * kLanes); }
+  RNNKIT_INLINE void set_slot(int s, V v) const { v.store(gates + s * kLanes); }
+};
+
+template <class V, class S = typename V::Scalar>
+struct BackwardBlock {
+  S* gates;                // [num_slots][16]  what forward left in, gradients of the pre-activations out
+  const S* h_before;       // [lanes]
+  const S* memory_before;  // [16]
+  const S* memory;         // [16]
+  const S* d_output;       // [lanes] or null
+  S* dh;                   // [16]  gradient from later steps in; the part that does not pass through a product out
+  S* d_memory;             // [16]  likewise
+  const S* d_reset_hidden;  // [16]  gradient of the second product's source
+  int64_t lanes;
+
+  RNNKIT_INLINE V slot(int s) const { return V::load(gates + s * kLanes); }
+  RNNKIT_INLINE void set_slot(int s, V v) const { v.store(gates + s * kLanes); }
+  RNNKIT_INLINE V total_dh() const {
+    const V later = V::load(dh);
+    return d_output ? later + load<V>(d_output, lanes) : later;
+  }
+};
+
+// Gradients through the nonlinearities, from their results.
+template <class V>
+RNNKIT_INLINE V through_sigmoid(V d, V y) {
+  return d * (y * (V::broadcast(1) - y));
+}
+template <class V>
+RNNKIT_INLINE V through_tanh(V d, V y) {
+  return d * fma(V::zero() - y, y, V::broadcast(1));
+}
+
+}  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

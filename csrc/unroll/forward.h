@@ -1,0 +1,162 @@
+// The time loop forward; it does not know which cell it runs.
+//
+// Per chunk of steps the input is projected into the rows of gates; then, step by step, each panel of the recurrent product
+// adds to them, and the cell's equations run on the blocks that the panel has completed.
+#pragma once
+
+#include "cells/block.h"
+#include "gemm/product.h"
+#include "threads/parallel.h"
+#include "unroll/share.h"
+
+namespace rnnkit::RNNKIT_ISA_NAMESPACE {
+
+template <class Cell, class V, class S = typename V::Scalar>
+class ForwardLoop {
+ public:
+  ForwardLoop(const ForwardCall<S>& call, const threads::Worker& worker)
+      : call_(call),
+        steps_(call.steps),
+        weights_(*call.weights),
+        worker_(worker),
+        padded_(weights_.blocks * kLanes),
+        mine_(share_call(call.steps, call.split, weights_.blocks, kPanel, worker)),
+        gate_row_(call.lists + worker.index * 2 * call.chunk_rows),
+        x_row_(gate_row_ + call.chunk_rows),
+        gates_(call.has_tape || call.split == Split::units
+                   ? call.gates
+                   : call.gates + worker.index * call.chunk_rows * weights_.row) {}
+
+  void run() {
+    for (int64_t s = 0; s < steps_.num_steps;) {
+      int64_t num_rows = 0, end = s;
+      while (end < steps_.num_steps && rows_at(end) > 0 && num_rows + rows_at(end) <= call_.chunk_rows)
+        num_rows = list_rows(end++, num_rows);
+      if (end == s) break;  // no row of ours runs this long
+      project_input(num_rows);
+      const int64_t* row = gate_row_;
+      for (; s < end; ++s) {
+        step<0>(s, row);
+        row += rows_at(s);
+      }
+    }
+  }
+
+ private:
+  static constexpr const CellInfo& kInfo = Cell::info;
+
+  int64_t rows_at(int64_t s) const { return smaller(mine_.rows.end, steps_.count(s)) - mine_.rows.begin; }
+  int64_t compact(int64_t s, int64_t i) const { return steps_.offset[s] + mine_.rows.begin + i; }
+
+  int64_t list_rows(int64_t s, int64_t at) {
+    for (int64_t i = 0; i < rows_at(s); ++i, ++at) {
+      gate_row_[at] = call_.has_tape ? compact(s, i) : at;
+      x_row_[at] = steps_.position[compact(s, i)];
+    }
+    return at;
+  }
+
+  void project_input(int64_t num_rows) {
+    if (call_.ids != nullptr) {
+      gather_input(num_rows);
+    } else {
+      const Product<S> product{.x = {call_.x, weights_.input_size, x_row_},
+                               .depth = {1, weights_.input_size, 0},
+                               .weight = weights_.input,
+                               .places = weights_.input_places,
+                               .y = {gates_, weights_.row, gate_row_},
+                               .bias = weights_.input_bias};
+      const Range panels = panels_of(mine_.blocks, kInfo.num_gates, weights_.input);
+      multiply<V>(product, 0, num_rows, panels.begin, panels.end);
+    }
+    for (int slot = kInfo.num_gates; slot < kInfo.num_slots; ++slot)
+      for (int64_t i = 0; i < num_rows; ++i)
+        for (int64_t block = mine_.blocks.begin; block < mine_.blocks.end; ++block)
+          V::load(weights_.late_bias + (block * (kInfo.num_slots - kInfo.num_gates) + slot - kInfo.num_gates) * kLanes)
+              .store(gates_ + gate_row_[i] * weights_.row + (block * kInfo.num_slots + slot) * kLanes);
+  }
+
+  // The product with a one-hot row is a column of the weight: 0 + 1·w, then the bias.
+  void gather_input(int64_t num_rows) {
+    const int64_t vectors = weights_.blocks * kInfo.num_gates;
+    for (int64_t i = 0; i < num_rows; ++i) {
+      const S* column = weights_.input_table + call_.ids[x_row_[i]] * vectors * kLanes;
+      S* row = gates_ + gate_row_[i] * weights_.row;
+      for (int64_t v = mine_.blocks.begin * kInfo.num_gates; v < mine_.blocks.end * kInfo.num_gates; ++v)
+        ((V::zero() + V::load(column + v * kLanes)) + V::load(weights_.input_bias + v * kLanes))
+            .store(row + weights_.input_places[v].column);
+    }
+  }
+
+  // The products of one step, each followed by the equations that need it.
+  template <int kProduct>
+  void step(int64_t s, const int64_t* gate_row) {
+    if constexpr (kProduct < kInfo.num_products) {
+      constexpr RecurrentProduct kThis = kInfo.products[kProduct];
+      const Packed<S>& packed = weights_.recurrent[kProduct];
+      const Product<S> product{.x = source_rows(kThis.source, s),
+                               .depth = {1, weights_.hidden_size, 0},
+                               .weight = packed,
+                               .places = weights_.recurrent_places[kProduct],
+                               .y = {gates_, weights_.row, gate_row},
+                               .accumulate = true};
+      const int64_t rows = rows_at(s), blocks_per_panel = packed.panel / kThis.num_slots;
+      const Range panels = panels_of(mine_.blocks, kThis.num_slots, packed);
+      for (int64_t i = panels.begin; i < panels.end; ++i) {
+        // To and fro: the panels used last are still in the cache.
+        const int64_t panel = s % 2 == 0 ? i : panels.begin + panels.end - 1 - i;
+        multiply<V>(product, 0, rows, panel, panel + 1);
+        const int64_t begin = panel * blocks_per_panel;
+        equations<kProduct>(s, gate_row, rows, begin, smaller(weights_.blocks, begin + blocks_per_panel));
+      }
+      if (call_.split == Split::units) threads::wait(worker_);
+      step<kProduct + 1>(s, gate_row);
+    }
+  }
+
+  Rows<const S> source_rows(Source source, int64_t s) const {
+    if (source == Source::hidden) return {call_.hidden, weights_.hidden_size, steps_.before + compact(s, 0)};
+    return {call_.reset_hidden + (call_.has_tape ? compact(s, 0) : mine_.rows.begin) * padded_, padded_, nullptr};
+  }
+
+  template <int kProduct>
+  void equations(int64_t s, const int64_t* gate_row, int64_t rows, int64_t block_begin, int64_t block_end) {
+    const int64_t H = weights_.hidden_size, B = steps_.batch;
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t row = compact(s, i), r = mine_.rows.begin + i;
+      S* gates = gates_ + gate_row[i] * weights_.row;
+      const S* h_before = call_.hidden + steps_.before[row] * H;
+      S* h = call_.hidden + (B + steps_.position[row]) * H;
+      S* memory = call_.memory + (call_.has_tape ? B + row : r) * padded_;
+      const S* memory_before = call_.memory + (call_.has_tape && s > 0 ? B + compact(s - 1, i) : r) * padded_;
+      S* reset_hidden = call_.reset_hidden + (call_.has_tape ? row : r) * padded_;
+      for (int64_t block = block_begin; block < block_end; ++block) {
+        const int64_t unit = block * kLanes;
+        Cell::template forward<kProduct>(ForwardBlock<V>{.gates = gates + block * kInfo.num_slots * kLanes,
+                                                         .h_before = h_before + unit,
+                                                         .memory_before = memory_before + unit,
+                                                         .memory = memory + unit,
+                                                         .reset_hidden = reset_hidden + unit,
+                                                         .h = h + unit,
+                                                         .lanes = smaller(kLanes, H - unit)});
+      }
+    }
+  }
+
+  const ForwardCall<S>& call_;
+  const Steps& steps_;
+  const Weights<S>& weights_;
+  const threads::Worker& worker_;
+  const int64_t padded_;
+  const Share mine_;
+  int64_t* const gate_row_;
+  int64_t* const x_row_;
+  S* const gates_;
+};
+
+template <class Cell, class V, class S = typename V::Scalar>
+void forward(const ForwardCall<S>& call) {
+  parallel(call.workers, [&](const threads::Worker& worker) { ForwardLoop<Cell, V>(call, worker).run(); });
+}
+
+}  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

@@ -1,0 +1,307 @@
+// Packing, memory and row order of recurrent layers; the arithmetic is elsewhere.
+#include "unroll/layer.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "threads/team.h"
+
+namespace rnnkit {
+namespace {
+
+constexpr int64_t kLanes = 16;
+constexpr int64_t kChunkRows = 128;  // input rows projected together: enough to use the weights well, few enough for the cache
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Where the slots [first, first + gates.size) of every block lie, and which rows of torch's weights they hold.
+std::vector<Place> places(const CellInfo& cell, int64_t hidden_size, int first_slot, int num_slots, const int* gates) {
+  std::vector<Place> result;
+  for (int64_t unit = 0; unit < hidden_size; unit += kLanes)
+    for (int slot = 0; slot < num_slots; ++slot)
+      result.push_back({gates[slot] * hidden_size + unit, std::min(kLanes, hidden_size - unit),
+                        (unit / kLanes * cell.num_slots + first_slot + slot) * kLanes});
+  return result;
+}
+
+// Whole blocks of units in a panel whenever they fit.
+int64_t panel_of(int num_slots) { return kPanel / num_slots * num_slots; }
+
+template <class S>
+void copy_padded(const S* from, int64_t width, int64_t padded, S* to) {
+  if (from != nullptr) std::memcpy(to, from, width * sizeof(S));
+  const int64_t start = from != nullptr ? width : 0;
+  std::fill(to + start, to + padded, S(0));
+}
+
+}  // namespace
+
+StepIndex::StepIndex(int64_t num_steps, int64_t batch, const int64_t* lengths, bool reverse)
+    : batch_(batch), order_(batch), lengths_(batch) {
+  int64_t* const order = order_.get();
+  std::iota(order, order + batch, int64_t{0});
+  if (lengths != nullptr)
+    std::stable_sort(order, order + batch, [&](int64_t a, int64_t b) { return lengths[a] > lengths[b]; });
+  for (int64_t r = 0; r < batch; ++r) {
+    lengths_.get()[r] = lengths ? lengths[order[r]] : num_steps;
+    is_ragged_ |= lengths_.get()[r] < num_steps;
+  }
+  num_steps_ = batch > 0 ? lengths_.get()[0] : 0;
+  const int64_t num_rows = std::accumulate(lengths_.get(), lengths_.get() + batch, int64_t{0});
+  offset_ = Buffer<int64_t>(num_steps_ + 1);
+  position_ = Buffer<int64_t>(num_rows);
+  before_ = Buffer<int64_t>(num_rows);
+  int64_t at = 0, running = batch;
+  for (int64_t s = 0; s < num_steps_; ++s) {
+    offset_.get()[s] = at;
+    while (length(running - 1) <= s) --running;
+    for (int64_t r = 0; r < running; ++r, ++at) {
+      const int64_t t = reverse ? length(r) - 1 - s : s;
+      position_.get()[at] = t * batch + order[r];
+      before_.get()[at] = s == 0 ? order[r] : batch + (reverse ? t + 1 : t - 1) * batch + order[r];
+    }
+  }
+  offset_.get()[num_steps_] = at;
+}
+
+Steps StepIndex::steps() const { return {batch_, num_steps_, offset_.get(), position_.get(), before_.get()}; }
+
+template <class S>
+Layer<S>::Layer(const RecurrentTable<S>& table, const CellFunctions<S>& functions, const Arguments& arguments)
+    : table_(table), functions_(functions), arguments_(arguments) {
+  const CellInfo& cell = info();
+  const int64_t H = hidden_size();
+  input_places_ = places(cell, H, 0, cell.num_gates, cell.input_gates);
+  weights_.cell = &cell;
+  weights_.input_size = input_size();
+  weights_.hidden_size = H;
+  weights_.blocks = ceil_div(H, kLanes);
+  weights_.row = weights_.blocks * cell.num_slots * kLanes;
+  weights_.input_places = input_places_.data();
+
+  // A slot that both products fill gets both biases at once; the input projection adds them.
+  const int late = cell.num_slots - cell.num_gates;
+  Buffer<S> input_bias(weights_.blocks * cell.num_gates * kLanes), late_bias(weights_.blocks * late * kLanes);
+  std::fill_n(input_bias.get(), weights_.blocks * cell.num_gates * kLanes, S(0));
+  std::fill_n(late_bias.get(), weights_.blocks * late * kLanes, S(0));
+  const auto add = [&](const S* bias, int gate, int slot) {
+    for (int64_t unit = 0; bias != nullptr && unit < H; ++unit) {
+      const int64_t block = unit / kLanes, lane = unit % kLanes;
+      S* at = slot < cell.num_gates ? input_bias.get() + (block * cell.num_gates + slot) * kLanes
+                                    : late_bias.get() + (block * late + slot - cell.num_gates) * kLanes;
+      at[lane] += bias[gate * H + unit];
+    }
+  };
+  for (int slot = 0; slot < cell.num_gates; ++slot) add(arguments_.bias_ih, cell.input_gates[slot], slot);
+  for (int p = 0; p < cell.num_products; ++p) {
+    const RecurrentProduct& product = cell.products[p];
+    for (int i = 0; i < product.num_slots; ++i) add(arguments_.bias_hh, product.gates[i], product.first_slot + i);
+    recurrent_places_[p] = places(cell, H, product.first_slot, product.num_slots, product.gates);
+    weights_.recurrent_places[p] = recurrent_places_[p].data();
+    weights_.recurrent[p] = pack_rows(arguments_.weight_hh, H, recurrent_places_[p], panel_of(product.num_slots));
+  }
+  weights_.input_bias = input_bias.get();
+  weights_.late_bias = late_bias.get();
+  storage_.push_back(input_bias);
+  storage_.push_back(late_bias);
+}
+
+template <class S>
+Packed<S> Layer<S>::pack_rows(const S* weight, int64_t depth, const std::vector<Place>& places, int64_t panel) {
+  Packed<S> packed{nullptr, depth, static_cast<int64_t>(places.size()), panel};
+  Buffer<S> buffer(packed.size());
+  table_.pack_rows(weight, depth, places.data(), packed, buffer.get());
+  storage_.push_back(buffer);
+  packed.data = buffer.get();
+  return packed;
+}
+
+template <class S>
+Packed<S> Layer<S>::pack_columns(const S* weight, int64_t columns, const std::vector<Place>& places) {
+  const auto num_places = static_cast<int64_t>(places.size());
+  Packed<S> packed{nullptr, num_places * kLanes, ceil_div(columns, kLanes), kPanel};
+  Buffer<S> buffer(packed.size());
+  table_.pack_columns(weight, columns, columns, places.data(), num_places, packed, buffer.get());
+  storage_.push_back(buffer);
+  packed.data = buffer.get();
+  return packed;
+}
+
+template <class S>
+void Layer<S>::pack_for_forward(bool one_hot) {
+  const std::lock_guard<std::mutex> lock(packing_);
+  if (one_hot && weights_.input_table == nullptr) {
+    const auto vectors = static_cast<int64_t>(input_places_.size());  // one panel holds them all: [input][vectors][16]
+    weights_.input_table = pack_rows(arguments_.weight_ih, input_size(), input_places_, vectors).data;
+  } else if (!one_hot && weights_.input.data == nullptr) {
+    weights_.input = pack_rows(arguments_.weight_ih, input_size(), input_places_, panel_of(info().num_gates));
+  }
+}
+
+template <class S>
+void Layer<S>::pack_for_backward(bool need_dx) {
+  const std::lock_guard<std::mutex> lock(packing_);
+  for (int p = 0; p < info().num_products; ++p)
+    if (weights_.recurrent_back[p].data == nullptr)
+      weights_.recurrent_back[p] = pack_columns(arguments_.weight_hh, hidden_size(), recurrent_places_[p]);
+  if (need_dx && weights_.input_back.data == nullptr)
+    weights_.input_back = pack_columns(arguments_.weight_ih, input_size(), input_places_);
+}
+
+// Units when the rows are too few to feed the workers; no bit depends on the choice.
+template <class S>
+Split Layer<S>::choose_split(int64_t batch, int workers) const {
+  return workers > 1 && batch < 8 * workers ? Split::units : Split::rows;
+}
+
+template <class S>
+int Layer<S>::choose_workers(const Steps& steps) const {
+  constexpr int64_t kEnough = 1 << 20;  // multiplications that pay for waking a worker
+  const int64_t work = steps.num_rows() * info().num_gates * hidden_size() * (input_size() + hidden_size());
+  return static_cast<int>(std::clamp<int64_t>(work / kEnough, 1, threads::get_num_threads()));
+}
+
+template <class S>
+Unrolled<S> Layer<S>::forward(const Call& call) {
+  const int64_t T = call.num_steps, B = call.batch, H = hidden_size(), padded = weights_.blocks * kLanes;
+  const CellInfo& cell = info();
+  pack_for_forward(call.ids != nullptr);
+  StepIndex index(T, B, call.lengths, call.reverse);
+  const Steps steps = index.steps();
+  const int workers = choose_workers(steps);
+  const bool has_memory = cell.num_parts > 1, has_reset_hidden = cell.num_products > 1;
+  const int64_t chunk_rows = std::max(kChunkRows, B), tape_rows = call.keep_tape ? steps.num_rows() : 0;
+
+  Unrolled<S> result{.hidden = Buffer<S>((T + 1) * B * H), .state = {}, .tape = nullptr};
+  Buffer<S> memory(has_memory ? (B + tape_rows) * padded : 0);
+  Buffer<S> reset_hidden(has_reset_hidden ? std::max(B, tape_rows) * padded : 0);
+  Buffer<S> gates((call.keep_tape ? tape_rows : workers * chunk_rows) * weights_.row);
+  const Buffer<int64_t> lists(2 * workers * chunk_rows);
+  copy_padded(call.state[0], B * H, B * H, result.hidden.get());
+  if (index.is_ragged())
+    for (int64_t r = 0; r < B; ++r)
+      for (int64_t t = index.length(r); t < T; ++t) std::fill_n(result.hidden.get() + ((t + 1) * B + index.row(r)) * H, H, S(0));
+  for (int64_t r = 0; has_memory && r < B; ++r)
+    copy_padded(call.state[1] ? call.state[1] + index.row(r) * H : nullptr, H, padded, memory.get() + r * padded);
+
+  functions_.forward({.weights = &weights_,
+                      .steps = steps,
+                      .split = choose_split(B, workers),
+                      .workers = workers,
+                      .x = call.x,
+                      .ids = call.ids,
+                      .hidden = result.hidden.get(),
+                      .memory = memory.get(),
+                      .reset_hidden = reset_hidden.get(),
+                      .gates = gates.get(),
+                      .has_tape = call.keep_tape,
+                      .chunk_rows = chunk_rows,
+                      .lists = lists.get()});
+
+  for (int part = 0; part < cell.num_parts; ++part) result.state[part] = Buffer<S>(B * H);
+  for (int64_t r = 0; r < B; ++r) {
+    const int64_t b = index.row(r), last = index.length(r) - 1;
+    const int64_t row = last < 0 ? r : steps.offset[last] + r;  // compact
+    const int64_t h_row = last < 0 ? b : B + steps.position[row];
+    std::memcpy(result.state[0].get() + b * H, result.hidden.get() + h_row * H, H * sizeof(S));
+    if (has_memory) {
+      const int64_t memory_row = call.keep_tape && last >= 0 ? B + row : r;
+      std::memcpy(result.state[1].get() + b * H, memory.get() + memory_row * padded, H * sizeof(S));
+    }
+  }
+  if (call.keep_tape) {
+    result.tape = std::make_unique<Tape<S>>(
+        Tape<S>{index, T, B, call.x, Buffer<int64_t>(), result.hidden, memory, reset_hidden, gates});
+    if (call.ids != nullptr) {
+      result.tape->ids = Buffer<int64_t>(T * B);
+      std::copy_n(call.ids, T * B, result.tape->ids.get());
+    }
+  }
+  return result;
+}
+
+template <class S>
+Gradients<S> Layer<S>::backward(Tape<S>& tape, const BackwardArguments& arguments) {
+  const int64_t T = tape.num_steps, B = tape.batch, I = input_size(), H = hidden_size();
+  const int64_t padded = weights_.blocks * kLanes;
+  const CellInfo& cell = info();
+  const bool one_hot = static_cast<bool>(tape.ids), need_dx = arguments.need_dx && !one_hot;
+  pack_for_backward(need_dx);
+  const Steps steps = tape.index.steps();
+  const int workers = choose_workers(steps);
+  const int64_t chunk_rows = std::max(kChunkRows, B), G = cell.num_gates;
+  const int64_t scratch_size = gradient_scratch(ceil_div(std::max(I, H), kLanes) + 2);
+
+  Gradients<S> result;
+  if (need_dx) {
+    result.x = Buffer<S>(T * B * I);
+    if (tape.index.is_ragged())
+      for (int64_t r = 0; r < B; ++r)
+        for (int64_t t = tape.index.length(r); t < T; ++t) std::fill_n(result.x.get() + (t * B + tape.index.row(r)) * I, I, S(0));
+  }
+  result.weight_ih = Buffer<S>(G * H * I);
+  result.weight_hh = Buffer<S>(G * H * H);
+  if (arguments_.bias_ih != nullptr) result.bias_ih = Buffer<S>(G * H);
+  if (arguments_.bias_hh != nullptr) result.bias_hh = Buffer<S>(G * H);
+  std::array<Buffer<S>, 2> d_state{Buffer<S>(0), Buffer<S>(0)};
+  for (int part = 0; part < cell.num_parts; ++part) {
+    d_state[part] = Buffer<S>(B * padded);
+    const S* given = arguments.d_state[part];
+    for (int64_t r = 0; r < B; ++r)
+      copy_padded(given ? given + tape.index.row(r) * H : nullptr, H, padded, d_state[part].get() + r * padded);
+  }
+  const Buffer<S> d_reset_hidden(cell.num_products > 1 ? B * padded : 0), scratch(workers * scratch_size);
+  const Buffer<int64_t> lists(2 * workers * chunk_rows);
+  Buffer<S> d_table;
+  Buffer<int64_t> sorted;
+  if (one_hot) {
+    d_table = Buffer<S>(I * static_cast<int64_t>(input_places_.size()) * kLanes);
+    sorted = Buffer<int64_t>(steps.num_rows());
+    std::iota(sorted.get(), sorted.get() + steps.num_rows(), int64_t{0});
+    const auto id = [&](int64_t row) { return tape.ids.get()[steps.position[row]]; };
+    for (int64_t begin = 0; begin < steps.num_rows(); begin += kGradientBlock)
+      std::stable_sort(sorted.get() + begin, sorted.get() + std::min(begin + kGradientBlock, steps.num_rows()),
+                       [&](int64_t a, int64_t b) { return id(a) < id(b); });
+  }
+
+  functions_.backward({.weights = &weights_,
+                       .steps = steps,
+                       .split = choose_split(B, workers),
+                       .workers = workers,
+                       .x = tape.x,
+                       .ids = tape.ids.get(),
+                       .sorted = sorted.get(),
+                       .hidden = tape.hidden.get(),
+                       .memory = tape.memory.get(),
+                       .reset_hidden = tape.reset_hidden.get(),
+                       .gates = tape.gates.get(),
+                       .d_output = arguments.d_output,
+                       .dh = d_state[0].get(),
+                       .d_memory = d_state[1].get(),
+                       .d_reset_hidden = d_reset_hidden.get(),
+                       .dx = result.x.get(),
+                       .d_weight_ih = result.weight_ih.get(),
+                       .d_weight_hh = result.weight_hh.get(),
+                       .d_bias_ih = result.bias_ih.get(),
+                       .d_bias_hh = result.bias_hh.get(),
+                       .d_table = d_table.get(),
+                       .chunk_rows = chunk_rows,
+                       .lists = lists.get(),
+                       .scratch = scratch.get(),
+                       .scratch_size = scratch_size});
+
+  for (int part = 0; part < cell.num_parts; ++part) {
+    result.state[part] = Buffer<S>(B * H);
+    for (int64_t r = 0; r < B; ++r)
+      std::memcpy(result.state[part].get() + tape.index.row(r) * H, d_state[part].get() + r * padded, H * sizeof(S));
+  }
+  tape.gates = Buffer<S>();  // overwritten; the rest goes with the tape
+  tape.is_used = true;
+  return result;
+}
+
+template class Layer<float>;
+template class Layer<double>;
+
+}  // namespace rnnkit

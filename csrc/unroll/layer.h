@@ -1,0 +1,128 @@
+// One direction of one recurrent layer: its packed weights, and the memory and row order of a call.
+//
+// Compiled once. The loops themselves are per instruction set (forward.h, backward.h) and are reached through `functions`.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "memory.h"
+#include "unroll/table.h"
+
+namespace rnnkit {
+
+// A block of memory from the pool, given back when the last owner goes.
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(int64_t count)
+      : data_(static_cast<T*>(memory::acquire(static_cast<size_t>(count) * sizeof(T))), &memory::release) {}
+  T* get() const { return data_.get(); }
+  const std::shared_ptr<T>& owner() const { return data_; }
+  explicit operator bool() const { return data_ != nullptr; }
+
+ private:
+  std::shared_ptr<T> data_;
+};
+
+// The order of the rows of one call and where each step's input and output lie (unroll/call.h).
+class StepIndex {
+ public:
+  StepIndex() = default;
+  // lengths: [B] in 0..T, or null for all T.
+  StepIndex(int64_t num_steps, int64_t batch, const int64_t* lengths, bool reverse);
+
+  Steps steps() const;
+  int64_t row(int64_t r) const { return order_.get()[r]; }       // the batch row that is sorted row r
+  int64_t length(int64_t r) const { return lengths_.get()[r]; }  // of sorted row r
+  bool is_ragged() const { return is_ragged_; }
+
+ private:
+  int64_t batch_ = 0, num_steps_ = 0;
+  bool is_ragged_ = false;
+  Buffer<int64_t> order_, lengths_, offset_, position_, before_;
+};
+
+// What forward leaves for backward. Inputs are borrowed: the caller keeps `x` alive and unchanged.
+template <class S>
+struct Tape {
+  StepIndex index;
+  int64_t num_steps, batch;
+  const S* x;
+  Buffer<int64_t> ids;
+  Buffer<S> hidden, memory, reset_hidden, gates;
+  bool is_used = false;
+};
+
+template <class S>
+struct Unrolled {
+  Buffer<S> hidden;                // [B + T*B, H]: h0, then the output
+  std::array<Buffer<S>, 2> state;  // [B, H] each
+  std::unique_ptr<Tape<S>> tape;
+};
+
+template <class S>
+struct Gradients {
+  Buffer<S> x;                     // [T, B, I]; empty when not wanted or one-hot
+  std::array<Buffer<S>, 2> state;  // [B, H] each
+  Buffer<S> weight_ih, weight_hh, bias_ih, bias_hh;
+};
+
+template <class S>
+class Layer {
+ public:
+  struct Arguments {
+    int64_t input_size, hidden_size;
+    const S* weight_ih;  // [G*H, I]; all four stay valid and unchanged as long as the layer
+    const S* weight_hh;  // [G*H, H]
+    const S* bias_ih;    // [G*H] or null
+    const S* bias_hh;    // [G*H] or null
+  };
+
+  Layer(const RecurrentTable<S>& table, const CellFunctions<S>& functions, const Arguments& arguments);
+
+  const CellInfo& info() const { return *functions_.info; }
+  int64_t input_size() const { return arguments_.input_size; }
+  int64_t hidden_size() const { return arguments_.hidden_size; }
+
+  struct Call {
+    int64_t num_steps, batch;
+    const S* x;                        // [T, B, I], or null with ids
+    const int64_t* ids;                // [T, B], each in 0 .. I - 1
+    const int64_t* lengths;            // [B] or null
+    bool reverse;
+    std::array<const S*, 2> state;     // [B, H] each, or null for zeros
+    bool keep_tape;
+  };
+  Unrolled<S> forward(const Call& call);
+
+  struct BackwardArguments {
+    const S* d_output;                 // [T, B, H] or null
+    std::array<const S*, 2> d_state;   // [B, H] each, or null
+    bool need_dx;
+  };
+  Gradients<S> backward(Tape<S>& tape, const BackwardArguments& arguments);
+
+ private:
+  void pack_for_forward(bool one_hot);
+  void pack_for_backward(bool need_dx);
+  Packed<S> pack_rows(const S* weight, int64_t depth, const std::vector<Place>& places, int64_t panel);
+  Packed<S> pack_columns(const S* weight, int64_t columns, const std::vector<Place>& places);
+  Split choose_split(int64_t batch, int workers) const;
+  int choose_workers(const Steps& steps) const;
+
+  const RecurrentTable<S>& table_;
+  const CellFunctions<S>& functions_;
+  const Arguments arguments_;
+  std::vector<Place> input_places_;
+  std::array<std::vector<Place>, 2> recurrent_places_;
+  std::vector<Buffer<S>> storage_;  // of everything packed
+  std::mutex packing_;
+  Weights<S> weights_{};
+};
+
+}  // namespace rnnkit

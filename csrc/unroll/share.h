@@ -1,0 +1,45 @@
+// How the workers of one call share its rows or its units.
+#pragma once
+
+#include "isa/isa.h"
+#include "threads/team.h"
+#include "unroll/call.h"
+
+namespace rnnkit::RNNKIT_ISA_NAMESPACE {
+
+// The rows and the blocks of units that belong to one worker.
+struct Share {
+  Range rows, blocks;
+};
+
+// Rows so that every worker gets about the same number of steps; the rows are sorted, longest first.
+inline Range share_rows(const Steps& steps, const threads::Worker& worker) {
+  Range range{steps.batch, steps.batch};
+  int64_t done = 0, s = steps.num_steps;
+  const int64_t total = steps.num_rows();
+  for (int64_t r = 0; r < steps.batch; ++r) {
+    if (range.begin == steps.batch && done * worker.size >= total * worker.index) range.begin = r;
+    if (done * worker.size >= total * (worker.index + 1)) {
+      range.end = r;
+      break;
+    }
+    while (s > 0 && steps.count(s - 1) <= r) --s;  // the length of row r
+    done += s;
+  }
+  return range;
+}
+
+// `granule`: blocks that may not be parted, because one panel holds them.
+inline Share share_call(const Steps& steps, Split split, int64_t blocks, int64_t granule, const threads::Worker& worker) {
+  if (split == Split::rows) return {share_rows(steps, worker), {0, blocks}};
+  const Range granules = share(ceil_div(blocks, granule), worker.index, worker.size);
+  return {{0, steps.batch}, {smaller(blocks, granules.begin * granule), smaller(blocks, granules.end * granule)}};
+}
+
+// The panels of a product that hold the blocks of a share, `vectors` to a block.
+template <class S>
+RNNKIT_INLINE Range panels_of(Range blocks, int64_t vectors, const Packed<S>& packed) {
+  return {blocks.begin * vectors / packed.panel, ceil_div(blocks.end * vectors, packed.panel)};
+}
+
+}  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

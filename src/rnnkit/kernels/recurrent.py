@@ -1,0 +1,145 @@
+"""One direction of one recurrent layer on the native core: forward, backward, step.
+
+Arrays are NumPy arrays or CPU tensors, float32 (float64 only where `isa()` is "portable", for tests); results are NumPy
+arrays. Axes: T time, B batch, I input, H hidden, G gates. Weights have torch's layouts, and the gates torch's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnkit.errors import DtypeError, ShapeError
+from rnnkit.kernels import _core
+
+Array = NDArray[Any]
+
+
+class CellInfo(NamedTuple):
+    """The names of a cell's gates, in the order of torch's weights, and of the parts of its state; the first is the output."""
+
+    gates: tuple[str, ...]
+    parts: tuple[str, ...]
+
+
+CELLS: dict[str, CellInfo] = {name: CellInfo(*info) for name, info in _core.cells().items()}
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """What `Layer.forward` returns.
+
+    `output` is [T, B, H], exactly 0 beyond a row's length; `state` holds one [B, H] for each part, taken at the row's length;
+    `tape` is what `Layer.backward` needs, if it was asked for. It shares memory with `output`: do not write there before backward.
+    """
+
+    output: Array
+    state: tuple[Array, ...]
+    tape: _core.Tape | None
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Gradients by the name of what they belong to; `x` is None for one-hot input or without `need_dx`."""
+
+    x: Array | None
+    state: tuple[Array, ...]
+    weight_ih: Array
+    weight_hh: Array
+    bias_ih: Array | None
+    bias_hh: Array | None
+
+
+class Layer:
+    """A recurrent layer in one direction, with its weights packed once.
+
+    The equations of each cell are in csrc/cells. Every element of a result is one fixed chain of operations: running a
+    sequence whole, in chunks or step by step, with other batch mates, other padding or another number of threads changes no bit.
+
+    Args:    cell: a key of `CELLS`.  weight_ih: [G*H, I].  weight_hh: [G*H, H].  bias_ih, bias_hh: [G*H] or None.
+             The arrays must not change while the layer is in use.
+    Raises:  ArgumentError, ShapeError, DtypeError.
+    Cost:    one copy of the weights, and another one for the first backward.
+    """
+
+    def __init__(self, cell: str, *, weight_ih: Any, weight_hh: Any, bias_ih: Any = None, bias_hh: Any = None) -> None:
+        self._core = _core.Layer(cell, _array(weight_ih), _array(weight_hh), _array(bias_ih), _array(bias_hh))
+        self.cell = cell
+        self.input_size = self._core.input_size
+        self.hidden_size = self._core.hidden_size
+
+    def forward(
+        self,
+        x: Any,
+        state: dict[str, Any] | Sequence[Any] | None = None,
+        *,
+        lengths: Any = None,
+        reverse: bool = False,
+        keep_tape: bool = False,
+    ) -> Unrolled:
+        """Run the layer over time.
+
+        Args:    x: [T, B, I], or integers [T, B] that stand for one-hot rows: columns of weight_ih are gathered, which gives
+                 the bits of the dense product.  state: an array [B, H] for each part, in order or by name; None is zeros.
+                 lengths: [B] integers in 0 .. T; a row stops after its length, and what lies in its padding changes nothing.
+                 reverse: from a row's last step to its first.  keep_tape: for `backward`.
+        Raises:  ShapeError, DtypeError, ArgumentError, each naming the argument.
+        Cost:    2·ΣT·G·H·(I + H) flop. With a tape, ΣT·G·H values are kept until backward or until the tape is dropped.
+        """
+        output, final, tape = self._core.forward(_array(x), self._parts(state), _array(lengths), reverse, keep_tape)
+        return Unrolled(output, final, tape)
+
+    def backward(
+        self,
+        tape: _core.Tape,
+        *,
+        d_output: Any = None,
+        d_state: dict[str, Any] | Sequence[Any] | None = None,
+        need_dx: bool = True,
+    ) -> Gradients:
+        """Gradients of whatever gave d_output [T, B, H] and d_state ([B, H] per part); None stands for zeros.
+
+        Raises:  ArgumentError for a tape that was used before (its memory now holds gradients) or comes from another layer.
+        Cost:    twice forward.
+        """
+        return Gradients(*self._core.backward(tape, _array(d_output), self._parts(d_state), need_dx))
+
+    def step(self, x: Any, state: dict[str, Any] | Sequence[Any] | None = None) -> tuple[Array, tuple[Array, ...]]:
+        """One time step: `forward` for T = 1, bit for bit.
+
+        Args:    x: [B, I] or integers [B].  state: as in `forward`.
+        Returns: (output [B, H], the new state).
+        """
+        x = _array(x)
+        if x is None or x.ndim == 0:
+            raise ShapeError("x has no axes, want [B, I] or integers [B]; add the batch axis")
+        output, final, _ = self._core.forward(x[None], self._parts(state), None, False, False)
+        return output[0], final
+
+    def _parts(self, state: dict[str, Any] | Sequence[Any] | None) -> tuple[Array | None, ...] | None:
+        if state is None:
+            return None
+        names = CELLS[self.cell].parts
+        if isinstance(state, dict):
+            if unknown := sorted(set(state) - set(names)):
+                raise ShapeError(f"state has parts {unknown}, the {self.cell} cell has {list(names)}; drop the others")
+            return tuple(_array(state.get(name)) for name in names)
+        if not isinstance(state, (tuple, list)):
+            raise DtypeError(f"state is a {type(state).__name__}, want a tuple of {len(names)} arrays [B, H]")
+        return tuple(_array(part) for part in state)
+
+
+def _array(value: Any) -> Array | None:
+    """What the core checks and reads: a tensor without its autograd history, as a NumPy array."""
+    if value is None or isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "detach"):
+        value = value.detach()
+        if value.device.type != "cpu":
+            raise DtypeError(f"a tensor on {value.device} reached the native core; move it to the CPU first (.cpu())")
+        return value.numpy()
+    return np.asarray(value)
