@@ -1,0 +1,167 @@
+"""Text out of a language model: tokens drawn one after the other, turned into pieces of text as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rnnkit.errors import ArgumentError, DtypeError
+from rnnkit.kernels.decode import sample
+from rnnkit.runtime.likelihood import row_limit
+
+if TYPE_CHECKING:
+    from rnnkit.runtime.language_model import LanguageModel
+    from rnnkit.runtime.stack import Parts
+
+_MAX_BATCH = 256  # prompts side by side
+_MAX_PROMPT_ROWS = 8192  # features held at a time while prompts are read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What `LanguageModel.generate` was asked for."""
+
+    max_new_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    repetition_penalty: float
+    seed: int
+    stop: tuple[str, ...]
+
+    def check(self, stream: int) -> None:
+        """Refuse what is out of range now, not when the first token is drawn. Raises: ArgumentError, DtypeError."""
+        if type(self.max_new_tokens) is not int or self.max_new_tokens < 0:
+            raise ArgumentError(f"max_new_tokens is {self.max_new_tokens!r}; give an integer of 0 or more")
+        if not all(isinstance(text, str) and text for text in self.stop):
+            raise ArgumentError(f"stop is {list(self.stop)}; give strings that are not empty")
+        self.draw(np.zeros((1, 1), np.float32), [stream], step=0, previous=[np.zeros(0, np.int64)])
+
+    def draw(
+        self, logits: np.ndarray, streams: Sequence[int], *, step: int, previous: list[np.ndarray] | None
+    ) -> np.ndarray:
+        """The next token of every row."""
+        return sample(
+            logits,
+            seed=self.seed,
+            streams=streams,
+            step=step,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            repetition_penalty=self.repetition_penalty,
+            previous=previous,
+        )
+
+
+def pieces(model: LanguageModel, prompt: str, options: Options, *, stream: int) -> Iterator[str]:
+    """The continuation of one prompt, piece by piece."""
+    options.check(stream)
+    row = _Row(model, prompt, options, stream=stream)
+    return (piece for _, piece in _run(model, [row], options))
+
+
+def texts(model: LanguageModel, prompts: Sequence[str], options: Options, *, stream: int) -> list[str]:
+    """The continuations of several prompts."""
+    options.check(stream)
+    options.check(stream + max(len(prompts) - 1, 0))
+    rows = [_Row(model, prompt, options, stream=stream + number) for number, prompt in enumerate(prompts)]
+    found: list[list[str]] = [[] for _ in rows]
+    batch = min(_MAX_BATCH, row_limit(model.vocab_size))
+    for first in range(0, len(rows), batch):
+        for number, piece in _run(model, rows[first : first + batch], options):
+            found[first + number].append(piece)
+    return ["".join(parts) for parts in found]
+
+
+def read_prompts(model: LanguageModel, prompts: Sequence[np.ndarray]) -> tuple[np.ndarray, Parts]:
+    """Read the begin token and then each prompt's ids [n]: the features of the last token [B, F], and the state."""
+    lengths = np.array([len(ids) + 1 for ids in prompts])
+    tokens = np.zeros((int(lengths.max()), len(prompts)), np.int64)
+    tokens[0] = model.begin_id
+    for row, ids in enumerate(prompts):
+        tokens[1 : len(ids) + 1, row] = ids
+    parts, found, places = model._initial_parts(len(prompts)), [], []
+    window = max(1, _MAX_PROMPT_ROWS // len(prompts))
+    for first in range(0, len(tokens), window):
+        piece = tokens[first : first + window]
+        counts = np.clip(lengths - first, 0, len(piece))
+        features, parts = model._forward(piece, parts, lengths=counts)
+        ends = np.flatnonzero((counts > 0) & (lengths <= first + len(piece)))
+        found.append(features[counts[ends] - 1, ends])
+        places.append(ends)
+    return np.concatenate(found)[np.argsort(np.concatenate(places))], parts
+
+
+class _Row:
+    """One prompt, its random stream, and the text after it that is not certain yet."""
+
+    def __init__(self, model: LanguageModel, prompt: str, options: Options, *, stream: int) -> None:
+        if not isinstance(prompt, str):
+            raise DtypeError(f"a prompt must be a str, got {type(prompt).__name__}; decode it first")
+        self.stream = stream
+        self.ids = model.tokenizer.encode(prompt)
+        self.seen: np.ndarray = np.unique(self.ids).astype(np.int64)  # what the repetition penalty counts
+        self.is_done = False
+        self._seen_set = set(self.seen.tolist())
+        self._stop = options.stop
+        self._held = ""  # the end of the text so far, as long as it may be the beginning of a stop string
+        self._decoder = model.tokenizer.stream_decoder()
+        for token in self.ids.tolist():
+            self._decoder.push(token)  # the first new word has to know what stands before it
+
+    def push(self, token: int) -> str:
+        """Take a token; the text that became certain by it."""
+        if token not in self._seen_set:
+            self._seen_set.add(token)
+            self.seen = np.append(self.seen, token)
+        return self._certain(self._held + self._decoder.push(token))
+
+    def finish(self) -> str:
+        """No token follows: the rest of the text."""
+        rest = self._certain(self._held + self._decoder.flush())
+        return rest if self.is_done else rest + self._held
+
+    def _certain(self, text: str) -> str:
+        ends = [at for stop in self._stop if (at := text.find(stop)) >= 0]
+        if ends:
+            self.is_done = True
+            return text[: min(ends)]
+        held = max((_overlap(text, stop) for stop in self._stop), default=0)
+        self._held = text[len(text) - held :]
+        return text[: len(text) - held]
+
+
+def _run(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Iterator[tuple[int, str]]:
+    """Draw tokens for all rows in step; yields (number of the row, piece of its text)."""
+    if not options.max_new_tokens or not rows:
+        return
+    live = list(range(len(rows)))
+    streams = [row.stream for row in rows]
+    is_penalised = options.repetition_penalty != 1.0
+    features, parts = read_prompts(model, [row.ids for row in rows])
+    for step in range(options.max_new_tokens):
+        previous = [rows[number].seen for number in live] if is_penalised else None
+        tokens = options.draw(model._softmax.logits(features), streams, step=step, previous=previous)
+        for number, token in zip(live, tokens.tolist(), strict=True):
+            if piece := rows[number].push(token):
+                yield number, piece
+        keep = [place for place, number in enumerate(live) if not rows[number].is_done]
+        if len(keep) < len(live):
+            live = [live[place] for place in keep]
+            streams = [streams[place] for place in keep]
+            tokens, parts = tokens[keep], [tuple(array[keep] for array in arrays) for arrays in parts]
+        if not live or step + 1 == options.max_new_tokens:
+            break
+        features, parts = model._step(tokens, parts)
+    for number in live:
+        if piece := rows[number].finish():
+            yield number, piece
+
+
+def _overlap(text: str, stop: str) -> int:
+    """The length of the longest end of `text` that is a beginning of `stop` and not all of it."""
+    return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)

@@ -1,0 +1,135 @@
+"""A trained recurrent language model: text in, text and probabilities out, no torch anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from rnnkit.errors import ArgumentError
+from rnnkit.metrics import LanguageModelScore
+from rnnkit.runtime import completion, generation
+from rnnkit.runtime.model import NextTokenModel
+from rnnkit.runtime.stack import Parts, Stack
+from rnnkit.text import Tokenizer
+
+
+class LanguageModel(NextTokenModel):
+    """A generator with its tokeniser.
+
+    model = LanguageModel.load("runs/shakespeare")
+    for piece in model.generate("ROMEO:", temperature=0.8, seed=1):
+        print(piece, end="")
+    model.complete("the students opened their", k=5)    # [(" books", 0.31), …]
+    model.score(text).bits_per_character
+    """
+
+    kind = "language_model"
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        tensors: Mapping[str, np.ndarray],
+        tokenizer: Tokenizer | None = None,
+        *,
+        digest: str | None = None,
+    ) -> None:
+        super().__init__(config, tensors, tokenizer, digest=digest)
+        if tokenizer is None:
+            raise ArgumentError("a language model reads text by its tokeniser; pass tokenizer=")
+        self.tokenizer: Tokenizer = tokenizer
+        self.begin_id = tokenizer.begin_id
+        self._stack = Stack(config["model"], tensors)
+        names = tuple((name, self._stack.hidden_size) for name in self._stack.part_names)
+        self._parts = (names,) * len(self._stack.layers)
+        self._forward, self._step = self._stack.forward, self._stack.step
+
+    @overload
+    def generate(self, prompt: str = "", **options: Any) -> Iterator[str]: ...
+
+    @overload
+    def generate(self, prompt: list[str] | tuple[str, ...], **options: Any) -> list[str]: ...
+
+    def generate(
+        self,
+        prompt: str | list[str] | tuple[str, ...] = "",
+        *,
+        max_new_tokens: int = 200,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+        seed: int = 0,
+        stream: int = 0,
+        stop: str | Sequence[str] | None = None,
+    ) -> Iterator[str] | list[str]:
+        """Continue a text, at the start of a document where the prompt is empty.
+
+        Args:
+            prompt: one text, or several that are continued side by side.
+            max_new_tokens: how many tokens are drawn at most.
+            temperature, top_k, top_p, repetition_penalty: as `rnnkit.kernels.decode.sample`; the penalty counts prompt
+                and new tokens. Temperature 0 takes the most probable token.
+            seed, stream: the name of the random numbers. Prompt i of a list draws from stream + i, so that
+                `generate(prompts, seed=s)[i] == "".join(generate(prompts[i], seed=s, stream=i))`.
+            stop: strings that end the text; they are not part of it.
+        Returns: the new text: for one prompt an iterator over pieces of whole characters, as they come; for several
+            a list of strings. The same on every run, for any number of threads and any other prompts.
+        Raises:  ArgumentError for an option out of range, at the call; DataError for a prompt that does not encode.
+        """
+        options = generation.Options(
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            repetition_penalty=repetition_penalty,
+            seed=seed,
+            stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+        )
+        if isinstance(prompt, str):
+            return generation.pieces(self, prompt, options, stream=stream)
+        return generation.texts(self, list(prompt), options, stream=stream)
+
+    def complete(self, prompt: str, k: int = 10) -> list[tuple[str, float]]:
+        """The k most probable next words, with their probabilities, the most probable first.
+
+        For a word model the next token as `token_text` shows it. For others a next word (or punctuation mark) is
+        spelled out of tokens, and comes as the text to append: " books" begins a word, "s" ends the prompt's last one.
+
+        Cost: for a word model one pass over the prompt; else a beam search of a few hundred steps more.
+        """
+        if k < 1:
+            raise ArgumentError(f"k is {k}; ask for at least one completion")
+        return completion.complete(self, prompt, k)
+
+    def score(self, text: str | bytes, *, reset_per_line: bool = False) -> LanguageModelScore:
+        """How well the model predicts a text, as one document or (`reset_per_line`) as one document per line.
+
+        An unknown token costs `tokenizer.unknown_nats` beside its own probability, so that vocabularies compare.
+
+        Raises: DataError for text that does not encode; ArgumentError for a text without a token.
+        """
+        encoded = [self.tokenizer.encode(piece) for piece in (_lines(text) if reset_per_line else [text])]
+        encoded = [piece for piece in encoded if len(piece)]
+        ids = np.concatenate([np.zeros(0, np.int32), *encoded])
+        starts = np.cumsum([0, *(len(piece) for piece in encoded)])[:-1]
+        num_unknown = 0 if self.tokenizer.unk_id is None else int((ids == self.tokenizer.unk_id).sum())
+        return LanguageModelScore(
+            nll=float(self.nll(ids, document_starts=starts).sum()) + num_unknown * self.tokenizer.unknown_nats,
+            num_tokens=len(ids),
+            num_characters=len(text.decode("utf-8", "replace") if isinstance(text, bytes) else text),
+            num_bytes=len(text if isinstance(text, bytes) else text.encode()),
+            unit=self.tokenizer.kind,
+        )
+
+    def _initial_parts(self, batch: int) -> Parts:
+        zeros = np.zeros((batch, self._stack.hidden_size), np.float32)
+        return [tuple(zeros for _ in names) for names in self._parts]
+
+
+def _lines(text: str | bytes) -> list[Any]:
+    """The lines of a text with their "\n"; other line separators stay inside a line, as they do in training."""
+    newline = b"\n" if isinstance(text, bytes) else "\n"
+    *lines, last = text.split(newline)  # type: ignore[arg-type]
+    return [line + newline for line in lines] + ([last] if last else [])

@@ -1,0 +1,87 @@
+"""What every token of a text costs a model, in bounded memory and with the state carried from token to token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnkit.errors import ArgumentError, DtypeError, ShapeError
+
+if TYPE_CHECKING:
+    from rnnkit.runtime.model import NextTokenModel
+    from rnnkit.state import State
+
+_SCORE_BYTES = 64 << 20  # [rows, V] held at a time
+_MAX_ROWS = 4096
+_MAX_BATCH = 32  # documents side by side
+
+
+def nll(model: NextTokenModel, ids: Any, *, document_starts: Any, state: State | None) -> np.ndarray:
+    """See `NextTokenModel.nll`."""
+    ids = np.asanyarray(ids)  # a memory-mapped corpus stays one
+    if ids.ndim != 1:
+        raise ShapeError(f"ids must have one axis [N], got the shape {list(ids.shape)}")
+    if ids.dtype.kind not in "iu" and ids.size:
+        raise DtypeError(f"ids must be integers, got {ids.dtype}; encode text with model.tokenizer.encode")
+    starts = _checked_starts(document_starts, len(ids))
+    ends = np.append(starts[1:], len(ids))
+    out = np.empty(len(ids), np.float64)
+    order = np.argsort(starts - ends, kind="stable")  # longest first, so that rows that end are the last ones
+    rows = row_limit(model.vocab_size)
+    batch = min(_MAX_BATCH, rows)
+    first = 0
+    if state is not None and len(ids):  # the first document has a state of its own
+        _score(model, ids, starts[:1], ends[:1], state, rows, out)
+        order = order[order != 0]
+    while first < len(order):
+        group = order[first : first + batch]
+        _score(model, ids, starts[group], ends[group], model.initial_state(len(group)), rows, out)
+        first += batch
+    return out
+
+
+def row_limit(vocab_size: int) -> int:
+    """How many rows of scores over V tokens are held at a time."""
+    return max(1, min(_MAX_ROWS, _SCORE_BYTES // (4 * vocab_size)))
+
+
+def _score(
+    model: NextTokenModel,
+    ids: np.ndarray,  # [N]
+    starts: np.ndarray,  # [B], of documents from the longest to the shortest
+    ends: np.ndarray,
+    state: State,
+    rows: int,
+    out: np.ndarray,  # [N], filled between starts and ends
+) -> None:
+    parts = model._checked(state, len(starts))
+    window = max(1, rows // len(starts))
+    for offset in range(0, int(ends[0] - starts[0]), window):
+        B = int((ends - starts > offset).sum())  # the rows that go on
+        if len(parts[0][0]) > B:
+            parts = [tuple(array[:B] for array in arrays) for arrays in parts]
+        lengths = np.minimum(ends[:B] - starts[:B] - offset, window)
+        inputs = np.zeros((int(lengths[0]), B), np.int64)
+        targets = np.zeros_like(inputs)
+        for row, (start, length) in enumerate(zip(starts[:B] + offset, lengths, strict=True)):
+            targets[:length, row] = ids[start : start + length]
+            inputs[1:length, row] = targets[: length - 1, row]
+            inputs[0, row] = ids[start - 1] if offset else model.begin_id
+        counts = np.arange(len(inputs))[:, None] < lengths
+        wanted = targets[counts]
+        if wanted.min() < 0 or wanted.max() >= model.vocab_size:
+            raise ArgumentError(f"ids must lie in 0..{model.vocab_size - 1}, got {wanted.min()}..{wanted.max()}")
+        features, parts = model._forward(inputs, parts, lengths=lengths)
+        log_probs = model._softmax.log_probs(features[counts])
+        places = (starts[:B] + offset + np.arange(len(inputs))[:, None])[counts]
+        out[places] = -log_probs[np.arange(len(wanted)), wanted]
+
+
+def _checked_starts(document_starts: Any, size: int) -> np.ndarray:
+    starts = np.asarray([] if document_starts is None else document_starts, np.int64).reshape(-1)
+    if len(starts) and (starts[0] < 0 or starts[-1] >= size or (np.diff(starts) <= 0).any()):
+        raise ArgumentError(f"document_starts must rise strictly within 0..{size - 1}")
+    if size and (not len(starts) or starts[0] > 0):
+        starts = np.concatenate([[0], starts])
+    return starts

@@ -1,0 +1,63 @@
+"""Recurrent layers one above the other, from token ids to hidden states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnkit.kernels import heads
+from rnnkit.kernels.recurrent import CELLS, Layer
+
+_FOLD_BYTES = 64 << 20  # an embedding is multiplied into the first layer once, if the product stays below this
+
+Parts = Sequence[tuple[np.ndarray, ...]]  # of every layer, in the cell's order
+
+
+class Stack:
+    """The embedding (or one-hot rows) and the layers of a generator.
+
+    h[l] = cell(h[l-1], state[l]);  h[-1] = E[ids]
+
+    Args: model: the `model` object of the configuration. tensors: float32 arrays, already checked against it.
+    """
+
+    def __init__(self, model: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+        self.part_names: tuple[str, ...] = CELLS[model["cell"]].parts
+        self.hidden_size: int = model["hidden_size"]
+        self.table: np.ndarray | None = tensors.get("embedding.weight")
+        self.layers: list[Layer] = []
+        for index in range(model["num_layers"]):
+            weight = tensors[f"recurrent.weight_ih_l{index}"]
+            if index == 0 and self.table is not None and 4 * len(self.table) * len(weight) <= _FOLD_BYTES:
+                weight = heads.linear(self.table, weight).T  # then ids enter as one-hot rows: the same bits, no product
+                self.table = None
+            self.layers.append(
+                Layer(
+                    model["cell"],
+                    weight_ih=weight,
+                    weight_hh=tensors[f"recurrent.weight_hh_l{index}"],
+                    bias_ih=tensors.get(f"recurrent.bias_ih_l{index}"),
+                    bias_hh=tensors.get(f"recurrent.bias_hh_l{index}"),
+                )
+            )
+
+    def forward(self, ids: np.ndarray, parts: Parts, *, lengths: np.ndarray | None = None) -> tuple[np.ndarray, Parts]:
+        """ids [T, B] -> hidden of the last layer [T, B, H], and every layer's state after each row's last step."""
+        x = ids if self.table is None else heads.embedding(ids, self.table)
+        after = []
+        for layer, before in zip(self.layers, parts, strict=True):
+            unrolled = layer.forward(x, before, lengths=lengths)
+            x = unrolled.output
+            after.append(unrolled.state)
+        return x, after
+
+    def step(self, ids: np.ndarray, parts: Parts) -> tuple[np.ndarray, Parts]:
+        """`forward` for one token per row: ids [B] -> [B, H]."""
+        x = ids if self.table is None else heads.embedding(ids, self.table)
+        after = []
+        for layer, before in zip(self.layers, parts, strict=True):
+            x, state = layer.step(x, before)
+            after.append(state)
+        return x, after

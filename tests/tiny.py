@@ -1,0 +1,57 @@
+"""Models of a few kilobytes for tests of bundle and runtime: random distinct weights, no torch."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from rnnkit import text
+from rnnkit.bundle.schema import check_config
+
+TEXT = "the quick brown fox\njumps over the lazy dog\n"
+
+
+def config(kind="language_model", **model):
+    """A whole `config.json`; `model` overrides the sizes."""
+    if kind == "window_mlp":
+        sizes = {"vocab_size": 29, "begin_id": 0, "order": 4, "embedding_size": 3, "hidden_size": 7, "direct": True}
+        sizes |= {"softmax": "full", "cutoffs": []}
+    else:
+        sizes = {"vocab_size": 29, "embedding_size": 0, "cell": "lstm", "hidden_size": 5, "num_layers": 1}
+        sizes |= {"bias": True, "tied": False, "softmax": "full", "cutoffs": []}
+    return {"format": 1, "kind": kind, "model": sizes | model, "precision": "fp32"}
+
+
+def tensors(config, seed=0):
+    """Random float32 arrays of what a configuration demands."""
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(size=shape, scale=0.5).astype(np.float32) for name, shape in check_config(config).items()}
+
+
+def tokenizer(kind="char"):
+    return text.build(kind, [TEXT])
+
+
+def parts(tokenizer_kind="char", *, seed=0, **model):
+    """(config, tensors, tokenizer) of a language model that belong together."""
+    tokens = tokenizer(tokenizer_kind)
+    settings = config(vocab_size=tokens.vocab_size, **model)
+    return settings, tensors(settings, seed), tokens
+
+
+def files(tokens):
+    return {"tokenizer.json": tokens.to_json().encode()}
+
+
+def forge(folder: Path, contents: dict[str, bytes], *, manifest=None):
+    """Write a folder whose digests are right, whatever its contents say; `manifest` edits the manifest's object."""
+    folder.mkdir(parents=True, exist_ok=True)
+    listed = {n: {"bytes": len(d), "sha256": hashlib.sha256(d).hexdigest()} for n, d in contents.items()}
+    value = {"files": listed, "format": 1}
+    if manifest is not None:
+        manifest(value)
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+    canonical = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+    (folder / "manifest.json").write_bytes(canonical.encode("utf-8", "surrogatepass"))
