@@ -12,7 +12,7 @@ CORE_SOURCES := $(shell find csrc -type f)
 CXX_FILES := $(shell find csrc -name '*.h' -o -name '*.cc')
 
 RECIPE = recipes/$(subst -,_,$(NAME)).py
-RECIPES = $(subst _,-,$(basename $(notdir $(filter-out %/_recipe.py %/dependencies.py %/stale.py,$(wildcard recipes/*.py)))))
+RECIPES = $(subst _,-,$(basename $(notdir $(filter-out recipes/stale.py,$(wildcard recipes/[!_]*.py)))))
 
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/cache/matplotlib
 export PYRIGHT_PYTHON_CACHE_DIR ?= $(CURDIR)/$(VENV)/cache/pyright

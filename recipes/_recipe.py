@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-import dependencies
+import _dependencies
 
 from rnnkit import LanguageModel, api
 from rnnkit.api.comparison import read_metrics
@@ -85,7 +85,7 @@ class Recipe:
             "train_seconds": main["train_seconds"],
             "claims": self._claims,
             "runs": {run: _figures(read_metrics(path)) for run, path in self.runs.items()},
-            "files": dependencies.digests(ROOT, script=Path(sys.argv[0]).resolve()),
+            "files": _dependencies.digests(ROOT, script=Path(sys.argv[0]).resolve()),
         }
         path = folder / f"{self.name}.json"
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -127,7 +127,7 @@ def _check(path: Path, head: Head, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write beside, fsync, replace: the old file stays whole until the new one is."""
+    """Write beside, fsync, replace, fsync the folder: the old file stays whole until the new one is."""
     beside = path.with_name(path.name + ".part")
     try:
         with beside.open("wb") as file:
@@ -135,6 +135,11 @@ def write_durably(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
