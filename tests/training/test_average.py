@@ -30,7 +30,7 @@ def test_ema_forgets_its_first_steps_soon_and_then_decays_as_asked() -> None:
         decay = min(0.5, (1 + n) / (10 + n))
         want = decay * want + (1 - decay) * value
     with average.applied():
-        assert float(model.weight) == pytest.approx(want)
+        assert model.weight.item() == pytest.approx(want)
 
 
 def test_asgd_begins_when_evaluation_stops_improving_and_is_the_plain_mean_from_there() -> None:
@@ -44,7 +44,7 @@ def test_asgd_begins_when_evaluation_stops_improving_and_is_the_plain_mean_from_
     assert average.is_active
     walk(model, average, [1.0, 2.0, 6.0])
     with average.applied():
-        assert float(model.weight) == pytest.approx(3.0)
+        assert model.weight.item() == pytest.approx(3.0)
 
 
 def test_the_trained_weights_come_back_bit_for_bit() -> None:
@@ -63,7 +63,7 @@ def test_without_averaging_nothing_is_kept() -> None:
     average = WeightAverage(model, TrainConfig(max_steps=1))
     walk(model, average, [2.0])
     with average.applied():
-        assert float(model.weight) == 2.0
+        assert model.weight.item() == 2.0
     assert average.tensors() == {}
 
 
@@ -79,4 +79,4 @@ def test_its_state_goes_on_where_it_was() -> None:
     walk(other, after, [8.0])
     with before.applied(), after.applied():
         assert torch.equal(model.weight, other.weight)
-        assert float(model.weight) == pytest.approx(6.0)
+        assert model.weight.item() == pytest.approx(6.0)

@@ -71,7 +71,7 @@ def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
             try:
                 assert_equal(load_checkpoint(tmp_path), checkpoint(1))  # white space between values may differ
             except CheckpointError as error:
-                assert "train again without resume" in str(error) or "format" in str(error)  # noqa: PT017
+                assert "train again without resume" in str(error) or "format" in str(error)
             path.write_bytes(data)
 
 

@@ -50,7 +50,7 @@ def outcome(run_dir: Path, events: Events) -> str:
     return json.dumps([kept, weights, json.loads((run_dir / "model.json").read_text())])
 
 
-# ---- the order of work -------------------------------------------------------------------------------------------------
+# ---- the order of work ---------------------------------------------------------------------------------------------
 
 
 def test_a_run_steps_evaluates_samples_saves_and_ends(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_dry_run_measures_and_writes_nothing(tmp_path: Path, monkeypatch: pyte
     assert report["step_s"] > 0
 
 
-# ---- no option is ignored ----------------------------------------------------------------------------------------------
+# ---- no option is ignored ------------------------------------------------------------------------------------------
 
 CHANGES: dict[str, dict[str, Any]] = {
     "seed": {"seed": 1},
@@ -170,7 +170,7 @@ def test_the_option_changes_the_run(tmp_path: Path, option: str) -> None:
     outcomes = []
     for name, options in (("without", BESIDE.get(option, {})), ("with", CHANGES[option])):
         task = TinyTask()
-        task.nlls = iter([2.0, 1.0, 1.5, 1.4, 1.3, 1.2, 1.1, 1.05] + [1.0] * 20)
+        task.nlls = iter([2.0, 1.0, 1.5, 0.9, 1.3, 1.2, 1.1, 0.8, *[0.7] * 20])
         common = {"max_steps": 32, "lr": 0.01}
         events = train(tmp_path / name, task, **{**common, **options})
         outcomes.append(outcome(tmp_path / name, events))
@@ -199,7 +199,7 @@ def test_threads_are_set(tmp_path: Path) -> None:
         torch.set_num_threads(before)
 
 
-# ---- time limit --------------------------------------------------------------------------------------------------------
+# ---- time limit ----------------------------------------------------------------------------------------------------
 
 
 class Clock:
@@ -267,7 +267,7 @@ def test_a_run_stopped_after_its_time_limit_became_steps_ends_at_the_same_step(t
     assert _equal(last_weights(tmp_path / "whole"), last_weights(tmp_path / "cut"))
 
 
-# ---- early stopping ----------------------------------------------------------------------------------------------------
+# ---- early stopping ------------------------------------------------------------------------------------------------
 
 
 def test_patience_ends_the_run_after_that_many_evaluations_without_improvement(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_patience_ends_the_run_after_that_many_evaluations_without_improvement(t
     assert load_checkpoint(tmp_path / "checkpoints" / "best").values == {"step": 16, "nll": 1.0}
 
 
-# ---- the guard ---------------------------------------------------------------------------------------------------------
+# ---- the guard -----------------------------------------------------------------------------------------------------
 
 
 def test_a_loss_that_is_not_finite_touches_nothing_but_the_counters(tmp_path: Path) -> None:
@@ -345,7 +345,7 @@ def test_a_held_out_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None
         train(tmp_path, task)
 
 
-# ---- interruption ------------------------------------------------------------------------------------------------------
+# ---- interruption --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -374,7 +374,7 @@ def test_it_trains_in_a_thread_too(tmp_path: Path) -> None:
     assert (tmp_path / "model.json").exists()
 
 
-# ---- resume ------------------------------------------------------------------------------------------------------------
+# ---- resume --------------------------------------------------------------------------------------------------------
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "adamw": {},
@@ -386,7 +386,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ema": {"ema": 0.9},
     "stride": {"stride": 2},
     "clip by value, ar, tar": {"clip_value": 0.01, "ar": 0.1, "tar": 0.1},
-    "patience": {"patience": 3, "lr": 0.5, "eval_every_steps": 1},
+    "patience": {"patience": 100, "eval_every_steps": 1},
 }
 
 

@@ -113,7 +113,7 @@ class WindowMLP(torch.nn.Module):
         return features, State([{"context": context}])
 
     def loss(self, hidden: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Nats per token `[T, B]` of `targets` given what `forward` returned; 0 where the weight is 0. As Generator.loss."""
+        """Nats per token `[T, B]` of `targets`, given what `forward` returned; as `Generator.loss`."""
         if isinstance(self.head, AdaptiveSoftmax):
             return self.head(hidden, targets, weights)
         return linear_cross_entropy(hidden, self.head.weight, self.head.bias, targets, weights)

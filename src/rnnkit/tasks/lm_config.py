@@ -26,6 +26,9 @@ class DataConfig(Section):
     )
     encoding: str = Field("utf-8", description="Of all sources.")
     as_bytes: bool = Field(False, description="Read bytes, whatever they mean; goes with tokenizer kind byte.")
+    cache_dir: str | None = Field(
+        None, description="Where token files are kept; None: $RNNKIT_CACHE, or rnnkit in the user's cache folder."
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> DataConfig:
@@ -44,6 +47,7 @@ class TokenizerConfig(Section):
     kind: Literal["byte", "char", "word", "bpe"] = Field("char", description="Byte, character, word, or BPE piece.")
     vocab_size: int | None = Field(None, ge=2, description="Most tokens; None: all of them (bpe: 8192).")
     min_count: int = Field(1, ge=1, description="Tokens seen less often are unknown.")
+    split_punctuation: bool = Field(False, description="Words of raw text: split their punctuation off.")
 
 
 class ModelConfig(Section):

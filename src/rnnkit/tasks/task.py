@@ -71,7 +71,7 @@ class Task(Protocol):
         ...
 
     def streams(self, *, batch_size: int, window: int, stride: int) -> Any:
-        """An endless iterator of windows with `state_dict` and `load_state_dict` (JSON-able)."""
+        """An iterator over the windows of one epoch, then of the next; with `state_dict` and `load_state_dict`."""
         ...
 
     def penalty(self, hidden: Tensor, lengths: Tensor, *, ar: float, tar: float) -> Tensor:

@@ -1,8 +1,8 @@
 """Checkpoints: everything that a killed run needs to go on as if nothing had happened.
 
 A checkpoint is a folder with `checkpoint.json` and one tensor file that it names by its digest. The tensor file is
-written first, then `checkpoint.json` is replaced in one move: whatever the instant of a crash, the folder holds one whole
-checkpoint, the old or the new. Strict JSON and safetensors only; nothing in it can run code.
+written first, then `checkpoint.json` is replaced in one move: whatever the instant of a crash, the folder holds one
+whole checkpoint, the old or the new. Strict JSON and safetensors only; nothing in it can run code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_INDEX_BYTES = 1 << 28  # a curve of a million evaluations
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`values`: JSON-able counters, plans and configurations.  `tensors`: by name, grouped by a prefix such as `model/`."""
+    """`values`: JSON-able counters, plans, configurations.  `tensors`: by name, grouped by a prefix like `model/`."""
 
     values: dict[str, Any]
     tensors: dict[str, Tensor] = field(default_factory=dict)

@@ -51,8 +51,8 @@ def fit(
     Args:
         observers: called with every event, a dict whose `event` is one of start, plan, step, skip, eval, sample,
             checkpoint, note, end, done; they may look, not touch. An exception in one ends the run.
-        resume:    go on from `run_dir/checkpoints/last`: the weights come out bit-equal to a run that was never stopped.
-            A run stopped before its first checkpoint starts anew.
+        resume:    go on from `run_dir/checkpoints/last`: the weights come out bit-equal to a run that was never
+            stopped. A run stopped before its first checkpoint starts anew.
         clock:     seconds, for tests.
     Raises:
         UsageError: `run_dir` holds a run already and `resume` is False.
@@ -81,7 +81,7 @@ def fit(
 def _train(
     task: Task, run_dir: Path, config: TrainConfig, observers: Sequence[Observer], clock: Callable[[], float]
 ) -> TrainingReport:
-    """Train one model from its last checkpoint, or from the start, and save it; torch's global generator is given back."""
+    """Train one model, from its last checkpoint if it has one, and save it; torch's own generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         run = Run(task, run_dir, config, observers=observers, clock=clock)
         run.train()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, NoReturn
 import torch
 
 from rnnkit.bundle import durable
-from rnnkit.errors import CheckpointError, DivergedError, TrainingInterrupted
+from rnnkit.errors import CheckpointError, DataError, DivergedError, TrainingInterrupted
 from rnnkit.state import State
 from rnnkit.tasks.machine import describe_machine
 from rnnkit.tasks.task import Task, TrainingReport
@@ -54,7 +55,6 @@ class Run:
         self.model = task.build_model().train()
         self.tbptt = TruncatedBPTT(window=config.window, stride=config.stride)
         self.streams = task.streams(batch_size=config.batch_size, window=self.tbptt.window, stride=self.tbptt.stride)
-        self._batches = iter(self.streams)
         self.carry: State | None = None
         self.optimizer = Optimizer(self.model, config)
         self.average = WeightAverage(self.model, config)
@@ -112,7 +112,7 @@ class Run:
 
     def step(self) -> dict[str, Any]:
         """One window, one update; a loss, gradient or state that is not finite changes no weight. Returns its event."""
-        counters, batch = self.counters, next(self._batches)
+        counters, batch = self.counters, self._next_batch()
         unrolled = self.tbptt(self.model, batch, self.carry)
         loss = unrolled.mean_loss
         nats = loss.item()
@@ -159,6 +159,13 @@ class Run:
         )
 
     # ---- one step ------------------------------------------------------------------------------------------------
+
+    def _next_batch(self) -> Batch:
+        """The next window; after the last one of an epoch, the first of the next."""
+        for _ in range(2):
+            with contextlib.suppress(StopIteration):
+                return next(self.streams)
+        raise DataError("the training text gives no window; give more text")
 
     def _with_penalty(self, loss: torch.Tensor, unrolled: Unrolled) -> torch.Tensor:
         if not (self.config.ar or self.config.tar):
@@ -208,7 +215,7 @@ class Run:
     # ---- time limit ----------------------------------------------------------------------------------------------
 
     def _measure(self, step_s: float) -> None:
-        """Once the first steps are measured, fix the plan, and save it at once: from here on a resumed run is the same."""
+        """Once the first steps are measured, fix the plan and save it: from here on a resumed run is the same run."""
         assert self._budget is not None
         most_steps = count_steps(self.config, steps_per_epoch=self._steps_per_epoch)
         if not self._budget.is_measured(step_s=step_s, elapsed_s=self.seconds) and self.counters["step"] != most_steps:
@@ -304,7 +311,6 @@ class Run:
         self.average.load_state_dict(values["average"], checkpoint.group("average"))
         self.schedule.load_state_dict(values["schedule"])
         self.streams.load_state_dict(values["streams"])
-        self._batches = iter(self.streams)
         if values["carry"] is not None:
             tensors = checkpoint.group("carry")
             self.carry = State([{part: tensors[f"{i}.{part}"] for part in ps} for i, ps in enumerate(values["carry"])])
@@ -330,8 +336,9 @@ class Run:
         )
         if self._is_resumed:
             for key in ("isa", "threads"):
-                if machine[key] != self._machine_before[key]:
-                    text = f"resumed with {key} {machine[key]}, began with {self._machine_before[key]}: last bits may differ"
+                now, before = machine[key], self._machine_before[key]
+                if now != before:
+                    text = f"resumed with {key} {now}, began with {before}: last bits may differ"
                     self._emit({"event": "note", "text": text})
         if self.plan is not None:
             self._emit({"event": "plan", **self.plan.to_dict()})

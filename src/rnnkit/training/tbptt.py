@@ -79,7 +79,8 @@ class TruncatedBPTT:
         """Run `model` over `batch` from `carry`.
 
         Args:
-            model:   has `initial_state(batch)`, `forward(inputs, state, lengths=)` and `loss(hidden, targets, weights)`.
+            model:   has `initial_state(batch)`, `loss(hidden, targets, weights)`, and is called as
+                `model(inputs, state, lengths=)`.
             carry:   what the window before returned; None starts every row afresh.
             weights: [T, B] which steps count, in place of `batch.weights`.
         Raises: ArgumentError for a batch longer than the window.
