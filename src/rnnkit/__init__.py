@@ -1,7 +1,7 @@
 """Recurrent networks on an ordinary machine: train, judge, explain, export, serve.
 
     >>> model = rnnkit.LanguageModel.train("my.txt", run="runs/mine", time_limit_s=90)
-    >>> print(model.generate("Once", max_new_tokens=100))
+    >>> print("".join(model.generate("Once", max_new_tokens=100)))
 
 Every name here is loaded on first use, so `import rnnkit` costs nothing and never imports torch.
 """

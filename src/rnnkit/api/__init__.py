@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnkit.api.comparison import compare
-    from rnnkit.api.inspection import doctor
     from rnnkit.api.language_model import LanguageModel
     from rnnkit.api.report import result_table
     from rnnkit.api.training import dry_run
+    from rnnkit.data import doctor
     from rnnkit.metrics import ResultTable
 
 _HOMES = {
     "LanguageModel": "rnnkit.api.language_model",
     "ResultTable": "rnnkit.metrics",
     "compare": "rnnkit.api.comparison",
-    "doctor": "rnnkit.api.inspection",
+    "doctor": "rnnkit.data",
     "dry_run": "rnnkit.api.training",
     "result_table": "rnnkit.api.report",
 }

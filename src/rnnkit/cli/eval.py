@@ -19,12 +19,20 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Score FILE with the model of RUN and with every baseline trained beside it. Needs no torch."""
-    from rnnkit.api import LanguageModel
+    from rnnkit import api
     from rnnkit.cli import terminal
 
-    report = LanguageModel.load(run).evaluate(file, reset_per_line=reset_per_line, encoding=encoding, as_bytes=as_bytes)
+    model = api.LanguageModel.load(run)
+    metrics = model.evaluate(file, reset_per_line=reset_per_line, encoding=encoding, as_bytes=as_bytes)
     if as_json:
-        terminal.print_json(report)
+        terminal.print_json(metrics)
         return
-    columns, rows = terminal.score_rows(report)
-    terminal.print_table(columns, rows, title=f"{file}: {report['model']['num_tokens']:,} tokens")
+    title = f"{file}: {metrics['model']['num_tokens']:,} tokens"
+    terminal.print_result_table(api.result_table(metrics), title=title)
+    if reset_per_line:
+        fresh = metrics["model_reset_per_line"]
+        print(
+            f"reset per line: perplexity {terminal.figure(fresh['perplexity'], 2)}, "
+            f"{terminal.figure(fresh['nats_per_character'], 4)} nats/char, "
+            f"{terminal.figure(fresh['bits_per_character'], 4)} bits/char"
+        )

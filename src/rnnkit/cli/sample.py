@@ -24,7 +24,7 @@ def sample(
     from rnnkit.api import LanguageModel
     from rnnkit.cli import terminal
 
-    pieces = LanguageModel.load(run).stream(
+    pieces = LanguageModel.load(run).generate(
         prompt,
         max_new_tokens=max_new_tokens,
         temperature=temperature,

@@ -177,7 +177,7 @@ def lm(
         terminal.print_json(metrics)
         return
     terminal.print_result_table(api.result_table(metrics))
-    print(f"\nsample:\n{model.generate('', max_new_tokens=300, temperature=0.8)}\n")
+    print(f"\nsample:\n{''.join(model.generate(max_new_tokens=300, temperature=0.8))}\n")
     print(f"run folder: {model.path}")
 
 

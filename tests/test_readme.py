@@ -1,0 +1,47 @@
+"""The README tells the truth: its Python blocks run as they stand, with a small model and a text of ours."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import TEXT
+
+import rnnkit
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALL: dict[str, Any] = {
+    "hidden_size": 16,
+    "batch_size": 4,
+    "window": 16,
+    "max_steps": 4,
+    "sample_tokens": 0,
+    "kinds": ["unigram"],
+}
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_the_python_in_the_readme_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my.txt").write_text(TEXT + "Once, students opened their books. A line to be judged, O!\n" * 9, encoding="utf-8")
+    train = rnnkit.LanguageModel.train
+
+    def quickly(*sources: Any, time_limit_s: float, **options: Any) -> rnnkit.LanguageModel:
+        assert time_limit_s > 0
+        return train(*sources, **options, **SMALL)
+
+    monkeypatch.setattr(rnnkit.LanguageModel, "train", quickly)
+    exec(compile(block, "README.md", "exec"), {})
+
+
+def test_every_page_the_readme_names_exists() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"`?make ([a-z-]+)`?", README)) <= targets
