@@ -61,7 +61,7 @@ def choose(cell: spec.CellSpec, *, backend: str, dtype: torch.dtype, device: tor
         warnings.warn(
             f"{cell.name} runs on backend 'spec' (slow, without the exactness promises): {reason}",
             SpecBackendWarning,
-            stacklevel=4,
+            stacklevel=2,
         )
     return name
 

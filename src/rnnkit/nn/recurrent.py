@@ -120,7 +120,7 @@ class Recurrent(Stack):
             raise StateError(f"the state has parts {tuple(parts)}, cell {self.cell.name} has {self.cell.parts}")
         for name, part in parts.items():
             like: Any = weight
-            check_state_part(f"state.{index}.{name}", part, shape=(batch, self.hidden_size), like=like)
+            check_state_part(f"the state's layer {index}.{name}", part, shape=(batch, self.hidden_size), like=like)
         return tuple(parts[name] for name in self.cell.parts)
 
 
