@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "memory.h"
+
 namespace rnnkit::binding {
 
 namespace nb = nanobind;
@@ -128,11 +130,19 @@ inline int64_t checked_product(const std::string& what, std::initializer_list<in
   return product;
 }
 
-// A new NumPy array that owns `data` (from new T[]).
+// A new NumPy array and where its elements lie; its memory goes back to the pool when Python lets go of it.
 template <typename T>
-nb::object numpy_array(T* data, std::initializer_list<size_t> shape) {
-  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
-  return nb::cast(nb::ndarray<nb::numpy, T>(data, shape.size(), shape.begin(), owner));
+struct NewArray {
+  nb::object object;
+  T* data;
+};
+template <typename T>
+NewArray<T> new_array(const std::string& what, std::initializer_list<int64_t> shape) {
+  const auto bytes = static_cast<size_t>(checked_product(what, shape, sizeof(T))) * sizeof(T);
+  T* data = static_cast<T*>(memory::acquire(bytes));
+  nb::capsule owner(data, [](void* p) noexcept { memory::release(p); });
+  const std::vector<size_t> sizes(shape.begin(), shape.end());
+  return {nb::cast(nb::ndarray<nb::numpy, T>(data, sizes.size(), sizes.data(), owner)), data};
 }
 
 }  // namespace rnnkit::binding

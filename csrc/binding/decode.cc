@@ -91,8 +91,7 @@ nb::object sample(nb::handle logits, nb::handle seed, nb::handle streams, nb::ha
           "top_k is " + nb::cast<std::string>(nb::repr(top_k)) + ", wanted an integer of 0 (off) or more");
   const auto previous_rows = previous_ids(previous, B, V);
 
-  auto* ids = new int64_t[B];
-  nb::object result = numpy_array(ids, {B});
+  const auto ids = new_array<int64_t>("the result [B]", {static_cast<int64_t>(B)});
   decode::Draw fault;
   size_t fault_row = 0;
   {
@@ -102,12 +101,12 @@ nb::object sample(nb::handle logits, nb::handle seed, nb::handle streams, nb::ha
       const double uniform = decode::philox_uniform(seed_word, stream_words[b], step_words[b]);
       const std::span<const float> row(scores.data + b * V, V);
       const decode::Draw draw = decode::sample_row(row, previous_rows[b], options, uniform, scratch);
-      ids[b] = draw.id;
+      ids.data[b] = draw.id;
       if (draw.fault != RowFault::none) fault = draw, fault_row = b;
     }
   }
   if (fault.fault != RowFault::none) raise_fault(fault, fault_row);
-  return result;
+  return ids.object;
 }
 
 double uniform(nb::handle seed, nb::handle stream, nb::handle step) {

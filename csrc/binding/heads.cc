@@ -37,10 +37,6 @@ FloatArray rows_for(const Weight& w, nb::handle x) {
   return rows;
 }
 
-float* new_floats(const std::string& what, int64_t rows, int64_t columns) {
-  return new float[static_cast<size_t>(checked_product(what, {rows, columns}, sizeof(float)))];
-}
-
 class PackedLinearHandle {
  public:
   PackedLinearHandle(nb::handle weight, nb::handle bias) {
@@ -56,11 +52,10 @@ class PackedLinearHandle {
   nb::object operator()(nb::handle x) const {
     const FloatArray rows = float_array(x, "x", 2, "[N, I]");
     want_size("x's last axis", rows.size(1), packed_.inputs, "the weight's number of columns");
-    float* y = new_floats("the result [N, O]", rows.size(0), packed_.outputs);
-    nb::object result = numpy_array(y, {static_cast<size_t>(rows.size(0)), static_cast<size_t>(packed_.outputs)});
+    const auto y = new_array<float>("the result [N, O]", {rows.size(0), packed_.outputs});
     nb::gil_scoped_release release;
-    table().heads.linear(packed_, rows.data, rows.size(0), y);
-    return result;
+    table().heads.linear(packed_, rows.data, rows.size(0), y.data);
+    return y.object;
   }
 
   int64_t inputs() const { return packed_.inputs; }
@@ -82,33 +77,26 @@ nb::object linear_backward(nb::handle x, nb::handle weight, nb::handle dy, bool 
   const int64_t N = rows.size(0);
   want_size("d_y's first axis", gradient.size(0), N, "the number of rows of x");
   want_size("d_y's last axis", gradient.size(1), w.outputs, "the weight's number of rows");
-  nb::object dx = nb::none(), dbias = nb::none();
-  LinearGradient call{rows.data, w.weight.data, gradient.data, N, w.inputs, w.outputs, nullptr, nullptr, nullptr};
-  if (need_dx) {
-    call.dx = new_floats("dx [N, I]", N, w.inputs);
-    dx = numpy_array(call.dx, {static_cast<size_t>(N), static_cast<size_t>(w.inputs)});
-  }
-  call.dweight = new_floats("dweight [O, I]", w.outputs, w.inputs);
-  nb::object dweight = numpy_array(call.dweight, {static_cast<size_t>(w.outputs), static_cast<size_t>(w.inputs)});
-  if (with_bias) {
-    call.dbias = new float[w.outputs];
-    dbias = numpy_array(call.dbias, {static_cast<size_t>(w.outputs)});
-  }
+  const auto dweight = new_array<float>("dweight [O, I]", {w.outputs, w.inputs});
+  NewArray<float> dx{nb::none(), nullptr}, dbias{nb::none(), nullptr};
+  if (need_dx) dx = new_array<float>("dx [N, I]", {N, w.inputs});
+  if (with_bias) dbias = new_array<float>("dbias [O]", {w.outputs});
+  const LinearGradient call{rows.data, w.weight.data, gradient.data, N,         w.inputs,
+                            w.outputs, dx.data,       dweight.data,  dbias.data};
   {
     nb::gil_scoped_release release;
     table().heads.linear_gradient(call);
   }
-  return nb::make_tuple(dx, dweight, dbias);
+  return nb::make_tuple(dx.object, dweight.object, dbias.object);
 }
 
 nb::object log_softmax(nb::handle logits) {
   const FloatArray in = float_array(logits, "logits", 2, "[N, V]");
   if (in.size(1) == 0) raise("ShapeError", "logits has no columns, wanted at least one; check the vocabulary");
-  float* out = new_floats("the result [N, V]", in.size(0), in.size(1));
-  nb::object result = numpy_array(out, {static_cast<size_t>(in.size(0)), static_cast<size_t>(in.size(1))});
+  const auto out = new_array<float>("the result [N, V]", {in.size(0), in.size(1)});
   nb::gil_scoped_release release;
-  table().heads.log_softmax(in.data, in.size(0), in.size(1), out);
-  return result;
+  table().heads.log_softmax(in.data, in.size(0), in.size(1), out.data);
+  return out.object;
 }
 
 nb::object linear_cross_entropy(nb::handle x, nb::handle weight, nb::handle bias, nb::handle targets,
@@ -130,26 +118,20 @@ nb::object linear_cross_entropy(nb::handle x, nb::handle weight, nb::handle bias
                                  "; give a row that has no target the weight 0");
   checked_product("the logits [N, V]", {N, w.outputs}, sizeof(float));
 
-  nb::object dx = nb::none(), dweight = nb::none(), dbias = nb::none();
-  LinearCrossEntropy call{rows.data, w.weight.data, w.bias.data, ids.data(), weights.data, N,
-                          w.inputs,  w.outputs,     nullptr,     nullptr,    nullptr,      nullptr};
-  call.losses = new float[N];
-  nb::object losses = numpy_array(call.losses, {static_cast<size_t>(N)});
+  const auto losses = new_array<float>("losses [N]", {N});
+  NewArray<float> dx{nb::none(), nullptr}, dweight = dx, dbias = dx;
   if (need_grad) {
-    call.dx = new_floats("dx [N, I]", N, w.inputs);
-    dx = numpy_array(call.dx, {static_cast<size_t>(N), static_cast<size_t>(w.inputs)});
-    call.dweight = new_floats("dweight [V, I]", w.outputs, w.inputs);
-    dweight = numpy_array(call.dweight, {static_cast<size_t>(w.outputs), static_cast<size_t>(w.inputs)});
-    if (w.bias.data) {
-      call.dbias = new float[w.outputs];
-      dbias = numpy_array(call.dbias, {static_cast<size_t>(w.outputs)});
-    }
+    dx = new_array<float>("dx [N, I]", {N, w.inputs});
+    dweight = new_array<float>("dweight [V, I]", {w.outputs, w.inputs});
+    if (w.bias.data) dbias = new_array<float>("dbias [V]", {w.outputs});
   }
+  const LinearCrossEntropy call{rows.data, w.weight.data, w.bias.data, ids.data(), weights.data, N,
+                                w.inputs,  w.outputs,     losses.data, dx.data,    dweight.data, dbias.data};
   {
     nb::gil_scoped_release release;
     table().heads.linear_cross_entropy(call);
   }
-  return nb::make_tuple(losses, dx, dweight, dbias);
+  return nb::make_tuple(losses.object, dx.object, dweight.object, dbias.object);
 }
 
 nb::object embedding(nb::handle ids, nb::handle embeddings) {
@@ -160,11 +142,10 @@ nb::object embedding(nb::handle ids, nb::handle embeddings) {
     if (rows[n] < 0 || rows[n] >= V)
       raise("ArgumentError", "ids is " + std::to_string(rows[n]) + " at " + std::to_string(n) + ", wanted 0 to " +
                                  std::to_string(V - 1) + "; encode with this model's tokenizer");
-  float* out = new_floats("the result [N, E]", static_cast<int64_t>(rows.size()), E);
-  nb::object result = numpy_array(out, {rows.size(), static_cast<size_t>(E)});
+  const auto out = new_array<float>("the result [N, E]", {static_cast<int64_t>(rows.size()), E});
   nb::gil_scoped_release release;
-  for (size_t n = 0; n < rows.size(); ++n) std::memcpy(out + n * E, from.data + rows[n] * E, E * sizeof(float));
-  return result;
+  for (size_t n = 0; n < rows.size(); ++n) std::memcpy(out.data + n * E, from.data + rows[n] * E, E * sizeof(float));
+  return out.object;
 }
 
 }  // namespace
