@@ -56,7 +56,7 @@ class Recipe:
         folder = self._folder / run
         print(f"{self.name}: {run}, {time_limit_s:g} s of training", file=sys.stderr, flush=True)
         LanguageModel.train(
-            sources, run=folder, force=True, watchers=[_progress], seed=self.seed, time_limit_s=time_limit_s, **options
+            sources, run=folder, force=True, observers=[_progress], seed=self.seed, time_limit_s=time_limit_s, **options
         )
         self.runs[run] = folder
         metrics = read_metrics(folder)
