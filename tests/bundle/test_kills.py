@@ -35,7 +35,7 @@ def version_of(folder):
 
 
 def write_until_call(folder, version, number):
-    """In a child: write, and die as by kill -9 just before system call `number`. The number of calls it lived through."""
+    """In a child: write, and die as by kill -9 just before system call `number`; whether it got to the end."""
     child = os.fork()
     if child == 0:
         left = number

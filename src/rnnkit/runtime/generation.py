@@ -38,10 +38,10 @@ class Options:
             raise ArgumentError(f"max_new_tokens is {self.max_new_tokens!r}; give an integer of 0 or more")
         if not all(isinstance(text, str) and text for text in self.stop):
             raise ArgumentError(f"stop is {list(self.stop)}; give strings that are not empty")
-        self.draw(np.zeros((1, 1), np.float32), [stream], step=0, previous=[np.zeros(0, np.int64)])
+        self.draw(np.zeros((1, 1), np.float32), _streams(stream), step=0, previous=[np.zeros(0, np.int64)])
 
     def draw(
-        self, logits: np.ndarray, streams: Sequence[int], *, step: int, previous: list[np.ndarray] | None
+        self, logits: np.ndarray, streams: np.ndarray, *, step: int, previous: list[np.ndarray] | None
     ) -> np.ndarray:
         """The next token of every row."""
         return sample(
@@ -140,7 +140,7 @@ def _run(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Iterat
     if not options.max_new_tokens or not rows:
         return
     live = list(range(len(rows)))
-    streams = [row.stream for row in rows]
+    streams = _streams(*(row.stream for row in rows))
     is_penalised = options.repetition_penalty != 1.0
     features, parts = read_prompts(model, [row.ids for row in rows])
     for step in range(options.max_new_tokens):
@@ -152,14 +152,20 @@ def _run(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Iterat
         keep = [place for place, number in enumerate(live) if not rows[number].is_done]
         if len(keep) < len(live):
             live = [live[place] for place in keep]
-            streams = [streams[place] for place in keep]
-            tokens, parts = tokens[keep], [tuple(array[keep] for array in arrays) for arrays in parts]
+            streams, tokens = streams[keep], tokens[keep]
+            parts = [tuple(array[keep] for array in arrays) for arrays in parts]
         if not live or step + 1 == options.max_new_tokens:
             break
         features, parts = model._step(tokens, parts)
     for number in live:
         if piece := rows[number].finish():
             yield number, piece
+
+
+def _streams(*numbers: int) -> np.ndarray:
+    if not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
+        raise ArgumentError(f"stream is {numbers[-1]!r}; give an integer from 0 to 2^63 - 1")
+    return np.array(numbers, np.int64)
 
 
 def _overlap(text: str, stop: str) -> int:

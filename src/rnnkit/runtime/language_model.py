@@ -43,7 +43,6 @@ class LanguageModel(NextTokenModel):
         self._stack = Stack(config["model"], tensors)
         names = tuple((name, self._stack.hidden_size) for name in self._stack.part_names)
         self._parts = (names,) * len(self._stack.layers)
-        self._forward, self._step = self._stack.forward, self._stack.step
 
     @overload
     def generate(self, prompt: str = "", **options: Any) -> Iterator[str]: ...
@@ -126,6 +125,12 @@ class LanguageModel(NextTokenModel):
     def _initial_parts(self, batch: int) -> Parts:
         zeros = np.zeros((batch, self._stack.hidden_size), np.float32)
         return [tuple(zeros for _ in names) for names in self._parts]
+
+    def _forward(self, ids: np.ndarray, parts: Parts, *, lengths: np.ndarray | None) -> tuple[np.ndarray, Parts]:
+        return self._stack.forward(ids, parts, lengths=lengths)
+
+    def _step(self, ids: np.ndarray, parts: Parts) -> tuple[np.ndarray, Parts]:
+        return self._stack.step(ids, parts)
 
 
 def _lines(text: str | bytes) -> list[Any]:
