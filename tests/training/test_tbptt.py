@@ -127,7 +127,7 @@ def test_the_argument_weights_decides_which_steps_count(model: TinyModel) -> Non
 def test_a_window_in_which_no_step_counts_has_loss_and_gradient_zero(model: TinyModel) -> None:
     batch = window(np.random.default_rng(6), 4, weights=np.zeros((4, B), np.float32))
     unrolled = TruncatedBPTT(window=4)(model, batch, None)
-    assert float(unrolled.mean_loss) == 0
+    assert unrolled.mean_loss.item() == 0
     assert all(not gradient.any() for gradient in gradients(model, unrolled.mean_loss).values())
 
 

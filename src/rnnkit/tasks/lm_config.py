@@ -16,18 +16,23 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Which text. With nothing set: the Python language reference that ships inside Python (`pydoc_data.topics`)."""
 
-    sources: list[str] | None = Field(None, description="Files, folders, .gz, or - for stdin; None: the default text.")
+    sources: list[str] | None = Field(
+        default=None, description="Files, folders, .gz, or - for stdin; None: the default text."
+    )
     valid_sources: list[str] | None = Field(
-        None, description="Text to choose the best weights by; None: the text that the table is made on."
+        default=None, description="Text to choose the best weights by; None: the text that the table is made on."
     )
-    test_sources: list[str] | None = Field(None, description="Text that the table is made on; None: `held_out`.")
+    test_sources: list[str] | None = Field(
+        default=None, description="Text that the table is made on; None: `held_out`."
+    )
     held_out: float = Field(
-        0.1, gt=0, lt=1, description="Share of the end of `sources` held out, without test_sources."
+        default=0.1, gt=0, lt=1, description="Share of the end of `sources` held out, without test_sources."
     )
-    encoding: str = Field("utf-8", description="Of all sources.")
-    as_bytes: bool = Field(False, description="Read bytes, whatever they mean; goes with tokenizer kind byte.")
+    encoding: str = Field(default="utf-8", description="Of all sources.")
+    as_bytes: bool = Field(default=False, description="Read bytes, whatever they mean; goes with tokenizer kind byte.")
     cache_dir: str | None = Field(
-        None, description="Where token files are kept; None: $RNNKIT_CACHE, or rnnkit in the user's cache folder."
+        default=None,
+        description="Where token files are kept; None: $RNNKIT_CACHE, or rnnkit in the user's cache folder.",
     )
 
     @model_validator(mode="after")
@@ -44,32 +49,36 @@ class DataConfig(Section):
 class TokenizerConfig(Section):
     """What a token is."""
 
-    kind: Literal["byte", "char", "word", "bpe"] = Field("char", description="Byte, character, word, or BPE piece.")
-    vocab_size: int | None = Field(None, ge=2, description="Most tokens; None: all of them (bpe: 8192).")
-    min_count: int = Field(1, ge=1, description="Tokens seen less often are unknown.")
-    split_punctuation: bool = Field(False, description="Words of raw text: split their punctuation off.")
+    kind: Literal["byte", "char", "word", "bpe"] = Field(
+        default="char", description="Byte, character, word, or BPE piece."
+    )
+    vocab_size: int | None = Field(default=None, ge=2, description="Most tokens; None: all of them (bpe: 8192).")
+    min_count: int = Field(default=1, ge=1, description="Tokens seen less often are unknown.")
+    split_punctuation: bool = Field(default=False, description="Words of raw text: split their punctuation off.")
 
 
 class ModelConfig(Section):
     """The recurrent model: the fields of `rnnkit.models.generator.GeneratorConfig` that the text does not decide."""
 
     cell: Literal["elman_tanh", "elman_relu", "lstm", "gru_before", "gru_after"] = Field(
-        "lstm", description="One time step; GRU with its reset gate before or after the product."
+        default="lstm", description="One time step; GRU with its reset gate before or after the product."
     )
-    hidden_size: int = Field(512, ge=1, description="Units per layer H.")
-    num_layers: int = Field(1, ge=1, description="Recurrent layers L.")
-    embedding_size: int = Field(0, ge=0, description="Numbers per token E; 0 feeds one-hot rows.")
-    bias: bool = Field(True, description="Bias in the recurrent layers.")
-    forget_bias: float = Field(1.0, description="The forget gate's bias at the start.")
-    tied: bool = Field(False, description="Score with the embedding table itself.")
-    softmax: Literal["full", "adaptive"] = Field("full", description="adaptive saves time with a large vocabulary.")
-    cutoffs: tuple[int, ...] = Field((), description="Where the clusters of the adaptive softmax end.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Between layers.")
-    input_dropout: float = Field(0.0, ge=0, lt=1, description="On the embedded input.")
-    output_dropout: float = Field(0.0, ge=0, lt=1, description="On the last hidden state.")
-    locked_dropout: bool = Field(False, description="One mask per window and row instead of one per step.")
-    embedding_dropout: float = Field(0.0, ge=0, lt=1, description="On whole rows of the embedding table.")
-    word_dropout: float = Field(0.0, ge=0, lt=1, description="On single input tokens.")
+    hidden_size: int = Field(default=512, ge=1, description="Units per layer H.")
+    num_layers: int = Field(default=1, ge=1, description="Recurrent layers L.")
+    embedding_size: int = Field(default=0, ge=0, description="Numbers per token E; 0 feeds one-hot rows.")
+    bias: bool = Field(default=True, description="Bias in the recurrent layers.")
+    forget_bias: float = Field(default=1.0, description="The forget gate's bias at the start.")
+    tied: bool = Field(default=False, description="Score with the embedding table itself.")
+    softmax: Literal["full", "adaptive"] = Field(
+        default="full", description="adaptive saves time with a large vocabulary."
+    )
+    cutoffs: tuple[int, ...] = Field(default=(), description="Where the clusters of the adaptive softmax end.")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Between layers.")
+    input_dropout: float = Field(default=0.0, ge=0, lt=1, description="On the embedded input.")
+    output_dropout: float = Field(default=0.0, ge=0, lt=1, description="On the last hidden state.")
+    locked_dropout: bool = Field(default=False, description="One mask per window and row instead of one per step.")
+    embedding_dropout: float = Field(default=0.0, ge=0, lt=1, description="On whole rows of the embedding table.")
+    word_dropout: float = Field(default=0.0, ge=0, lt=1, description="On single input tokens.")
 
 
 Baseline = Literal["unigram", "kneser-ney", "window-mlp"]
@@ -79,24 +88,28 @@ class BaselinesConfig(Section):
     """What the model must beat."""
 
     kinds: tuple[Baseline, ...] = Field(
-        ("unigram", "kneser-ney", "window-mlp"), min_length=1, description="Which baselines the table shows."
+        default=("unigram", "kneser-ney", "window-mlp"), min_length=1, description="Which baselines the table shows."
     )
-    ngram_order: int = Field(6, ge=2, le=6, description="Longest n of the n-gram models; all from 2 up are shown.")
+    ngram_order: int = Field(
+        default=6, ge=2, le=6, description="Longest n of the n-gram models; all from 2 up are shown."
+    )
     mlp_order: int | None = Field(
-        None, ge=2, description="n of the window MLP; None: 11 for characters and bytes, else 6."
+        default=None, ge=2, description="n of the window MLP; None: 11 for characters and bytes, else 6."
     )
-    mlp_embedding_size: int | None = Field(None, ge=1, description="None: 32 for characters and bytes, else 128.")
-    mlp_hidden_size: int = Field(512, ge=1, description="Its tanh units.")
-    mlp_direct: bool = Field(False, description="Feed the window straight into the softmax too (Bengio's W).")
-    mlp_lr: float = Field(2e-3, gt=0, description="Its peak learning rate (AdamW, cosine).")
+    mlp_embedding_size: int | None = Field(
+        default=None, ge=1, description="None: 32 for characters and bytes, else 128."
+    )
+    mlp_hidden_size: int = Field(default=512, ge=1, description="Its tanh units.")
+    mlp_direct: bool = Field(default=False, description="Feed the window straight into the softmax too (Bengio's W).")
+    mlp_lr: float = Field(default=2e-3, gt=0, description="Its peak learning rate (AdamW, cosine).")
 
 
 class SamplesConfig(Section):
     """Samples written during training, after every evaluation."""
 
-    sample_tokens: int = Field(300, ge=0, description="Length in tokens; 0: no samples.")
-    sample_prompt: str = Field("", description="What they continue; empty: the beginning of a document.")
-    sample_temperature: float = Field(0.8, ge=0, description="0 is greedy.")
+    sample_tokens: int = Field(default=300, ge=0, description="Length in tokens; 0: no samples.")
+    sample_prompt: str = Field(default="", description="What they continue; empty: the beginning of a document.")
+    sample_temperature: float = Field(default=0.8, ge=0, description="0 is greedy.")
 
 
 class LmConfig(Section):

@@ -47,7 +47,8 @@ class WeightAverage:
         self._count += 1
         n = self._count
         share = max(1 - self._ema, 9 / (10 + n)) if self._ema else 1 / n
-        torch._foreach_lerp_(list(self._mean.values()), list(self._parameters.values()), share)
+        for name, mean in self._mean.items():
+            mean.lerp_(self._parameters[name], share)
 
     def observe(self, nll: float) -> None:
         """Tell the average the result of an evaluation; it may begin an ASGD average."""

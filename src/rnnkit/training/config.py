@@ -28,56 +28,80 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    seed: int = Field(0, ge=0, lt=2**63, description="Seeds the first weights, dropout and the training-time samples.")
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, description="Seeds the first weights, dropout and the training-time samples."
+    )
 
     # ---- truncated BPTT
-    batch_size: int = Field(64, ge=1, description="Parallel streams B (rows).")
-    window: int = Field(64, ge=1, description="Steps that the gradient flows back through (tokens).")
-    stride: int | None = Field(None, ge=1, description="Tokens per row and update, at most `window`; None: `window`.")
+    batch_size: int = Field(default=64, ge=1, description="Parallel streams B (rows).")
+    window: int = Field(default=64, ge=1, description="Steps that the gradient flows back through (tokens).")
+    stride: int | None = Field(
+        default=None, ge=1, description="Tokens per row and update, at most `window`; None: `window`."
+    )
 
     # ---- budget
     time_limit_s: float | None = Field(
-        None, gt=0, description="Seconds of training, evaluations within it included; becomes a number of steps once."
+        default=None,
+        gt=0,
+        description="Seconds of training, evaluations within it included; becomes a number of steps once.",
     )
-    max_steps: int | None = Field(None, ge=1, description="Updates.")
-    epochs: float | None = Field(None, gt=0, description="Passes over the training text; may be a fraction.")
+    max_steps: int | None = Field(default=None, ge=1, description="Updates.")
+    epochs: float | None = Field(default=None, gt=0, description="Passes over the training text; may be a fraction.")
 
     # ---- optimiser
     optimizer: Literal["adamw", "sgd", "asgd"] = Field(
-        "adamw", description="asgd is SGD that averages its weights once evaluation stops improving (NT-ASGD)."
+        default="adamw", description="asgd is SGD that averages its weights once evaluation stops improving (NT-ASGD)."
     )
-    lr: float = Field(4e-3, gt=0, description="Peak learning rate.")
-    betas: tuple[float, float] = Field((0.9, 0.99), description="AdamW's decays of the two moments, per step.")
-    momentum: float = Field(0.0, ge=0, lt=1, description="SGD's momentum.")
-    asgd_patience: int = Field(5, ge=1, description="Evaluations without improvement after which asgd averages.")
+    lr: float = Field(default=4e-3, gt=0, description="Peak learning rate.")
+    betas: tuple[float, float] = Field(default=(0.9, 0.99), description="AdamW's decays of the two moments, per step.")
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="SGD's momentum.")
+    asgd_patience: int = Field(
+        default=5, ge=1, description="Evaluations without improvement after which asgd averages."
+    )
     weight_decay: float = Field(
-        0.01, ge=0, description="Decay of weight matrices; biases and embedding tables are never decayed."
+        default=0.01, ge=0, description="Decay of weight matrices; biases and embedding tables are never decayed."
     )
 
     # ---- schedule
-    schedule: Literal["cosine", "plateau", "constant"] = Field("cosine", description="What follows the warm-up.")
-    warmup_steps: int = Field(
-        50, ge=0, description="Updates from 0 to the peak rate, in a straight line; at most a fifth of the run."
+    schedule: Literal["cosine", "plateau", "constant"] = Field(
+        default="cosine", description="What follows the warm-up."
     )
-    min_lr: float = Field(0.0, ge=0, description="Where cosine ends, and below which plateau never goes.")
-    plateau_patience: int = Field(1, ge=1, description="Evaluations without improvement after which the rate falls.")
-    plateau_factor: float = Field(0.5, gt=0, lt=1, description="What the rate is then multiplied by.")
+    warmup_steps: int = Field(
+        default=50, ge=0, description="Updates from 0 to the peak rate, in a straight line; at most a fifth of the run."
+    )
+    min_lr: float = Field(default=0.0, ge=0, description="Where cosine ends, and below which plateau never goes.")
+    plateau_patience: int = Field(
+        default=1, ge=1, description="Evaluations without improvement after which the rate falls."
+    )
+    plateau_factor: float = Field(default=0.5, gt=0, lt=1, description="What the rate is then multiplied by.")
 
     # ---- gradients and regularisation
-    clip_norm: float | None = Field(1.0, gt=0, description="Longest gradient, as one L2 norm; None: as it comes.")
-    clip_value: float | None = Field(None, gt=0, description="Largest gradient element, cut before the norm is taken.")
-    ema: float = Field(0.0, ge=0, lt=1, description="Decay per step of averaged weights, which are judged; 0: none.")
-    ar: float = Field(0.0, ge=0, description="Activation regularisation: weight of the mean of h².")
-    tar: float = Field(0.0, ge=0, description="Temporal AR: weight of the mean of (h_t - h_{t-1})².")
+    clip_norm: float | None = Field(
+        default=1.0, gt=0, description="Longest gradient, as one L2 norm; None: as it comes."
+    )
+    clip_value: float | None = Field(
+        default=None, gt=0, description="Largest gradient element, cut before the norm is taken."
+    )
+    ema: float = Field(
+        default=0.0, ge=0, lt=1, description="Decay per step of averaged weights, which are judged; 0: none."
+    )
+    ar: float = Field(default=0.0, ge=0, description="Activation regularisation: weight of the mean of h².")
+    tar: float = Field(default=0.0, ge=0, description="Temporal AR: weight of the mean of (h_t - h_{t-1})².")
 
     # ---- cadence
     eval_every_steps: int | None = Field(
-        None, ge=1, description="Updates between evaluations; None: 20 in all, fewer if they cost over 5 % of the time."
+        default=None,
+        ge=1,
+        description="Updates between evaluations; None: 20 in all, fewer if they cost over 5 % of the time.",
     )
-    eval_tokens: int = Field(32768, ge=1, description="Held-out tokens in a training-time evaluation, at most.")
-    patience: int | None = Field(None, ge=1, description="Evaluations without improvement that end the run; None: off.")
-    checkpoint_every_s: float = Field(60.0, ge=0, description="Seconds between checkpoints; 0: after every step.")
-    threads: int | None = Field(None, ge=1, description="Threads; None: the cores this process may use.")
+    eval_tokens: int = Field(default=32768, ge=1, description="Held-out tokens in a training-time evaluation, at most.")
+    patience: int | None = Field(
+        default=None, ge=1, description="Evaluations without improvement that end the run; None: off."
+    )
+    checkpoint_every_s: float = Field(
+        default=60.0, ge=0, description="Seconds between checkpoints; 0: after every step."
+    )
+    threads: int | None = Field(default=None, ge=1, description="Threads; None: the cores this process may use.")
 
     @model_validator(mode="before")
     @classmethod

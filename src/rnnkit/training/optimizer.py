@@ -88,12 +88,13 @@ def clip_gradients(parameters: Iterable[Tensor], *, max_norm: float | None, max_
         return Clipped(norm=norm, is_clipped=False)
     is_clipped = False
     if max_value is not None:
-        torch._foreach_clamp_min_(gradients, -max_value)
-        torch._foreach_clamp_max_(gradients, max_value)
+        for gradient in gradients:
+            gradient.clamp_(-max_value, max_value)
         norm = global_norm(gradients)
         is_clipped = norm < first
     if max_norm is not None and norm > max_norm:
-        torch._foreach_mul_(gradients, max_norm / norm)
+        for gradient in gradients:
+            gradient.mul_(max_norm / norm)
         is_clipped = True
     return Clipped(norm=first, is_clipped=is_clipped)
 

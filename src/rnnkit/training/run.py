@@ -20,7 +20,7 @@ from rnnkit.training.budget import Plan, TimeBudget, count_steps, plan_steps
 from rnnkit.training.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
 from rnnkit.training.config import TrainConfig
 from rnnkit.training.interrupt import InterruptGuard
-from rnnkit.training.optimizer import Optimizer, clip_gradients
+from rnnkit.training.optimizer import Clipped, Optimizer, clip_gradients
 from rnnkit.training.schedule import Schedule
 from rnnkit.training.tbptt import Batch, TruncatedBPTT, Unrolled, begin
 
@@ -118,16 +118,15 @@ class Run:
         nats = loss.item()
         lr = self.schedule.lr(counters["step"])
         self.optimizer.zero_grad()
-        norm = math.nan
+        clipped = Clipped(norm=math.nan, is_clipped=False)
         if math.isfinite(nats) and _is_finite(unrolled.carry):
             self._with_penalty(loss, unrolled).backward()
             clipped = clip_gradients(
                 self.optimizer.parameters.values(), max_norm=self.config.clip_norm, max_value=self.config.clip_value
             )
-            norm = clipped.norm
         counters["step"] += 1
-        event = {"event": "step", "step": counters["step"], "loss": nats, "lr": lr, "grad_norm": norm}
-        if not math.isfinite(norm):
+        event = {"event": "step", "step": counters["step"], "loss": nats, "lr": lr, "grad_norm": clipped.norm}
+        if not math.isfinite(clipped.norm):
             return event | self._skip(batch)
         self.optimizer.step(lr=lr)
         self.average.update()

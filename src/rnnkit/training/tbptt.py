@@ -96,12 +96,12 @@ class TruncatedBPTT:
 
         cut = min(self.stride, steps)
         hidden, state = model(inputs[:cut], state, lengths=lengths.clamp(max=cut))
-        carry = state.detach()
+        after = state.detach()
         if cut < steps:
             rest, _ = model(inputs[cut:], state, lengths=(lengths - cut).clamp(min=0))
             hidden = torch.cat([hidden, rest])
         losses = model.loss(hidden, targets, counted)
-        return Unrolled(losses=losses, weights=counted, hidden=hidden, lengths=lengths, carry=carry)
+        return Unrolled(losses=losses, weights=counted, hidden=hidden, lengths=lengths, carry=after)
 
 
 def begin(model: Any, batch: Batch, carry: State) -> State:
