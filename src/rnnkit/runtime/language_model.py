@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
@@ -45,10 +46,34 @@ class LanguageModel(NextTokenModel):
         self._parts = (names,) * len(self._stack.layers)
 
     @overload
-    def generate(self, prompt: str = "", **options: Any) -> Iterator[str]: ...
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        max_new_tokens: int = ...,
+        temperature: float = ...,
+        top_k: int = ...,
+        top_p: float = ...,
+        repetition_penalty: float = ...,
+        seed: int = ...,
+        stream: int = ...,
+        stop: str | Sequence[str] | None = ...,
+    ) -> Iterator[str]: ...
 
     @overload
-    def generate(self, prompt: list[str] | tuple[str, ...], **options: Any) -> list[str]: ...
+    def generate(
+        self,
+        prompt: list[str] | tuple[str, ...],
+        *,
+        max_new_tokens: int = ...,
+        temperature: float = ...,
+        top_k: int = ...,
+        top_p: float = ...,
+        repetition_penalty: float = ...,
+        seed: int = ...,
+        stream: int = ...,
+        stop: str | Sequence[str] | None = ...,
+    ) -> list[str]: ...
 
     def generate(
         self,
@@ -133,8 +158,6 @@ class LanguageModel(NextTokenModel):
         return self._stack.step(ids, parts)
 
 
-def _lines(text: str | bytes) -> list[Any]:
+def _lines(text: str | bytes) -> list[str] | list[bytes]:
     """The lines of a text with their "\n"; other line separators stay inside a line, as they do in training."""
-    newline = b"\n" if isinstance(text, bytes) else "\n"
-    *lines, last = text.split(newline)  # type: ignore[arg-type]
-    return [line + newline for line in lines] + ([last] if last else [])
+    return re.findall(rb"[^\n]*\n|[^\n]+", text) if isinstance(text, bytes) else re.findall(r"[^\n]*\n|[^\n]+", text)

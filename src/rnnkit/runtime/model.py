@@ -108,6 +108,7 @@ class NextTokenModel(ABC):
         """
         ids = _integers(ids, "ids", rank=2)
         T, B = ids.shape
+        behind = None
         if lengths is not None:
             lengths = _integers(lengths, "lengths", rank=1)
             if lengths.shape != (B,) or (B and (lengths.min() < 0 or lengths.max() > T)):
@@ -116,7 +117,7 @@ class NextTokenModel(ABC):
             ids = np.where(behind, 0, ids)
         features, parts = self._forward(ids, self._checked(state, B), lengths=lengths)
         log_probs = self._softmax.log_probs(features.reshape(T * B, -1)).reshape(T, B, self.vocab_size)
-        if lengths is not None:
+        if behind is not None:
             log_probs[behind] = 0.0
         return log_probs, self._state(parts)
 
