@@ -108,7 +108,7 @@ def draw_bytes_and_unseen(rows: Sequence[NgramRow], path: str | Path) -> None:
     left.tick_params(axis="y", colors=blue)
     left.grid(True, axis="y", color="0.9")
     right = left.twinx()
-    right.plot(orders, [row.unseen_share for row in rows], "s--", color=orange)
+    right.plot(orders, [row.unseen_share for row in rows], "s--", color=orange, clip_on=False)
     right.set_ylabel("test n-grams never seen in training", color=orange)
     right.set_ylim(0, 1)
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
