@@ -39,7 +39,7 @@ class LanguageModel(NextTokenModel):
         super().__init__(config, tensors, tokenizer, digest=digest)
         if tokenizer is None:
             raise ArgumentError("a language model reads text by its tokeniser; pass tokenizer=")
-        self.tokenizer: Tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self.begin_id = tokenizer.begin_id
         self._stack = Stack(config["model"], tensors)
         names = tuple((name, self._stack.hidden_size) for name in self._stack.part_names)

@@ -35,7 +35,6 @@ class NextTokenModel(ABC):
 
     kind: ClassVar[str]
     config: dict[str, Any]
-    tokenizer: Tokenizer | None
     digest: str
     vocab_size: int
     begin_id: int
@@ -56,10 +55,11 @@ class NextTokenModel(ABC):
             raise SchemaError(f"this is a {config['kind']}, not a {self.kind}; load it with its own class")
         if tokenizer is not None:
             check_vocabulary(config, tokenizer.vocab_size)
-        self.config, self.tokenizer = dict(config), tokenizer
+        self.config = dict(config)
         self.vocab_size = config["model"]["vocab_size"]
         self._tensors = dict(tensors)
-        self.digest = digest or bundle_digest(config=config, tensors=tensors, files=self._files())
+        self._files = {} if tokenizer is None else {_TOKENIZER: tokenizer.to_json().encode()}
+        self.digest = digest or bundle_digest(config=config, tensors=tensors, files=self._files)
         self._softmax = build_softmax(config["model"], tensors)
 
     @classmethod
@@ -90,7 +90,12 @@ class NextTokenModel(ABC):
 
     def save(self, path: str | Path) -> str:
         """Write the model as a bundle; returns its digest. Raises: SaveError, the old bundle intact."""
-        return write_bundle(path, config=self.config, tensors=self._tensors, files=self._files())
+        return write_bundle(path, config=self.config, tensors=self._tensors, files=self._files)
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers were learned."""
+        return sum(array.size for array in self._tensors.values())
 
     def initial_state(self, batch: int = 1) -> State:
         """The state of `batch` streams that have seen nothing."""
@@ -183,9 +188,6 @@ class NextTokenModel(ABC):
                     )
             parts.append(tuple(layer[name] for name, _ in names))
         return parts
-
-    def _files(self) -> dict[str, bytes]:
-        return {} if self.tokenizer is None else {_TOKENIZER: self.tokenizer.to_json().encode()}
 
 
 def _integers(values: Any, name: str, *, rank: int) -> np.ndarray:

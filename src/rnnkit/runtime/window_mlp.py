@@ -33,6 +33,7 @@ class WindowMLP(NextTokenModel):
         digest: str | None = None,
     ) -> None:
         super().__init__(config, tensors, tokenizer, digest=digest)
+        self.tokenizer = tokenizer
         self.begin_id = config["model"]["begin_id"]
         self._window = config["model"]["order"] - 1
         self._parts = ((("context", self._window),),)
