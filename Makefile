@@ -15,6 +15,7 @@ RECIPE = recipes/$(subst -,_,$(NAME)).py
 RECIPES = $(subst _,-,$(basename $(notdir $(filter-out recipes/stale.py,$(wildcard recipes/[!_]*.py)))))
 
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/cache/matplotlib
+export RNNKIT_CACHE ?= $(CURDIR)/$(VENV)/cache/rnnkit
 export PYRIGHT_PYTHON_CACHE_DIR ?= $(CURDIR)/$(VENV)/cache/pyright
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 

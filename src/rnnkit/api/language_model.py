@@ -89,7 +89,8 @@ class LanguageModel(runtime.LanguageModel):
     ) -> dict[str, Any]:
         """Judge on a text, beside the baselines of the run, all on exactly the same tokens; needs no torch.
 
-        Returns: `model` and `baselines` as in metrics.json; with `reset_per_line` also `model_reset_per_line`.
+        Returns: `model` and `baselines` as in metrics.json; with `reset_per_line` also `model.reset_per_line`, judged
+            line by line from a fresh state.
         Raises:  DataError for a text that cannot be read; BundleError for a damaged baseline.
         """
         from rnnkit.api import evaluation

@@ -63,11 +63,12 @@ def train(
     """
     folder = choose_folder(run, resume=resume, force=force)
     task = _task(settings)
-    if force and folder.exists():
-        shutil.rmtree(folder)
     watching = [*watchers]
     if tensorboard:
         watching.append(observers.TensorBoard(folder / "tensorboard"))
+    if force and folder.exists():
+        task.build_model()  # refuses a shape that cannot be, while the old run is still there
+        shutil.rmtree(folder)
     from rnnkit.training import fit
 
     metrics = fit(task, run_dir=folder, config=settings.training, observers=watching, resume=resume).metrics

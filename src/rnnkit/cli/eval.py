@@ -30,7 +30,7 @@ def evaluate(
     title = f"{file}: {metrics['model']['num_tokens']:,} tokens"
     terminal.print_result_table(api.result_table(metrics), title=title)
     if reset_per_line:
-        fresh = metrics["model_reset_per_line"]
+        fresh = metrics["model"]["reset_per_line"]
         print(
             f"reset per line: perplexity {terminal.figure(fresh['perplexity'], 2)}, "
             f"{terminal.figure(fresh['nats_per_character'], 4)} nats/char, "

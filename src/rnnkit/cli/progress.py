@@ -32,15 +32,16 @@ class Progress:
                 self._step(event)
             case "eval":
                 best = ", best" if event["is_best"] else ""
-                train = "" if event["loss"] is None else f"train {_loss(event['loss'])}, "
-                self.line.keep(f"{self._name} step {event['step']:,}: {train}held-out {_loss(event['nll'])}{best}")
+                held_out, per_character = event["nats_per_character"], event["nats_per_character"] / event["nll"]
+                train = "" if event["loss"] is None else f"train {_loss(event['loss'] * per_character)}, "
+                self.line.keep(f"{self._name} step {event['step']:,}: {train}held-out {_loss(held_out)}{best}")
             case "note":
                 self.line.keep(f"note: {event['text']}")
 
     def _step(self, event: dict[str, Any]) -> None:
-        if math.isfinite(event["loss"]):
-            before = event["loss"] if self._loss is None else self._loss
-            self._loss = _SMOOTHING * before + (1 - _SMOOTHING) * event["loss"]
+        if math.isfinite(event["loss"]) and event["characters_per_s"]:
+            loss = event["loss"] * event["tokens_per_s"] / event["characters_per_s"]  # nats per token -> per character
+            self._loss = loss if self._loss is None else _SMOOTHING * self._loss + (1 - _SMOOTHING) * loss
         total = f"/{event['total_steps']:,}" if event["total_steps"] else ""
         parts = [f"{self._name} step {event['step']:,}{total}"]
         if self._loss is not None:
@@ -54,4 +55,4 @@ class Progress:
 
 
 def _loss(nats: float) -> str:
-    return f"{nats:.3f} nats/token"
+    return f"{nats:.3f} nats/char"

@@ -12,6 +12,7 @@ from rnnkit.bundle import durable, strict_json
 from rnnkit.metrics import LanguageModelScore
 from rnnkit.runtime import LanguageModel, WindowMLP
 from rnnkit.tasks.lm_config import LmConfig
+from rnnkit.tasks.lm_score import score
 from rnnkit.tasks.machine import commit, describe_machine
 from rnnkit.tasks.task import TrainingReport
 
@@ -78,14 +79,7 @@ def _row(
 
 
 def _score(nll: float, texts: Texts) -> LanguageModelScore:
-    test = texts.test
-    return LanguageModelScore(
-        nll=nll + test.num_unknown * texts.tokenizer.unknown_nats,
-        num_tokens=len(test),
-        num_characters=test.num_characters,
-        num_bytes=test.num_bytes,
-        unit=texts.tokenizer.kind,
-    )
+    return score(nll, texts.test, unknown_nats=texts.tokenizer.unknown_nats)
 
 
 def _ngrams(run_dir: Path, config: LmConfig, texts: Texts) -> list[NgramRow]:
