@@ -1,0 +1,508 @@
+"""The corpus of bundles that lie: each is refused by an error of its own, quickly, in little memory, without blocking.
+
+Over 400 lines because it is one list: a case is a few lines, and a newcomer adds the next one beside its kin.
+"""
+
+import json
+import os
+import re
+import socket
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from rnnkit.bundle import read_bundle, strict_json, tensors
+from rnnkit.errors import (
+    BundleError,
+    DigestError,
+    JsonError,
+    MissingFileError,
+    SchemaError,
+    TensorError,
+    TensorFileError,
+    UnsafePathError,
+    VersionError,
+)
+
+MEMORY = 64 << 20
+CASES = {}
+
+
+def case(error, message, **variants):
+    """Register a function (folder, contents, variant) -> None, once or once per variant."""
+
+    def register(function):
+        name = function.__name__.replace("_", " ")
+        for variant, value in (variants or {"": None}).items():
+            key = f"{name} {variant}".strip()
+            assert key not in CASES
+            CASES[key] = (function, value, error, message)
+        return function
+
+    return register
+
+
+def contents():
+    config, arrays, tokens = tiny.parts()
+    packed = b"".join(bytes(piece) for piece in tensors.pack(arrays))
+    return {"config.json": strict_json.dumps(config), "model.safetensors": packed} | tiny.files(tokens)
+
+
+# ---- the folder and the manifest ---------------------------------------------------------------------------------
+
+
+@case(MissingFileError, "there is no folder")
+def no_folder(folder, good, _):
+    pass
+
+
+@case(UnsafePathError, "is no folder")
+def a_file_instead_of_a_folder(folder, good, _):
+    folder.write_bytes(b"")
+
+
+@case(MissingFileError, r"manifest\.json is not there")
+def no_manifest(folder, good, _):
+    folder.mkdir()
+
+
+@case(
+    JsonError,
+    r"manifest\.json",
+    empty=b"",
+    cut=b'{"files": {',
+    not_utf8=b"\xff\xfe{}",
+    byte_order_mark=b"\xef\xbb\xbf{}",
+    nan=b'{"format": NaN}',
+    infinity=b'{"format": -Infinity}',
+    out_of_range=b'{"format": 1e999}',
+    huge_integer=b'{"format": ' + b"9" * 100_000 + b"}",
+    key_twice=b'{"format": 1, "format": 1}',
+    nested_lists=b"[" * 100_000,
+    nested_objects=b'{"a":' * 100_000,
+    half_a_surrogate_pair=b'{"format": "\\ud800"}',
+    too_long=b" " * (2 << 20),
+    trailing_text=b"{} {}",
+)
+def a_manifest_that_is_no_strict_json(folder, good, data):
+    folder.mkdir()
+    (folder / "manifest.json").write_bytes(data)
+
+
+@case(
+    SchemaError,
+    '"format": 1',
+    list=b"[]",
+    string=b'"x"',
+    no_format=b"{}",
+    text=b'{"format": "1"}',
+    flag=b'{"format": true}',
+)
+def a_manifest_without_a_format(folder, good, data):
+    a_manifest_that_is_no_strict_json(folder, good, data)
+
+
+@case(VersionError, "says format 2, this rnnkit reads 1; upgrade", future=2)
+@case(VersionError, "says format 0, this rnnkit reads 1; it was never released", past=0)
+def a_manifest_of_another_format(folder, good, version):
+    tiny.forge(folder, good, manifest=lambda value: value.update(format=version))
+
+
+@case(SchemaError, "exactly the keys files and format", extra={"more": 1}, files_list={"files": []})
+def a_manifest_of_other_keys(folder, good, change):
+    tiny.forge(folder, good, manifest=lambda value: value.update(change))
+
+
+@case(
+    DigestError,
+    "was changed after it was written",
+    compact=lambda data: json.dumps(json.loads(data), sort_keys=True).encode(),
+    line_ends=lambda data: data.replace(b"\n", b"\r\n"),
+    no_newline=lambda data: data.rstrip(),
+)
+def a_manifest_in_another_spelling(folder, good, change):
+    tiny.forge(folder, good)
+    path = folder / "manifest.json"
+    path.write_bytes(change(path.read_bytes()))
+
+
+@case(
+    UnsafePathError,
+    "cannot be a file of a bundle",
+    parent="../x",
+    absolute="/etc/passwd",
+    below="a/b",
+    backslash="..\\x",
+    empty="",
+    hidden=".hidden",
+    itself="manifest.json",
+    staged="x.next",
+    nul="x\0y",
+    newline="x\n",
+    long="x" * 5000,
+)
+def a_name_that_is_no_plain_file_name(folder, good, name):
+    def add(value):
+        value["files"][name] = {"bytes": 0, "sha256": "0" * 64}
+
+    tiny.forge(folder, good, manifest=add)
+
+
+@case(
+    SchemaError,
+    "exactly the keys bytes and sha256",
+    without_a_digest={"bytes": 1},
+    with_more={"bytes": 1, "sha256": "0" * 64, "mode": 0},
+    that_is_text="0" * 64,
+)
+def an_entry(folder, good, entry):
+    tiny.forge(folder, good, manifest=lambda value: value["files"].update({"config.json": entry}))
+
+
+@case(
+    SchemaError, "a number of bytes is wanted", negative={"bytes": -1}, fraction={"bytes": 0.5}, truth={"bytes": True}
+)
+@case(SchemaError, "64 hexadecimal digits", short={"sha256": "ab"}, upper={"sha256": "A" * 64}, number={"sha256": 1})
+def an_entry_whose_value_is(folder, good, change):
+    tiny.forge(folder, good, manifest=lambda value: value["files"]["config.json"].update(change))
+
+
+@case(SchemaError, "lists no", config="config.json", tensors="model.safetensors")
+def a_file_that_is_not_listed(folder, good, name):
+    tiny.forge(folder, {key: data for key, data in good.items() if key != name})
+
+
+# ---- files -------------------------------------------------------------------------------------------------------
+
+
+@case(MissingFileError, "is not there; copy the whole folder", **{name.split(".")[0]: name for name in contents()})
+def a_listed_file_that_is_missing(folder, good, name):
+    tiny.forge(folder, good)
+    (folder / name).unlink()
+
+
+def replaced(folder, good, name):
+    tiny.forge(folder, good)
+    path = folder / name
+    path.unlink()
+    return path
+
+
+@case(UnsafePathError, "is a link", config="config.json", model="model.safetensors", manifest="manifest.json")
+def a_link_out_of_the_folder(folder, good, name):
+    path = replaced(folder, good, name)
+    outside = folder.parent / "outside"
+    outside.write_bytes(good.get(name, b"{}"))
+    path.symlink_to(outside)
+
+
+@case(UnsafePathError, "is a link")
+def a_link_inside_the_folder(folder, good, _):
+    path = replaced(folder, good, "model.safetensors")
+    (folder / "other").write_bytes(good["model.safetensors"])
+    path.symlink_to("other")
+
+
+@case(UnsafePathError, "is a link")
+def a_link_to_a_device(folder, good, _):
+    replaced(folder, good, "model.safetensors").symlink_to("/dev/zero")
+
+
+@case(UnsafePathError, "is a pipe", config="config.json", model="model.safetensors", manifest="manifest.json")
+def a_pipe(folder, good, name):
+    os.mkfifo(replaced(folder, good, name))
+
+
+@case(UnsafePathError, "is a folder")
+def a_folder_instead_of_a_file(folder, good, _):
+    replaced(folder, good, "model.safetensors").mkdir()
+
+
+@case(UnsafePathError, "is a socket")
+def a_socket(folder, good, _):
+    path = replaced(folder, good, "model.safetensors")
+    listener, here = socket.socket(socket.AF_UNIX), Path.cwd()
+    os.chdir(folder)  # a socket's path may have 108 bytes
+    try:
+        listener.bind(path.name)
+    finally:
+        os.chdir(here)
+        listener.close()
+
+
+@case(DigestError, r"has \d+ bytes, its manifest says", longer=b"more", shorter=None)
+def a_file_of_another_length(folder, good, more):
+    tiny.forge(folder, good)
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes() + more if more else path.read_bytes()[:-1])
+
+
+@case(DigestError, "SHA-256 mismatch", **{name.split(".")[0]: name for name in contents()})
+def a_file_of_other_content(folder, good, name):
+    tiny.forge(folder, good)
+    (folder / name).write_bytes(good[name][:-1] + b"?")
+
+
+@case(TensorFileError, "the configuration accounts for at most")
+def a_sparse_file_of_a_terabyte(folder, good, _):
+    tiny.forge(folder, good, manifest=lambda value: value["files"]["model.safetensors"].update(bytes=1 << 40))
+    os.truncate(folder / "model.safetensors", 1 << 40)
+
+
+@case(JsonError, "has 1099511627776 bytes")
+def a_sparse_configuration_of_a_terabyte(folder, good, _):
+    tiny.forge(folder, good, manifest=lambda value: value["files"]["config.json"].update(bytes=1 << 40))
+    os.truncate(folder / "config.json", 1 << 40)
+
+
+# ---- the configuration and the tokeniser -------------------------------------------------------------------------
+
+
+@case(
+    JsonError,
+    r"config\.json",
+    nan=b'{"format": NaN}',
+    key_twice=b'{"format": 1, "format": 1}',
+    nested=b"[" * 100_000,
+    not_utf8=b"\xff",
+)
+def a_configuration_that_is_no_strict_json(folder, good, data):
+    tiny.forge(folder, good | {"config.json": data})
+
+
+def reconfigured(folder, good, **changes):
+    tiny.forge(folder, good | {"config.json": strict_json.dumps(json.loads(good["config.json"]) | changes)})
+
+
+@case(VersionError, "configuration has format 2", future={"format": 2})
+@case(SchemaError, "kind 'oracle' is not known; this rnnkit runs language_model, window_mlp", kind={"kind": "oracle"})
+@case(SchemaError, "kind .* is not known", kind_list={"kind": ["language_model"]})
+@case(SchemaError, "precision 'int1' is not known; this rnnkit runs fp32", precision={"precision": "int1"})
+@case(SchemaError, "unknown key 'knd'; is it kind", near={"knd": 1})
+@case(SchemaError, "model must be an object", no_object={"model": []})
+def a_configuration(folder, good, changes):
+    reconfigured(folder, good, **changes)
+
+
+@case(SchemaError, "an object is wanted")
+def a_configuration_that_is_a_list(folder, good, _):
+    tiny.forge(folder, good | {"config.json": b"[]"})
+
+
+@case(SchemaError, "the configuration lacks the key precision")
+def a_configuration_without_a_precision(folder, good, _):
+    config = json.loads(good["config.json"])
+    del config["precision"]
+    tiny.forge(folder, good | {"config.json": strict_json.dumps(config)})
+
+
+@case(SchemaError, r"model\.hidden_size is 0; an integer from 1", zero={"hidden_size": 0})
+@case(SchemaError, r"model\.hidden_size is -5", negative={"hidden_size": -5})
+@case(SchemaError, r"model\.hidden_size is 9223372036854775808", huge={"hidden_size": 2**63})
+@case(SchemaError, r"model\.hidden_size is 5\.0", fraction={"hidden_size": 5.0})
+@case(SchemaError, r"model\.hidden_size is True", truth={"hidden_size": True})
+@case(SchemaError, r"model\.num_layers is 1000000000", many_layers={"num_layers": 10**9})
+@case(SchemaError, r"model\.bias is 1; true or false", bias={"bias": 1})
+@case(SchemaError, r"model\.cell 'lstn' is not known", cell={"cell": "lstn"})
+@case(SchemaError, r"model\.cell \['lstm'\] is not known", cell_list={"cell": ["lstm"]})
+@case(SchemaError, r"unknown key 'hiden_size'; is it hidden_size", near={"hiden_size": 5})
+@case(SchemaError, "tied needs an embedding", tied={"tied": True})
+@case(SchemaError, "softmax 'full' is 'full' without cutoffs", cutoffs={"cutoffs": [3]})
+@case(SchemaError, "softmax 'sharp'", softmax={"softmax": "sharp"})
+@case(SchemaError, "must rise within", falling={"softmax": "adaptive", "cutoffs": [9, 3]})
+@case(SchemaError, "must rise within", none={"softmax": "adaptive"})
+@case(SchemaError, "must be a list of integers", text={"softmax": "adaptive", "cutoffs": "39"})
+@case(SchemaError, "too many for 5 dimensions", clusters={"softmax": "adaptive", "cutoffs": [3, 9]})
+@case(TensorFileError, "accounts for at most", more=b"\0" * (2 << 20))
+@case(
+    TensorError,
+    r"recurrent\.weight_ih_l0 has the shape \[20, \d+\].*wants \[15, \d+\]",
+    other_cell={"cell": "gru_after"},
+)
+@case(TensorError, r"tensor recurrent\.bias_hh_l0|tensor 'recurrent\.bias_hh_l0' is left over", no_bias={"bias": False})
+@case(TensorError, r"tensor recurrent\.bias_hh_l1 \[20\] is missing", another_layer={"num_layers": 2})
+@case(TensorError, r"tensor embedding\.weight \[\d+, 3\] is missing", embedding={"embedding_size": 3})
+def a_model(folder, good, changes):
+    if isinstance(changes, bytes):
+        good = good | {"model.safetensors": good["model.safetensors"] + changes}
+        changes = {}
+    model = json.loads(good["config.json"])["model"] | changes
+    reconfigured(folder, good, model=model)
+
+
+@case(SchemaError, "lacks the key cell")
+def a_model_without_a_cell(folder, good, _):
+    model = json.loads(good["config.json"])["model"]
+    del model["cell"]
+    reconfigured(folder, good, model=model)
+
+
+@case(SchemaError, r"without tokenizer\.json")
+def a_language_model_without_a_tokeniser(folder, good, _):
+    tiny.forge(folder, {name: data for name, data in good.items() if name != "tokenizer.json"})
+
+
+@case(
+    SchemaError,
+    r"tokenizer\.json is no tokeniser of rnnkit",
+    not_json=b"{",
+    list=b"[]",
+    nested=b"[" * 100_000,
+    nan=b'{"format": NaN}',
+    not_utf8=b"\xff",
+    future=b'{"format": 99, "kind": "byte", "special_tokens": []}',
+    other_kind=b'{"format": 1, "kind": "runes", "special_tokens": []}',
+)
+def a_tokeniser(folder, good, data):
+    tiny.forge(folder, good | {"tokenizer.json": data})
+
+
+@case(SchemaError, r"the tokeniser has 256 tokens, the model \d\d")
+def another_vocabulary(folder, good, _):
+    tiny.forge(folder, good | tiny.files(tiny.tokenizer("byte")))
+
+
+# ---- the tensors -------------------------------------------------------------------------------------------------
+
+
+def packed(header, values=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + values
+
+
+def entry(shape, begin, end, dtype="F32"):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+@case(TensorFileError, "header size alone takes 8", empty=b"", seven=b"1234567")
+@case(
+    TensorFileError,
+    "promises a header of",
+    beyond=b"\xff" * 8,
+    huge=(2**63).to_bytes(8, "little") + b"{}",
+    long=b"\0\0\x20" + b"\0" * 40,
+)
+@case(
+    JsonError,
+    "the header of",
+    no_json=packed(b"{"),
+    nested=packed(b"[" * 100_000),
+    twice=packed(b'{"a":1,"a":1}'),
+    nan=packed(b"[NaN]"),
+)
+@case(TensorFileError, "an object is wanted", list=packed([]))
+@case(TensorFileError, "must map strings to strings", metadata=packed({"__metadata__": {"a": 1}}))
+@case(
+    TensorFileError,
+    "exactly the keys dtype, shape",
+    text=packed({"a": "F32"}),
+    more=packed({"a": entry([0], 0, 0) | {"x": 1}}),
+)
+@case(TensorFileError, "has dtype 'PICKLE'", pickle=packed({"a": entry([0], 0, 0, "PICKLE")}))
+@case(TensorFileError, "has dtype '7'", number=packed({"a": entry([0], 0, 0, 7)}))
+@case(
+    TensorFileError,
+    "sizes of 0 or more fit",
+    negative=packed({"a": entry([-1], 0, 0)}),
+    fraction=packed({"a": entry([1.0], 0, 4)}, b"1234"),
+    truth=packed({"a": entry([True], 0, 4)}, b"1234"),
+    rank=packed({"a": entry([1] * 9, 0, 4)}, b"1234"),
+    no_list=packed({"a": entry("4", 0, 4)}, b"1234"),
+)
+@case(
+    TensorFileError,
+    "outside the file's",
+    beyond_the_end=packed({"a": entry([2], 0, 8)}, b"1234"),
+    reversed=packed({"a": entry([1], 4, 0)}, b"1234"),
+    before_the_start=packed({"a": entry([1], -4, 0)}, b"1234"),
+    one=packed({"a": entry([1], 0, 4) | {"data_offsets": [0]}}, b"1234"),
+    huge_offset=packed({"a": entry([1], 0, 2**63)}, b"1234"),
+)
+@case(
+    TensorFileError,
+    r"bytes, its place has",
+    shape_2_63=packed({"a": entry([2**63], 0, 4)}, b"1234"),
+    shape_that_overflows_to_0=packed({"a": entry([2**32, 2**32], 0, 0)}),
+    wrong_size=packed({"a": entry([2], 0, 4)}, b"1234"),
+)
+@case(TensorFileError, "larger than its file", empty_but_huge=packed({"a": entry([0, 2**62], 0, 0)}))
+@case(TensorFileError, "overlaps", overlap=packed({"a": entry([1], 0, 4), "b": entry([1], 2, 6)}, b"123456"))
+@case(TensorFileError, "leaves a hole", hole=packed({"a": entry([1], 0, 4), "b": entry([1], 6, 10)}, b"1234567890"))
+@case(TensorFileError, "leaves a hole", hole_at_the_start=packed({"a": entry([1], 2, 6)}, b"123456"))
+@case(TensorFileError, "2 bytes that belong to no tensor", hole_at_the_end=packed({"a": entry([1], 0, 4)}, b"123456"))
+def a_tensor_file(folder, good, data):
+    tiny.forge(folder, good | {"model.safetensors": data})
+
+
+def repacked(folder, good, change):
+    arrays = dict(tensors.unpack(good["model.safetensors"]))
+    change(arrays)
+    tiny.forge(folder, good | {"model.safetensors": b"".join(bytes(piece) for piece in tensors.pack(arrays))})
+
+
+@case(
+    TensorError,
+    r"recurrent\.weight_ih_l0 has the shape \[15,",
+    gate=lambda a: a.update({"recurrent.weight_ih_l0": a["recurrent.weight_ih_l0"][:15]}),
+)
+@case(TensorError, r"head\.bias \[\d+\] is missing", tensor=lambda a: a.pop("head.bias"))
+def a_missing(folder, good, change):
+    repacked(folder, good, change)
+
+
+@case(TensorError, "'spy' is left over", left_over=lambda a: a.update(spy=np.zeros(1, np.float32)))
+@case(
+    TensorError,
+    "has dtype float64, precision fp32 wants float32",
+    dtype=lambda a: a.update({"head.bias": a["head.bias"].astype(np.float64)}),
+)
+@case(
+    TensorError,
+    r"head\.weight has the shape \[\d+, 5\]",
+    vocabulary=lambda a: a.update({"head.weight": a["head.weight"][1:]}),
+)
+def a_tensor(folder, good, change):
+    repacked(folder, good, change)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", CASES)
+def test_each_bad_bundle_is_refused_by_its_own_error(tmp_path, name):
+    function, variant, error, message = CASES[name]
+    folder = tmp_path / "run"
+    function(folder, contents(), variant)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BundleError) as caught:
+            read_bundle(folder)
+        assert tracemalloc.get_traced_memory()[1] < MEMORY
+    finally:
+        tracemalloc.stop()
+    assert type(caught.value) is error
+    assert re.search(message, str(caught.value)), str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_the_corpus_is_large():
+    assert len(CASES) >= 60
+
+
+def test_a_device_is_refused(tmp_path):
+    tiny.forge(tmp_path / "run", contents())
+    path = tmp_path / "run" / "model.safetensors"
+    path.unlink()
+    try:
+        os.mknod(path, 0o600 | 0o020000, os.makedev(1, 5))  # /dev/zero
+    except PermissionError:
+        pytest.skip("making a device file is not allowed here")
+    with pytest.raises(UnsafePathError, match="is a device"):
+        read_bundle(tmp_path / "run")
+
+
+def test_the_good_bundle_of_the_corpus_loads(tmp_path):
+    tiny.forge(tmp_path, contents())
+    read_bundle(tmp_path)
