@@ -1,0 +1,48 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tiny
+
+from rnnkit.bundle import schema
+from rnnkit.kernels.recurrent import CELLS
+from rnnkit.models.generator import Generator, GeneratorConfig
+from rnnkit.models.window_mlp import WindowMLP, WindowMLPConfig
+
+GENERATORS = [
+    GeneratorConfig(vocab_size=11, hidden_size=6),
+    GeneratorConfig(vocab_size=11, hidden_size=6, embedding_size=6, tied=True, num_layers=3, dropout=0.5),
+    GeneratorConfig(vocab_size=11, hidden_size=6, embedding_size=4, tied=True, bias=False, cell="gru_after"),
+    GeneratorConfig(vocab_size=40, hidden_size=33, cell="elman_relu", softmax="adaptive", cutoffs=(5, 17), unk_id=3),
+]
+PEERS = [
+    WindowMLPConfig(vocab_size=11, begin_id=2, order=4, embedding_size=3, hidden_size=5),
+    WindowMLPConfig(vocab_size=11, begin_id=2, order=2, embedding_size=3, hidden_size=5, direct=True),
+    WindowMLPConfig(vocab_size=40, begin_id=0, hidden_size=64, softmax="adaptive", cutoffs=(5, 17), dropout=0.1),
+]
+
+
+def test_the_gates_are_those_of_the_native_core():
+    assert {name: len(info.gates) for name, info in CELLS.items()} == schema.GATES
+
+
+@pytest.mark.parametrize("model", [*map(Generator, GENERATORS), *map(WindowMLP, PEERS)])
+def test_the_schema_demands_what_the_learn_half_exports(model):
+    config, tensors = model.export()
+    assert {name: array.shape for name, array in tensors.items()} == schema.check_config(config)
+    assert all(array.dtype == np.float32 for array in tensors.values())
+    schema.check_tensors(config, tensors)
+
+
+@pytest.mark.parametrize("cell", schema.GATES)
+def test_every_cell_of_the_learn_half_has_its_tensors(cell):
+    config, tensors = Generator(GeneratorConfig(vocab_size=5, hidden_size=3, cell=cell)).export()
+    schema.check_tensors(config, tensors)
+
+
+def test_every_field_that_a_configuration_can_have_is_known():
+    for kind, fields in (("language_model", GeneratorConfig), ("window_mlp", WindowMLPConfig)):
+        for field in dataclasses.fields(fields):
+            config = tiny.config(kind)
+            config["model"].setdefault(field.name, 0)
+            schema.check_config(config)
