@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 
 class CellInfo(NamedTuple):
-    """The names of a cell's gates, in the order of torch's weights, and of the parts of its state; the first is the output."""
+    """A cell's gates, in the order of torch's weights, and the parts of its state; the first part is the output."""
 
     gates: tuple[str, ...]
     parts: tuple[str, ...]
@@ -33,8 +33,8 @@ CELLS: dict[str, CellInfo] = {name: CellInfo(*info) for name, info in _core.cell
 class Unrolled:
     """What `Layer.forward` returns.
 
-    `output` is [T, B, H], exactly 0 beyond a row's length; `state` holds one [B, H] for each part, taken at the row's length;
-    `tape` is what `Layer.backward` needs, if it was asked for. It shares memory with `output`: do not write there before backward.
+    `output` is [T, B, H], exactly 0 beyond a row's length; `state` holds one [B, H] for each part, taken at the row's
+    length; `tape` is what `Layer.backward` needs, if it was asked for. It reads `output` and x: leave both unchanged.
     """
 
     output: Array
@@ -58,7 +58,7 @@ class Layer:
     """A recurrent layer in one direction, with its weights packed once.
 
     The equations of each cell are in csrc/cells. Every element of a result is one fixed chain of operations: running a
-    sequence whole, in chunks or step by step, with other batch mates, other padding or another number of threads changes no bit.
+    sequence whole, in chunks or step by step, with other batch mates, padding or number of threads changes no bit.
 
     Args:    cell: a key of `CELLS`.  weight_ih: [G*H, I].  weight_hh: [G*H, H].  bias_ih, bias_hh: [G*H] or None.
              The arrays must not change while the layer is in use.
@@ -83,14 +83,14 @@ class Layer:
     ) -> Unrolled:
         """Run the layer over time.
 
-        Args:    x: [T, B, I], or integers [T, B] that stand for one-hot rows: columns of weight_ih are gathered, which gives
-                 the bits of the dense product.  state: an array [B, H] for each part, in order or by name; None is zeros.
-                 lengths: [B] integers in 0 .. T; a row stops after its length, and what lies in its padding changes nothing.
-                 reverse: from a row's last step to its first.  keep_tape: for `backward`.
+        Args:    x: [T, B, I], or integers [T, B] that stand for one-hot rows: columns of weight_ih are gathered,
+                 which gives the bits of the dense product.  state: an array [B, H] for each part in order, or by name;
+                 None is zeros.  lengths: [B] integers in 0 .. T; a row stops after its length, and its padding changes
+                 nothing.  reverse: from a row's last step to its first.  keep_tape: for `backward`.
         Raises:  ShapeError, DtypeError, ArgumentError, each naming the argument.
         Cost:    2·ΣT·G·H·(I + H) flop. With a tape, ΣT·G·H values are kept until backward or until the tape is dropped.
         """
-        output, final, tape = self._core.forward(_array(x), self._parts(state), _array(lengths), reverse, keep_tape)
+        output, final, tape = self._core.forward(_array(x), self._parts(state), _lengths(lengths), reverse, keep_tape)
         return Unrolled(output, final, tape)
 
     def backward(
@@ -103,7 +103,7 @@ class Layer:
     ) -> Gradients:
         """Gradients of whatever gave d_output [T, B, H] and d_state ([B, H] per part); None stands for zeros.
 
-        Raises:  ArgumentError for a tape that was used before (its memory now holds gradients) or comes from another layer.
+        Raises:  ArgumentError for a tape that was used before (it holds gradients now) or comes from another layer.
         Cost:    twice forward.
         """
         return Gradients(*self._core.backward(tape, _array(d_output), self._parts(d_state), need_dx))
@@ -143,3 +143,9 @@ def _array(value: Any) -> Array | None:
             raise DtypeError(f"a tensor on {value.device} reached the native core; move it to the CPU first (.cpu())")
         return value.numpy()
     return np.asarray(value)
+
+
+def _lengths(value: Any) -> Array | None:
+    """Lengths as an array; NumPy makes an empty sequence float64."""
+    lengths = _array(value)
+    return lengths.astype(np.int64) if lengths is not None and lengths.size == 0 else lengths

@@ -14,7 +14,7 @@ def isa() -> str:
 
 
 def get_num_threads() -> int:
-    """How many threads a kernel may use: the cores of this process unless RNNKIT_NUM_THREADS or `set_num_threads` says otherwise."""
+    """How many threads a kernel may use: RNNKIT_NUM_THREADS or the cores of this process, until `set_num_threads`."""
     return _core.get_num_threads()
 
 

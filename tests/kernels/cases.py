@@ -1,0 +1,264 @@
+"""Random layers for the kernel tests, and what they must give: a float64 loop, one row and one step at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from rnnkit.kernels import CELLS, Layer, isa
+
+Arrays = dict[str, Any]
+
+CELL_NAMES = tuple(CELLS)
+# float64 runs on the portable build alone, and only for tests
+DTYPES = ("float32", "float64") if isa() == "portable" else ("float32",)
+# numerics.md: relative L2 by dtype and kind of tensor
+TOLERANCE = {
+    "float32": {"value": 1e-6, "input": 2e-6, "weight": 5e-6},
+    "float64": {"value": 1e-12, "input": 1e-11, "weight": 1e-11},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One layer and one call of it; `arrays()` gives the same random values every time."""
+
+    cell: str
+    T: int
+    B: int
+    I: int
+    H: int
+    lengths: tuple[int, ...] | None = None
+    reverse: bool = False
+    bias: bool = True
+    ids: bool = False
+    upstream: tuple[str, ...] = ("output", "h", "c")  # or "last": the last step of the output only
+    seed: int = 0
+    dtype: str = "float32"
+
+    def arrays(self) -> Arrays:
+        rng = np.random.default_rng([self.seed, self.T, self.B, self.I, self.H])
+        rows = len(CELLS[self.cell].gates) * self.H
+
+        # Beyond this gain an ungated network is chaotic: a single rounding grows past every tolerance.
+        gain = 0.9 if self.cell.startswith("elman") else 1.5
+
+        def normal(*shape: int, scale: float = 1.0) -> Any:
+            return (rng.standard_normal(shape) * scale).astype(self.dtype)
+
+        arrays = {
+            "weight_ih": normal(rows, self.I, scale=1.5 / np.sqrt(self.I)),
+            "weight_hh": normal(rows, self.H, scale=gain / np.sqrt(self.H)),
+            "bias_ih": normal(rows, scale=0.5) if self.bias else None,
+            "bias_hh": normal(rows, scale=0.5) if self.bias else None,
+            "x": rng.integers(0, self.I, (self.T, self.B)) if self.ids else normal(self.T, self.B, self.I),
+            "state": tuple(normal(self.B, self.H, scale=0.5) for _ in CELLS[self.cell].parts),
+            "d_output": normal(self.T, self.B, self.H),
+            "d_state": tuple(normal(self.B, self.H) for _ in CELLS[self.cell].parts),
+        }
+        if "last" in self.upstream:
+            arrays["d_output"][:-1] = 0
+        elif "output" not in self.upstream:
+            arrays["d_output"] = None
+        arrays["d_state"] = tuple(
+            d if part in self.upstream else None
+            for part, d in zip(CELLS[self.cell].parts, arrays["d_state"], strict=True)
+        )
+        return arrays
+
+    def row_lengths(self) -> tuple[int, ...]:
+        return (self.T,) * self.B if self.lengths is None else self.lengths
+
+
+def make_layer(case: Case, arrays: Arrays | None = None) -> Layer:
+    given = arrays or case.arrays()
+    return Layer(case.cell, **{name: given[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")})
+
+
+def run(case: Case, arrays: Arrays | None = None) -> Arrays:
+    """Outputs and gradients of the native core, by name."""
+    given = arrays or case.arrays()
+    layer = make_layer(case, given)
+    options: Any = {"lengths": case.lengths, "reverse": case.reverse, "keep_tape": True}
+    unrolled = layer.forward(given["x"], given["state"], **options)
+    gradients = layer.backward(unrolled.tape, d_output=given["d_output"], d_state=given["d_state"])
+    results = {"output": unrolled.output, "d_x": gradients.x}
+    for part, value, gradient in zip(CELLS[case.cell].parts, unrolled.state, gradients.state, strict=True):
+        results |= {part: value, f"d_{part}0": gradient}
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        results[f"d_{name}"] = getattr(gradients, name)
+    return {name: value for name, value in results.items() if value is not None}
+
+
+# ---- the reference ----
+
+
+def sigmoid(v: Any) -> Any:
+    return 0.5 + 0.5 * np.tanh(0.5 * v)
+
+
+@dataclass
+class Weights:
+    """One gate's rows of the weights, float64, and their gradients."""
+
+    w: Any
+    u: Any
+    b: Any
+    c: Any
+    dw: Any = field(init=False)
+    du: Any = field(init=False)
+    db: Any = field(init=False)
+    dc: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dw, self.du, self.db, self.dc = (np.zeros_like(v) for v in (self.w, self.u, self.b, self.c))
+
+    def pre(self, x: Any, h: Any) -> Any:
+        return self.w @ x + self.b + self.u @ h + self.c
+
+    def back(self, d: Any, x: Any, h: Any) -> tuple[Any, Any]:
+        """Adds the gradients of pre(x, h) to the weights; returns those of x and h."""
+        self.dw += np.outer(d, x)
+        self.du += np.outer(d, h)
+        self.db += d
+        self.dc += d
+        return self.w.T @ d, self.u.T @ d
+
+
+def step(cell: str, gates: list[Weights], x: Any, state: list[Any]) -> tuple[list[Any], Any]:
+    """One step of one row: the new state and what its gradient needs."""
+    h = state[0]
+    if cell.startswith("elman"):
+        y = np.tanh(gates[0].pre(x, h)) if cell == "elman_tanh" else np.maximum(gates[0].pre(x, h), 0)
+        return [y], (x, h, y)
+    if cell == "lstm":
+        i, f, o = (sigmoid(gates[n].pre(x, h)) for n in (0, 1, 3))
+        g = np.tanh(gates[2].pre(x, h))
+        c = f * state[1] + i * g
+        return [o * np.tanh(c), c], (x, h, state[1], i, f, g, o, c)
+    r, z = (sigmoid(gates[n].pre(x, h)) for n in (0, 1))
+    if cell == "gru_before":
+        n = np.tanh(gates[2].pre(x, r * h))
+        return [(1 - z) * n + z * h], (x, h, r, z, n, None)
+    q = gates[2].u @ h + gates[2].c
+    n = np.tanh(gates[2].w @ x + gates[2].b + r * q)
+    return [(1 - z) * n + z * h], (x, h, r, z, n, q)
+
+
+def step_back(cell: str, gates: list[Weights], saved: Any, d: list[Any]) -> tuple[Any, list[Any]]:
+    """Gradients of x and of the state before, from those of the new state."""
+    dh = d[0]
+    if cell.startswith("elman"):
+        x, h, y = saved
+        dx, dh = gates[0].back(dh * (1 - y * y) if cell == "elman_tanh" else dh * (y > 0), x, h)
+        return dx, [dh]
+    if cell == "lstm":
+        x, h, c_before, i, f, g, o, c = saved
+        dc = d[1] + dh * o * (1 - np.tanh(c) ** 2)
+        pre = dc * g * i * (1 - i), dc * c_before * f * (1 - f), dc * i * (1 - g * g), dh * np.tanh(c) * o * (1 - o)
+        parts = [gate.back(p, x, h) for gate, p in zip(gates, pre, strict=True)]
+        return sum(p[0] for p in parts), [sum(p[1] for p in parts), dc * f]
+    x, h, r, z, n, q = saved
+    dz, dn, dh_before = dh * (h - n) * z * (1 - z), dh * (1 - z) * (1 - n * n), dh * z
+    if cell == "gru_before":
+        dx, d_reset = gates[2].back(dn, x, r * h)
+        dr, dh_before = d_reset * h * r * (1 - r), dh_before + d_reset * r
+    else:
+        g = gates[2]
+        g.dw += np.outer(dn, x)
+        g.db += dn
+        g.du += np.outer(dn * r, h)
+        g.dc += dn * r
+        dx, dr, dh_before = g.w.T @ dn, dn * q * r * (1 - r), dh_before + g.u.T @ (dn * r)
+    for gate, p in ((gates[0], dr), (gates[1], dz)):
+        more_dx, more_dh = gate.back(p, x, h)
+        dx, dh_before = dx + more_dx, dh_before + more_dh
+    return dx, [dh_before]
+
+
+def reference(case: Case, arrays: Arrays | None = None) -> Arrays:
+    """What `run` must give, in float64."""
+    given = arrays or case.arrays()
+    T, B, I, H = case.T, case.B, case.I, case.H
+    names = CELLS[case.cell].parts
+    zeros = np.zeros(len(CELLS[case.cell].gates) * H)
+
+    def per_gate(name: str) -> list[Any]:
+        value = zeros if given[name] is None else np.asarray(given[name], dtype=np.float64)
+        return np.split(value, len(CELLS[case.cell].gates))
+
+    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    gates = [Weights(*parts) for parts in zip(*(per_gate(kind) for kind in kinds), strict=True)]
+    x = np.eye(I)[given["x"]] if case.ids else np.asarray(given["x"], dtype=np.float64)
+    d_output = np.zeros((T, B, H)) if given["d_output"] is None else np.asarray(given["d_output"], dtype=np.float64)
+    results: Arrays = {"output": np.zeros((T, B, H)), "d_x": np.zeros((T, B, I))}
+    for part in names:
+        results |= {part: np.zeros((B, H)), f"d_{part}0": np.zeros((B, H))}
+    for row, length in enumerate(case.row_lengths()):
+        times = range(length)[::-1] if case.reverse else range(length)
+        state, saved = [np.asarray(part[row], dtype=np.float64) for part in given["state"]], []
+        for t in times:
+            state, kept = step(case.cell, gates, x[t, row], state)
+            saved.append(kept)
+            results["output"][t, row] = state[0]
+        d = [np.zeros(H) if ds is None else np.asarray(ds[row], dtype=np.float64) for ds in given["d_state"]]
+        for t, kept in zip(reversed(times), reversed(saved), strict=True):
+            d[0] = d[0] + d_output[t, row]
+            results["d_x"][t, row], d = step_back(case.cell, gates, kept, d)
+        for part, value, gradient in zip(names, state, d, strict=True):
+            results[part][row], results[f"d_{part}0"][row] = value, gradient
+    if case.ids:
+        del results["d_x"]
+    for name, kind in (("weight_ih", "dw"), ("weight_hh", "du"), ("bias_ih", "db"), ("bias_hh", "dc")):
+        if given[name] is not None:
+            results[f"d_{name}"] = np.concatenate([getattr(gate, kind) for gate in gates])
+    return results
+
+
+# ---- the verdict ----
+
+
+def relative_error(want: Any, got: Any) -> float:
+    if want.shape != got.shape or not np.isfinite(got).all():
+        return float("inf")
+    if not want.any():
+        return float(np.abs(got).max(initial=0))
+    return float(np.linalg.norm(want - got.astype(np.float64)) / np.linalg.norm(want))
+
+
+def kind_of(name: str) -> str:
+    return "weight" if "weight" in name or "bias" in name else "input" if name.startswith("d_") else "value"
+
+
+def check_close(case: Case, want: Arrays, got: Arrays, limits: dict[str, float] | None = None) -> None:
+    """Fails with the name, error and tolerance of every tensor that is off."""
+    assert want.keys() == got.keys(), f"{case}: want {sorted(want)}, got {sorted(got)}"
+    lines = []
+    for name in want:
+        tolerance = (limits or {}).get(name, TOLERANCE[case.dtype][kind_of(name)])
+        if not (error := relative_error(want[name], got[name])) <= tolerance:
+            lines.append(f"{case}: {name} is off by {error:.2e} > {tolerance:.0e}")
+    assert not lines, "\n".join(lines)
+
+
+def check_equal(want: Arrays, got: Arrays) -> None:
+    """Fails with the name of every tensor that differs in any bit (NaN equals NaN)."""
+    assert want.keys() == got.keys()
+    different = [n for n in want if not np.array_equal(np.asarray(want[n]), np.asarray(got[n]), equal_nan=True)]
+    assert not different, f"not bit-equal: {different}"
+
+
+__all__ = [
+    "CELL_NAMES",
+    "DTYPES",
+    "Case",
+    "check_close",
+    "check_equal",
+    "make_layer",
+    "reference",
+    "relative_error",
+    "replace",
+    "run",
+]

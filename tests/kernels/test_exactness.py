@@ -1,0 +1,188 @@
+"""Bit for bit: whole = chunks = steps, batch mates, padding, threads, one-hot = dense = folded embedding."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernels.cases import CELL_NAMES, Case, check_equal, make_layer, run
+
+from rnnkit.kernels import CELLS, Layer, _core
+
+each_cell = pytest.mark.parametrize("cell", CELL_NAMES)
+
+
+@each_cell
+@pytest.mark.parametrize("shape", [(12, 3, 5, 18), (12, 1, 130, 150), (7, 40, 33, 70)], ids=str)
+@pytest.mark.parametrize("cuts", [(5,), (1, 2, 6), range(1, 12)], ids=["two", "four", "steps"])
+def test_any_chunking_gives_the_whole_sequence(cell, shape, cuts):
+    case = Case(cell, *shape)
+    arrays, layer = case.arrays(), make_layer(case)
+    whole = layer.forward(arrays["x"], arrays["state"])
+    state, outputs = arrays["state"], []
+    for chunk in np.split(arrays["x"], [cut for cut in cuts if cut < case.T]):
+        part = layer.forward(chunk, state, keep_tape=len(outputs) % 2 == 0)
+        state = part.state
+        outputs.append(part.output)
+    check_equal({"y": whole.output, "s": whole.state}, {"y": np.concatenate(outputs), "s": state})
+
+
+@each_cell
+def test_step_is_forward(cell):
+    case = Case(cell, 6, 5, 7, 33)
+    arrays, layer = case.arrays(), make_layer(case)
+    whole = layer.forward(arrays["x"], arrays["state"])
+    state = arrays["state"]
+    for t in range(case.T):
+        y, state = layer.step(arrays["x"][t], state)
+        assert np.array_equal(whole.output[t], y)
+    check_equal({"s": whole.state}, {"s": state})
+    ids = np.array([0, 6, 3, 3, 1])
+    y, state = layer.step(ids, arrays["state"])
+    dense, dense_state = layer.step(np.eye(7, dtype=np.float32)[ids], arrays["state"])
+    check_equal({"y": dense, "s": dense_state}, {"y": y, "s": state})
+
+
+@each_cell
+def test_a_row_does_not_depend_on_its_batch_mates(cell):
+    case = Case(cell, 9, 31, 20, 50, lengths=(9, 4, 0, 7) * 7 + (9, 9, 2))
+    arrays, layer = case.arrays(), make_layer(case)
+    together = layer.forward(arrays["x"], arrays["state"], lengths=case.lengths)
+    for row in (0, 1, 2, 17, 30):
+        alone = layer.forward(
+            arrays["x"][:, row : row + 1],
+            tuple(part[row : row + 1] for part in arrays["state"]),
+            lengths=case.lengths[row : row + 1],
+        )
+        assert np.array_equal(together.output[:, row], alone.output[:, 0])
+        for whole, part in zip(together.state, alone.state, strict=True):
+            assert np.array_equal(whole[row], part[0])
+
+
+@each_cell
+def test_a_nan_row_does_not_touch_its_neighbours(cell):
+    case = Case(cell, 6, 14, 9, 33)
+    arrays = case.arrays()
+    clean = run(case, arrays)
+    arrays["x"][2, 5] = np.nan
+    arrays["state"][0][7, 3] = np.inf
+    dirty = run(case, arrays)
+    mates = [row for row in range(14) if row not in (5, 7)]
+    for name in ("output", "d_x"):
+        assert np.array_equal(clean[name][:, mates], dirty[name][:, mates])
+    assert np.isnan(dirty["output"][2:, 5]).all()
+    assert np.array_equal(clean["output"][:2, 5], dirty["output"][:2, 5])
+
+
+@each_cell
+@pytest.mark.parametrize("reverse", [False, True])
+def test_padding_changes_no_bit_of_anything(cell, reverse):
+    case = Case(cell, 11, 6, 9, 34, lengths=(9, 1, 0, 7, 8, 3), reverse=reverse)
+    arrays = case.arrays()
+    want = run(case, arrays)
+    for row, length in enumerate(case.lengths):
+        arrays["x"][length:, row] = np.nan
+        arrays["d_output"][length:, row] = np.inf
+    check_equal(want, run(case, arrays))
+    longer = dataclasses.replace(case, T=40)
+    pad = np.full((29, 6, 9), np.nan, np.float32), np.full((29, 6, 34), np.nan, np.float32)
+    arrays["x"] = np.concatenate([arrays["x"], pad[0]])
+    arrays["d_output"] = np.concatenate([arrays["d_output"], pad[1]])
+    got = run(longer, arrays)
+    for name in ("output", "d_x"):
+        assert not got[name][11:].any()
+        got[name] = got[name][:11]
+    check_equal(want, got)
+
+
+@each_cell
+def test_output_and_dx_beyond_the_length_are_zero(cell):
+    case = Case(cell, 7, 3, 5, 18, lengths=(4, 0, 7))
+    results = run(case)
+    for row, length in enumerate(case.lengths):
+        assert not results["output"][length:, row].any()
+        assert not results["d_x"][length:, row].any()
+
+
+@each_cell
+@pytest.mark.parametrize(
+    "shape",
+    [(20, 37, 100, 130), (30, 1, 100, 200), (20, 5, 40, 300), (3, 700, 10, 20), (40, 2, 3, 500)],
+    ids=str,
+)
+@pytest.mark.parametrize("ids", [False, True])
+def test_threads_change_no_bit(cell, shape, ids, threads):
+    case = Case(cell, *shape, ids=ids)
+    results = []
+    for count in (1, 2, 3):
+        threads(count)
+        results.append(run(case))
+    check_equal(results[0], results[1])
+    check_equal(results[0], results[2])
+
+
+@each_cell
+def test_threads_change_no_bit_of_ragged_rows(cell, threads):
+    rng = np.random.default_rng(3)
+    lengths = tuple(int(n) for n in rng.integers(0, 24, 41))
+    case = Case(cell, 23, 41, 90, 100, lengths=lengths, reverse=True)
+    threads(1)
+    want = run(case)
+    for count in (2, 3, 5):
+        threads(count)
+        check_equal(want, run(case))
+
+
+@each_cell
+def test_one_hot_is_the_dense_product_and_the_folded_embedding(cell):
+    case = Case(cell, 80, 5, 21, 34, ids=True, lengths=(80, 3, 0, 80, 66))
+    arrays = case.arrays()
+    got = run(case, arrays)
+    dense = run(dataclasses.replace(case, ids=False), arrays | {"x": np.eye(21, dtype=np.float32)[arrays["x"]]})
+    del dense["d_x"]
+    check_equal(dense, got)
+
+    # weight_ih = W E^T, each element the chain over the embedding's axis: what projecting E[id] computes.
+    rng = np.random.default_rng(1)
+    W = rng.standard_normal((arrays["weight_ih"].shape[0], 12)).astype(np.float32)
+    E = rng.standard_normal((21, 12)).astype(np.float32)
+    without_h = dict.fromkeys(("bias_ih", "bias_hh"))
+    gates = len(CELLS[cell].gates)
+    product = Layer("elman_relu", weight_ih=W, weight_hh=np.zeros((gates * 34, gates * 34), np.float32), **without_h)
+    positive = product.forward(E[None]).output[0]
+    product = Layer("elman_relu", weight_ih=-W, weight_hh=np.zeros((gates * 34, gates * 34), np.float32), **without_h)
+    folded = (positive - product.forward(E[None]).output[0]).T
+    by_id = Layer(cell, weight_ih=folded, **{k: arrays[k] for k in ("weight_hh", "bias_ih", "bias_hh")})
+    by_row = Layer(cell, weight_ih=W, **{k: arrays[k] for k in ("weight_hh", "bias_ih", "bias_hh")})
+    assert np.array_equal(
+        by_row.forward(E[arrays["x"]], arrays["state"]).output, by_id.forward(arrays["x"], arrays["state"]).output
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_shape_lengths_threads_and_chunks_agree(data):
+    cell = data.draw(st.sampled_from(CELL_NAMES))
+    T, B, I, H = (data.draw(st.integers(low, high)) for low, high in ((0, 9), (0, 9), (1, 40), (1, 70)))
+    lengths = data.draw(st.none() | st.tuples(*[st.integers(0, T)] * B))
+    case = Case(cell, T, B, I, H, lengths=lengths, reverse=data.draw(st.booleans()))
+    arrays, layer = case.arrays(), make_layer(case)
+    want = layer.forward(arrays["x"], arrays["state"], lengths=lengths, reverse=case.reverse)
+    before = _core.get_num_threads()
+    _core.set_num_threads(data.draw(st.integers(1, 4)))
+    try:
+        taped = layer.forward(arrays["x"], arrays["state"], lengths=lengths, reverse=case.reverse, keep_tape=True)
+    finally:
+        _core.set_num_threads(before)
+    check_equal({"y": want.output, "s": want.state}, {"y": taped.output, "s": taped.state})
+    if not case.reverse:
+        cut = data.draw(st.integers(0, T))
+        split = (None, None) if lengths is None else tuple([min(n, cut), max(n - cut, 0)] for n in lengths)
+        split = split if lengths is None else tuple(zip(*split, strict=True)) or ((), ())
+        first = layer.forward(arrays["x"][:cut], arrays["state"], lengths=split[0])
+        second = layer.forward(arrays["x"][cut:], first.state, lengths=split[1])
+        check_equal(
+            {"y": want.output, "s": want.state},
+            {"y": np.concatenate([first.output, second.output]), "s": second.state},
+        )
