@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import _dependencies
 
 from rnnkit import LanguageModel, api
+from rnnkit.api import curves
 from rnnkit.api.comparison import read_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,7 +74,8 @@ class Recipe:
         """Draw all curves, write the result, print the claims, and exit. `main`: the metrics of the main model."""
         folder = self._folder if self.is_quick else ROOT / "recipes" / "results"
         folder.mkdir(parents=True, exist_ok=True)
-        api.compare(list(self.runs.values()), picture=folder / f"{self.name}.png")
+        metrics = {run: read_metrics(path) for run, path in self.runs.items()}
+        curves.write_png(folder / f"{self.name}.png", curves.draw_runs(metrics))
         commit = main["commit"] or ""
         result = {
             "recipe": self.name,
@@ -84,7 +86,7 @@ class Recipe:
             "seed": self.seed,
             "train_seconds": main["train_seconds"],
             "claims": self._claims,
-            "runs": {run: _figures(read_metrics(path)) for run, path in self.runs.items()},
+            "runs": {run: _figures(of_run) for run, of_run in metrics.items()},
             "files": _dependencies.digests(ROOT, script=Path(sys.argv[0]).resolve()),
         }
         path = folder / f"{self.name}.json"
@@ -98,10 +100,11 @@ class Recipe:
 
 
 def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
-    """What the result keeps of a run: the figures, not the curve."""
+    """What the result keeps of a run: figures and choices, not the curve or where files lay."""
     kept = ("name", "perplexity", "nats_per_character", "bits_per_character", "unseen_share", "bytes", "train_seconds")
     rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]
-    return {"model": rows[0], "baselines": rows[1:], "steps": metrics["steps"], "config": metrics["config"]}
+    config = {section: metrics["config"][section] for section in ("tokenizer", "model", "training")}
+    return {"model": rows[0], "baselines": rows[1:], "steps": metrics["steps"], "config": config}
 
 
 def _progress(event: dict[str, Any]) -> None:

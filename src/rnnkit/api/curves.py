@@ -28,11 +28,19 @@ def draw_run(metrics: Mapping[str, Any]) -> bytes:
 
 
 def draw_runs(runs: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """The held-out curves of several runs, by name, as one PNG."""
+    """The held-out curves of several runs, by name, as one PNG; a line for the best baseline that all of them share."""
     figure, axes = _axes()
+    values: list[float] = []
     for number, (name, metrics) in enumerate(runs.items()):
         per_token = metrics["model"]["nats_per_character"] / metrics["model"]["nats_per_token"]
         _draw_curve(axes, metrics["curve"], scale=per_token, label=name, color=f"C{number}")
+        values += [point["nll"] * per_token for point in metrics["curve"]]
+    tables = [{(e["nats_per_character"], e["name"]) for e in metrics["baselines"]} for metrics in runs.values()]
+    if shared := set.intersection(*tables):
+        value, name = min(shared)
+        axes.axhline(value, color="0.3", linestyle=":", label=name)
+        values.append(value)
+    _frame_values(axes, values)
     return _png(figure, axes)
 
 
