@@ -121,7 +121,7 @@ class NextTokenModel(ABC):
             behind = np.arange(T)[:, None] >= lengths
             ids = np.where(behind, 0, ids)
         features, parts = self._forward(ids, self._checked(state, B), lengths=lengths)
-        log_probs = self._softmax.log_probs(features.reshape(T * B, -1)).reshape(T, B, self.vocab_size)
+        log_probs = self._softmax.log_probs(features.reshape(T * B, features.shape[2])).reshape(T, B, self.vocab_size)
         if behind is not None:
             log_probs[behind] = 0.0
         return log_probs, self._state(parts)
@@ -131,7 +131,7 @@ class NextTokenModel(ABC):
 
         The bits are those of `model([ids], state)`; only the way there is shorter.
         """
-        ids = _integers([ids] if isinstance(ids, int) else ids, "ids", rank=1)
+        ids = _integers([ids] if isinstance(ids, int | np.integer) else ids, "ids", rank=1)
         features, parts = self._step(ids, self._checked(state, len(ids)))
         return self._softmax.log_probs(features), self._state(parts)
 

@@ -45,7 +45,11 @@ class Stack:
 
     def forward(self, ids: np.ndarray, parts: Parts, *, lengths: np.ndarray | None = None) -> tuple[np.ndarray, Parts]:
         """ids [T, B] -> hidden of the last layer [T, B, H], and every layer's state after each row's last step."""
-        x = ids if self.table is None else heads.embedding(ids.reshape(-1), self.table).reshape(*ids.shape, -1)
+        x = (
+            ids
+            if self.table is None
+            else heads.embedding(ids.reshape(-1), self.table).reshape(*ids.shape, self.table.shape[1])
+        )
         after = []
         for layer, before in zip(self.layers, parts, strict=True):
             unrolled = layer.forward(x, before, lengths=lengths)

@@ -48,13 +48,13 @@ class WindowMLP(NextTokenModel):
         tokens = np.concatenate([context, ids.T.astype(np.int64)], axis=1)  # [B, n-1+T]
         ends = np.full(B, T) if lengths is None else lengths
         after = np.take_along_axis(tokens, ends[:, None] + np.arange(self._window), axis=1)
-        windows = np.lib.stride_tricks.sliding_window_view(tokens[:, 1:], self._window, axis=1)  # [B, T, n-1]
-        rows = np.ascontiguousarray(windows.transpose(1, 0, 2)).reshape(-1)
-        x = heads.embedding(rows, self._tensors["embedding.weight"]).reshape(T * B, -1)
+        places = np.arange(1, T + 1)[:, None] + np.arange(self._window)  # [T, n-1]
+        rows = tokens[:, places].transpose(1, 0, 2).reshape(-1)
+        x = heads.embedding(rows, self._tensors["embedding.weight"]).reshape(T * B, self._hidden.input_size)
         features = np.tanh(self._hidden(x))
         if self.config["model"]["direct"]:
             features = np.concatenate([features, x], axis=1)
-        return features.reshape(T, B, -1), [(after,)]
+        return features.reshape(T, B, features.shape[1]), [(after,)]
 
     def _step(self, ids: np.ndarray, parts: Parts) -> tuple[np.ndarray, Parts]:
         features, after = self._forward(ids[None], parts, lengths=None)

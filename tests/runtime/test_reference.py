@@ -1,0 +1,117 @@
+"""The runtime against the equations, written out in NumPy float64."""
+
+import numpy as np
+import pytest
+import tiny
+
+from rnnkit import runtime
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def cell_step(cell, x, state, w, u, b, c):
+    """One step: x [B, I], state (h, …) -> (h, …)."""
+    h = state[0]
+    if cell.startswith("elman"):
+        pre = x @ w.T + b + h @ u.T + c
+        return (np.tanh(pre) if cell == "elman_tanh" else np.maximum(pre, 0),)
+    if cell == "lstm":
+        i, f, g, o = np.split(x @ w.T + b + h @ u.T + c, 4, axis=1)
+        memory = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
+        return sigmoid(o) * np.tanh(memory), memory
+    (wr, wz, wn), (ur, uz, un) = np.split(w, 3), np.split(u, 3)
+    (br, bz, bn), (cr, cz, cn) = np.split(b, 3), np.split(c, 3)
+    r, z = sigmoid(x @ wr.T + br + h @ ur.T + cr), sigmoid(x @ wz.T + bz + h @ uz.T + cz)
+    if cell == "gru_before":
+        n = np.tanh(x @ wn.T + bn + (r * h) @ un.T + cn)
+    else:
+        n = np.tanh(x @ wn.T + bn + r * (h @ un.T + cn))
+    return ((1 - z) * n + z * h,)
+
+
+def log_softmax(x):
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+def head(model, t, x):
+    if model["softmax"] == "adaptive":
+        ends = [*model["cutoffs"], model["vocab_size"]]
+        choice = log_softmax(x @ t["head.head.weight"].T)
+        parts = [choice[..., : ends[0]]]
+        for i in range(len(ends) - 1):
+            inner = log_softmax(x @ t[f"head.tail.{i}.0.weight"].T @ t[f"head.tail.{i}.1.weight"].T)
+            parts.append(inner + choice[..., ends[0] + i, None])
+        return np.concatenate(parts, -1)
+    if model.get("tied"):
+        x = x @ t["projection.weight"].T if "projection.weight" in t else x
+        return log_softmax(x @ t["embedding.weight"].T + t["head.bias"])
+    return log_softmax(x @ t["head.weight"].T + t["head.bias"])
+
+
+def reference(config, tensors, ids):
+    model, t = config["model"], {name: array.astype(np.float64) for name, array in tensors.items()}
+    x = t["embedding.weight"][ids] if "embedding.weight" in t else np.eye(model["vocab_size"])[ids]
+    if config["kind"] == "window_mlp":
+        steps, batch, size = x.shape
+        before = np.broadcast_to(t["embedding.weight"][model["begin_id"]], (model["order"] - 2, batch, size))
+        padded = np.concatenate([before, x])
+        x = np.concatenate([padded[i : i + steps] for i in range(model["order"] - 1)], -1)
+        hidden = np.tanh(x @ t["hidden.weight"].T + t["hidden.bias"])
+        return head(model, t, np.concatenate([hidden, x], -1) if model["direct"] else hidden)
+    for layer in range(model["num_layers"]):
+        w, u = t[f"recurrent.weight_ih_l{layer}"], t[f"recurrent.weight_hh_l{layer}"]
+        b, c = (t.get(f"recurrent.bias_{name}_l{layer}", np.zeros(len(w))) for name in ("ih", "hh"))
+        state, outputs = (np.zeros((ids.shape[1], model["hidden_size"])),) * 2, []
+        for row in x:
+            state = cell_step(model["cell"], row, state, w, u, b, c)
+            outputs.append(state[0])
+        x = np.stack(outputs)
+    return head(model, t, x)
+
+
+@pytest.mark.parametrize("cell", ["elman_tanh", "elman_relu", "lstm", "gru_before", "gru_after"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"embedding_size": 7, "num_layers": 2},
+        {"embedding_size": 4, "tied": True, "bias": False},
+        {"embedding_size": 16, "tied": True, "hidden_size": 16, "num_layers": 3},
+        {"softmax": "adaptive", "cutoffs": [3, 12]},
+    ],
+    ids=lambda shape: " ".join(f"{name}={value}" for name, value in shape.items()) or "one-hot",
+)
+def test_a_language_model_computes_its_equations(cell, shape):
+    config, tensors, tokens = tiny.parts(**({"cell": cell, "hidden_size": 17} | shape))
+    tensors = {name: array * np.float32(0.3) for name, array in tensors.items()}  # no chaos, which no arithmetic meets
+    ids = np.random.default_rng(2).integers(0, tokens.vocab_size, (40, 3))
+    want = reference(config, tensors, ids)
+    got, _ = runtime.LanguageModel.from_parts(config, tensors, tokens)(ids)
+    assert np.linalg.norm(got - want) / np.linalg.norm(want) < 1e-6
+
+
+@pytest.mark.parametrize("shape", [{}, {"direct": False}, {"order": 2}, {"softmax": "adaptive", "cutoffs": [3, 12]}])
+def test_a_window_mlp_computes_its_equations(shape):
+    config = tiny.config("window_mlp", **shape)
+    tensors = tiny.tensors(config)
+    ids = np.random.default_rng(2).integers(0, 29, (40, 3))
+    want = reference(config, tensors, ids)
+    got, _ = runtime.WindowMLP.from_parts(config, tensors)(ids)
+    assert np.linalg.norm(got - want) / np.linalg.norm(want) < 1e-6
+
+
+def test_embedded_rows_and_the_folded_table_give_the_same_bits(monkeypatch):
+    parts = tiny.parts(embedding_size=6, num_layers=2)
+    ids = np.random.default_rng(2).integers(0, parts[2].vocab_size, (40, 3))
+    folded = runtime.LanguageModel.from_parts(*parts)
+    monkeypatch.setattr("rnnkit.runtime.stack._FOLD_BYTES", 0)
+    embedded = runtime.LanguageModel.from_parts(*parts)
+    assert folded._stack.table is None
+    assert embedded._stack.table is not None
+    for want, got in zip(folded(ids), embedded(ids), strict=True):
+        assert (want == got) if not isinstance(want, np.ndarray) else (want == got).all()
+    log_probs, _ = folded.step(ids[0])
+    np.testing.assert_array_equal(log_probs, embedded.step(ids[0])[0])
