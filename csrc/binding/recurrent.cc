@@ -131,7 +131,7 @@ class PyLayer {
       layer_ = std::make_unique<Layer<S>>(functions, functions.cells[i], arguments);
       return;
     }
-    raise("ArgumentError", "cell is '" + cell + "', want one of " + names + "; see rnnkit.kernels.CELLS");
+    raise("ArgumentError", "cell is '" + std::string(cell.c_str()) + "', want one of " + names + "; see rnnkit.kernels.CELLS");
   }
 
   // The parts of a state, each [B, H] or None; None for all of them.
@@ -155,7 +155,11 @@ class PyLayer {
   nb::tuple forward_of(Layer<S>& layer, nb::handle x, nb::handle state, nb::handle lengths, bool reverse, bool keep_tape) {
     const int64_t I = layer.input_size(), H = layer.hidden_size();
     nb::ndarray<nb::ro> view;
-    const bool one_hot = !x.is_none() && nb::try_cast(x, view) && binding::is_integer(AnyArray(view));
+    const bool is_array = !x.is_none() && nb::try_cast(x, view);
+    const bool one_hot = is_array && binding::is_integer(AnyArray(view));
+    if (is_array && !one_hot && view.dtype().code != static_cast<uint8_t>(nb::dlpack::dtype_code::Float))
+      raise("DtypeError", "x has dtype " + binding::dtype_name(AnyArray(view)) +
+                              ", want floats [T, B, I] or integers [T, B] up to int64; convert it first");
     typename Layer<S>::Call call{};
     std::optional<AnyArray> input;
     std::vector<int64_t> ids, length_values;
