@@ -7,10 +7,11 @@
 """
 
 from rnnkit.data.corpus import Corpus
-from rnnkit.data.doctor import Finding, Report, doctor
+from rnnkit.data.doctor import doctor
 from rnnkit.data.documents import Document, default_documents, split
 from rnnkit.data.prepare import Prepared, prepare, vocabulary_pieces
 from rnnkit.data.readers import FOLDER_SUFFIXES, read_documents
+from rnnkit.data.report import Finding, Report
 from rnnkit.data.streams import Streams, Window
 
 __all__ = [

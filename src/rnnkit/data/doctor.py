@@ -6,9 +6,8 @@ import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,94 +15,13 @@ from rnnkit import text
 from rnnkit.data.documents import Document, names_of, split
 from rnnkit.data.prepare import vocabulary_pieces
 from rnnkit.data.readers import read_documents
+from rnnkit.data.report import Cost, Finding, Report
 from rnnkit.data.survey import MIN_DUPLICATE, Survey
 from rnnkit.errors import ArgumentError, DataError
 
 HIDDEN_SIZES = (64, 128, 192, 256, 384, 512, 768, 1024)
 _REACHED = 0.5  # of a large matrix product's speed, by a recurrent layer
 _MAX_BPE_CHARACTERS = 1 << 22  # of the text, on which `doctor` trains a trial BPE
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing the user should know. `severity` is "error" (training will refuse), "warning" or "info"."""
-
-    severity: Literal["error", "warning", "info"]
-    what: str
-    where: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.severity}: {self.where}: {self.what}; {self.remedy}"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a tokeniser costs with an LSTM of one layer (formulas: `cost`)."""
-
-    kind: str
-    vocab_size: int
-    num_tokens: int  # of the training part
-    unknown_share: float  # of the held-out tokens
-    hidden_size: int
-    num_parameters: int
-    parameter_bytes: int
-    softmax_share: float  # of the arithmetic of a training step
-    memory_bytes: int  # while training
-    epoch_s: float  # one pass over the training part
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `doctor` found. `.lines()` for people, `.to_dict()` for --json."""
-
-    sizes: dict[str, int]  # documents, lines, characters, bytes, words; training and held-out parts
-    costs: list[Cost]
-    suggestion: dict[str, Any]  # tokenizer, hidden_size and the reason
-    line_lengths: dict[int, int]  # lower edge of a power-of-two bin → count, training part
-    document_lengths: dict[int, int]
-    machine: dict[str, float]  # flops_per_s that the times assume
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def has_errors(self) -> bool:
-        return any(finding.severity == "error" for finding in self.findings)
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def lines(self) -> Iterator[str]:
-        """The report for a terminal."""
-        if self.sizes:
-            yield ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in self.sizes.items())
-        if self.costs:
-            yield ""
-            yield (
-                f"{'tokens':<6} {'vocabulary':>10} {'training':>12} {'unknown':>8} {'units':>6} {'parameters':>12} "
-                + (f"{'softmax':>8} {'memory':>8} {'epoch':>8}")
-            )
-            for cost in self.costs:
-                yield (
-                    f"{cost.kind:<6} {cost.vocab_size:>10,} {cost.num_tokens:>12,} {cost.unknown_share:>8.2%} "
-                    f"{cost.hidden_size:>6,} {cost.num_parameters:>12,} {cost.softmax_share:>8.0%} "
-                    f"{_bytes(cost.memory_bytes):>8} {_duration(cost.epoch_s):>8}"
-                )
-            yield f"(epoch: at {self.machine['flops_per_s'] / 1e9:.0f} Gflop/s; unknown: of the held-out tokens)"
-        for name, histogram in (("lines", self.line_lengths), ("documents", self.document_lengths)):
-            if histogram:
-                yield ""
-                yield f"{name} by length in characters"
-                yield from _bars(histogram)
-        if self.suggestion:
-            yield ""
-            yield (
-                f"suggested: --tokenizer {self.suggestion['tokenizer']} "
-                f"--hidden-size {self.suggestion['hidden_size']}: {self.suggestion['reason']}"
-            )
-        yield ""
-        yield from map(str, self.findings)
-        if not self.findings:
-            yield "nothing to complain about"
 
 
 def doctor(
@@ -149,7 +67,10 @@ def doctor(
     if not training:
         return Report({}, [], {}, {}, {}, {"flops_per_s": rate}, findings)
     seen, unseen = Survey.of(training), Survey.of(held)
-    findings += [*_about_characters(seen, as_bytes=as_bytes), *_about_vocabulary(seen, unseen, as_bytes=as_bytes)]
+    findings += _about_encoding(seen, as_bytes=as_bytes)
+    for survey in (seen, unseen):
+        findings += [finding for finding in _about_characters(survey, as_bytes=as_bytes) if finding not in findings]
+    findings += _about_vocabulary(seen, unseen, as_bytes=as_bytes)
     findings += _about_duplicates(seen, unseen)
     findings += _about_size(seen)
     costs = [
@@ -244,17 +165,14 @@ def _finding_of(error: DataError, name: str) -> Finding:
     return Finding("error", what, name, remedy)
 
 
-def _about_characters(seen: Survey, *, as_bytes: bool) -> Iterator[Finding]:
-    for note in seen.notes:
+def _about_characters(survey: Survey, *, as_bytes: bool) -> Iterator[Finding]:
+    for note in survey.notes:
         name, _, what = note.rpartition(": ")
         yield Finding("info", what, name, "nothing to do")
     if as_bytes:
         return
-    nuls = int(seen.characters[0])
-    if nuls > seen.num_characters // 5:
-        yield Finding("error", f"{nuls:,} NULs, as UTF-16 has", seen.suspects["\0"], "pass --encoding utf-16-le or -be")
-    for character, place in sorted(seen.suspects.items()):
-        code, count = ord(character), int(seen.characters[ord(character)])
+    for character, place in sorted(survey.suspects.items()):
+        code, count = ord(character), int(survey.characters[ord(character)])
         name = unicodedata.name(character, "control character")
         if character == "\ufffd":
             remedy = "the text was damaged when it was made; fetch it again, or read the original with its own encoding"
@@ -268,11 +186,17 @@ def _about_characters(seen: Survey, *, as_bytes: bool) -> Iterator[Finding]:
             )
         else:
             yield Finding("info", f"{count:,} × invisible U+{code:04X} ({name})", place, "take them out, unless meant")
-    if seen.misread:
-        yield Finding("warning", "looks like UTF-8 read as latin-1 or cp1252", seen.misread, "pass --encoding utf-8")
-    if seen.not_composed:
+    if survey.misread:
+        yield Finding("warning", "looks like UTF-8 read as latin-1 or cp1252", survey.misread, "pass --encoding utf-8")
+    if survey.not_composed:
         remedy = "one letter has two spellings; unicodedata.normalize('NFC', text) makes the vocabulary smaller"
-        yield Finding("info", "characters that are not composed (not NFC)", seen.not_composed, remedy)
+        yield Finding("info", "characters that are not composed (not NFC)", survey.not_composed, remedy)
+
+
+def _about_encoding(seen: Survey, *, as_bytes: bool) -> Iterator[Finding]:
+    nuls = int(seen.characters[0])
+    if nuls > seen.num_characters // 5 and not as_bytes:
+        yield Finding("error", f"{nuls:,} NULs, as UTF-16 has", seen.suspects["\0"], "pass --encoding utf-16-le or -be")
 
 
 def _about_vocabulary(seen: Survey, unseen: Survey, *, as_bytes: bool) -> Iterator[Finding]:
@@ -306,9 +230,9 @@ def _about_vocabulary(seen: Survey, unseen: Survey, *, as_bytes: bool) -> Iterat
 
 
 def _about_duplicates(seen: Survey, unseen: Survey) -> Iterator[Finding]:
-    both = seen.lines.keys() & unseen.lines.keys()
+    both = [key for key in unseen.lines if key in seen.lines]
     if both:
-        key = min(both, key=lambda key: unseen.lines[key])
+        key = both[0]
         share = len(both) / len(unseen.lines)
         yield Finding(
             "warning" if share > 0.01 else "info",
@@ -419,24 +343,3 @@ def _product_flops_per_s() -> float:
 
 def _edges(octaves: Counter[int]) -> dict[int, int]:
     return {0 if k < 0 else 1 << k: octaves[k] for k in sorted(octaves)}
-
-
-def _bars(histogram: dict[int, int]) -> Iterator[str]:
-    most = max(histogram.values())
-    for edge, count in histogram.items():
-        label = "0" if edge == 0 else "1" if edge == 1 else f"{edge:,} … {2 * edge - 1:,}"
-        yield f"{label:>25} {count:>10,} {'█' * round(40 * count / most)}"
-
-
-def _bytes(number: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 1 else "< 1 s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

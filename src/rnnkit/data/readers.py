@@ -6,10 +6,12 @@ import codecs
 import contextlib
 import difflib
 import gzip
+import io
 import os
 import stat
 import sys
 import tempfile
+import weakref
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -64,6 +66,8 @@ class FileDocument(Document):
         self._length = None
         self._path, self._encoding, self._as_bytes = path, encoding, as_bytes
         self._spool = _spooled(path)
+        if self._spool is not None:
+            weakref.finalize(self, self._spool.close)
         self._gzip = path.endswith(".gz")
         with self._opened() as file:
             self._first = self._read(file, 4, at=0)
@@ -156,7 +160,7 @@ class FileDocument(Document):
 
 def _checked_encoding(encoding: str) -> str:
     try:
-        b"".decode(encoding)
+        io.TextIOWrapper(io.BytesIO(), encoding=encoding)  # refuses codecs that are not from bytes to text
         return codecs.lookup(encoding).name
     except LookupError:
         from encodings.aliases import aliases

@@ -27,7 +27,7 @@ class Tokenizer(ABC):
         unk_id: what unknown text encodes to, or None where nothing is unknown.
         special_tokens: names of the last ids; no text encodes to them, and they decode to nothing.
         unknown_nats: what an unknown token costs beyond its own probability, so that the probabilities of all texts
-            still sum to at most one; docs/decisions/0020-unknown-tokens.md. 0 for words and where nothing is unknown.
+            still sum to at most one; docs/decisions/0012-unknown-text.md. 0 for words and where nothing is unknown.
     """
 
     kind: ClassVar[str]
