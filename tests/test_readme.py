@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = {
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
 def test_the_python_in_the_readme_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("my.txt").write_text(TEXT + "Once, students opened their books. A line to be judged, O!\n" * 9, encoding="utf-8")
+    Path("my.txt").write_text(TEXT + "Once, students opened their books. A line to be judged, O!\n", encoding="utf-8")
     train = rnnkit.LanguageModel.train
 
     def quickly(*sources: Any, time_limit_s: float, **options: Any) -> rnnkit.LanguageModel:
@@ -44,4 +44,6 @@ def test_every_page_the_readme_names_exists() -> None:
 
 def test_every_command_in_the_readme_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert set(re.findall(r"`?make ([a-z-]+)`?", README)) <= targets
+    named = re.findall(r"`make ([a-z-]+)`|^make ([a-z-]+)", README, re.MULTILINE)
+    assert named
+    assert {first or second for first, second in named} <= targets

@@ -48,9 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(arguments, prog_name="rnnkit", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except BrokenPipeError:  # the reader has seen enough, as in `rnnkit sample RUN | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (BrokenPipeError, SystemExit) as error:  # typer turns the former into the latter
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return _leave_quietly()
     except KeyboardInterrupt:
         return 130
     except (typer.TyperException, RnnkitError) as error:
@@ -66,6 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if wants_traceback:
             raise
         return _fail(f"internal error, {type(error).__name__}: {error}; RNNKIT_TRACEBACK=1 shows where", 1)
+
+
+def _leave_quietly() -> int:
+    """The reader has seen enough, as in `rnnkit sample RUN | head`: drop what Python would still flush at its end."""
+    if sys.__stdout__ is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+    return 0
 
 
 def _fail(message: str, code: int) -> int:

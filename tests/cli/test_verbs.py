@@ -1,0 +1,245 @@
+"""Each verb on a small run: what it prints, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command import SMALL, TEXT, Outcome, spawn
+
+from rnnkit import LanguageModel
+
+NAMES = {"lstm", "unigram", "Kneser-Ney-2", "window-mlp"}
+
+
+@pytest.fixture
+def run(trained: tuple[Path, Outcome]) -> Path:
+    """The folder of a small trained run."""
+    return trained[0]
+
+
+# ---- train -----------------------------------------------------------------------------------------------------------
+
+
+def test_train_prints_progress_to_stderr_and_table_sample_and_folder_to_stdout(trained: tuple[Path, Outcome]) -> None:
+    out, err = trained[1].out, trained[1].err
+    assert all(name in out for name in NAMES)
+    assert "sample:" in out
+    assert "run folder: run" in out
+    assert "training lstm" in err
+    assert "held-out" in err
+    assert "\r" not in err  # no terminal: plain lines
+
+
+def test_the_run_folder_holds_bundle_metrics_curve_card_and_samples(run: Path) -> None:
+    files = {path.name for path in run.iterdir()}
+    assert files >= {"manifest.json", "config.json", "model.safetensors", "tokenizer.json", "metrics.json", "README.md"}
+    assert (run / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert any((run / "samples").iterdir())
+    assert {path.name for path in (run / "baselines").iterdir()} == {"unigram", "kneser-ney-2", "window-mlp"}
+
+
+def test_the_model_card_has_the_measured_table(run: Path) -> None:
+    card = (run / "README.md").read_text(encoding="utf-8")
+    metrics = json.loads((run / "metrics.json").read_bytes())
+    assert f"{metrics['model']['nats_per_character']:.4f}" in card
+    assert all(name in card for name in NAMES)
+
+
+def test_train_json_is_metrics_and_nothing_else(text_file: Path, tmp_path: Path) -> None:
+    outcome = spawn("train", "lm", text_file, "--run", tmp_path / "run", *SMALL, "--baseline", "unigram", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out) == json.loads((tmp_path / "run/metrics.json").read_bytes())
+
+
+def test_a_second_train_into_the_same_folder_is_refused_and_force_replaces(
+    text_file: Path, tmp_path: Path, call: Callable[..., Outcome]
+) -> None:
+    arguments = ["train", "lm", text_file, "--run", tmp_path / "run", *SMALL, "--baseline", "unigram"]
+    assert call(*arguments).code == 0
+    (tmp_path / "run/mark").touch()
+    refused = call(*arguments)
+    assert refused.code == 2
+    assert "--resume" in refused.err
+    assert (tmp_path / "run/mark").exists()
+    assert call(*arguments, "--force").code == 0
+    assert not (tmp_path / "run/mark").exists()
+
+
+def test_resume_of_another_configuration_names_the_key(
+    text_file: Path, tmp_path: Path, call: Callable[..., Outcome]
+) -> None:
+    arguments = ["train", "lm", text_file, "--run", tmp_path / "run", *SMALL, "--baseline", "unigram"]
+    assert call(*arguments).code == 0
+    refused = call(*arguments, "--resume", "--lr", "0.1")
+    assert refused.code == 1
+    assert "training.lr" in refused.err
+    assert call(*arguments, "--resume").code == 0
+
+
+def test_dry_run_estimates_and_writes_nothing(text_file: Path, tmp_path: Path, call: Callable[..., Outcome]) -> None:
+    outcome = call("train", "lm", text_file, "--run", tmp_path / "run", *SMALL, "--dry-run")
+    assert outcome.code == 0
+    assert all(word in outcome.out for word in ("parameters", "memory", "epoch"))
+    assert not (tmp_path / "run").exists()
+    estimate = json.loads(call("train", "lm", text_file, *SMALL, "--dry-run", "--json").out)
+    assert estimate["parameters"] > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "message"),
+    [
+        (b"", (), "empty"),
+        (b"caf\xe9 au lait" * 50, (), "--encoding"),
+        (TEXT.encode(), ("--dropout", "0.5"), "num_layers"),
+        (TEXT.encode(), ("--tied",), "embedding_size"),
+    ],
+)
+def test_bad_input_is_one_line_and_no_folder(
+    content: bytes, arguments: tuple[str, ...], message: str, tmp_path: Path, call: Callable[..., Outcome]
+) -> None:
+    (tmp_path / "bad.txt").write_bytes(content)
+    outcome = call("train", "lm", tmp_path / "bad.txt", "--run", tmp_path / "run", *arguments)
+    assert outcome.code in (1, 2)
+    assert outcome.err.count("\n") == 1
+    assert message in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_writes_events(text_file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    LanguageModel.train(
+        text_file, run=tmp_path / "run", tensorboard=True, max_steps=2, hidden_size=4, batch_size=2, window=8,
+        kinds=["unigram"], sample_tokens=3,
+    )  # fmt: skip
+    assert list((tmp_path / "run/tensorboard/lstm").glob("events*"))
+
+
+def test_tensorboard_absent_names_the_extra(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Outcome]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    outcome = call("train", "lm", text_file, "--run", tmp_path / "run", *SMALL, "--tensorboard")
+    assert outcome.code == 2
+    assert "rnnkit[tensorboard]" in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+# ---- sample, complete, predict ---------------------------------------------------------------------------------------
+
+
+def test_a_seed_names_a_text_on_any_number_of_threads(run: Path) -> None:
+    texts = {
+        spawn("sample", run, "--prompt", "the ", "--seed", 3, "-n", 50, RNNKIT_NUM_THREADS=threads).out
+        for threads in ("1", "2")
+    }
+    assert len(texts) == 1
+    assert texts.pop().startswith("the ")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--temperature", 0),
+        ("--top-k", 2),
+        ("--top-p", 0.3),
+        ("--repetition-penalty", 3),
+        ("--seed", 5),
+        ("--prompt", "a"),
+        ("--max-new-tokens", 9),
+    ],
+)
+def test_every_decoding_option_changes_the_text(
+    option: tuple[str, float], run: Path, call: Callable[..., Outcome]
+) -> None:
+    assert call("sample", run, "-n", 80).out != call("sample", run, "-n", 80, *option).out
+
+
+def test_a_reader_that_leaves_early_is_met_with_silence(run: Path) -> None:
+    command = [sys.executable, "-c", "import sys; from rnnkit.cli import main; sys.exit(main())"]
+    arguments = ["sample", str(run), "-n", "100000"]
+    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.read(20)
+        process.stdout.close()
+        assert process.wait(timeout=120) == 0
+        assert process.stderr.read() == b""
+
+
+def test_complete_lists_probabilities(run: Path, call: Callable[..., Outcome]) -> None:
+    answers = json.loads(call("complete", run, "the c", "-k", 3, "--json").out)
+    assert len(answers) == 3
+    assert all(0 < answer["probability"] <= 1 for answer in answers)
+    assert "%" in call("complete", run, "the c").out
+
+
+def test_predict_scores_each_line_alone(run: Path) -> None:
+    lines = spawn("predict", run, stdin="the cat\n\nthe cat\n").out.splitlines()
+    assert lines[0] == lines[2]
+    assert lines[1] == "0.0000\t0\t"
+    scored = [json.loads(line) for line in spawn("predict", run, "--json", stdin="the cat\n").out.splitlines()]
+    assert f"{scored[0]['nll']:.4f}\t{scored[0]['num_tokens']}\tthe cat" == lines[0]
+
+
+# ---- eval, compare, doctor -------------------------------------------------------------------------------------------
+
+
+def test_eval_shows_the_model_beside_its_baselines_without_torch(run: Path, text_file: Path) -> None:
+    code = "import sys; sys.modules['torch'] = None; from rnnkit.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "eval", str(run), str(text_file), "--json", "--reset-per-line"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, env=dict(os.environ))
+    report = json.loads(result.stdout)
+    assert {report["model"]["name"], *(row["name"] for row in report["baselines"])} == NAMES
+    tokens = {row["num_tokens"] for row in [report["model"], *report["baselines"]]}
+    assert tokens == {len(TEXT)}
+    assert report["model"]["reset_per_line"]["nll"] != report["model"]["nll"]
+
+
+def test_eval_of_the_held_out_text_repeats_the_table(run: Path, tmp_path: Path, call: Callable[..., Outcome]) -> None:
+    metrics = json.loads((run / "metrics.json").read_bytes())
+    held_out = TEXT[-metrics["model"]["num_characters"] :]
+    (tmp_path / "held-out.txt").write_text(held_out, encoding="utf-8")
+    report = json.loads(call("eval", run, tmp_path / "held-out.txt", "--json").out)
+    for want, got in zip(
+        [metrics["model"], *metrics["baselines"]], [report["model"], *report["baselines"]], strict=True
+    ):
+        assert want["nll"] == pytest.approx(got["nll"], rel=1e-12), want["name"]
+
+
+def test_eval_prints_the_other_number_when_asked(run: Path, text_file: Path, call: Callable[..., Outcome]) -> None:
+    outcome = call("eval", run, text_file, "--reset-per-line")
+    assert "reset per line: perplexity" in outcome.out
+    assert "reset per line" not in call("eval", run, text_file).out
+
+
+def test_compare_prints_a_table_and_draws(run: Path, tmp_path: Path, call: Callable[..., Outcome]) -> None:
+    picture = tmp_path / "curves.png"
+    outcome = call("compare", run, "--picture", picture)
+    assert outcome.code == 0
+    assert "Kneser-Ney-2" in outcome.out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    rows = json.loads(call("compare", run, "--picture", picture, "--json").out)
+    assert rows[0]["cell"] == "lstm"
+
+
+def test_doctor_reports_and_refuses(tmp_path: Path, text_file: Path, call: Callable[..., Outcome]) -> None:
+    outcome = call("doctor", text_file)
+    assert outcome.code == 0
+    assert "vocabulary" in outcome.out
+    assert json.loads(call("doctor", text_file, "--json").out)["sizes"]["characters"] == len(TEXT)
+    (tmp_path / "bad.txt").write_bytes(b"caf\xe9 au lait\n" * 50)
+    assert call("doctor", tmp_path / "bad.txt").code == 1
+
+
+@pytest.mark.parametrize("verb", ["sample", "complete", "eval", "predict", "compare"])
+def test_a_folder_that_is_no_run_is_named(verb: str, tmp_path: Path, call: Callable[..., Outcome]) -> None:
+    rest = {"complete": ["x"], "eval": ["x"]}.get(verb, [])
+    outcome = call(verb, tmp_path, *rest)
+    assert outcome.code == 1
+    assert outcome.err.count("\n") == 1
+    assert str(tmp_path) in outcome.err
