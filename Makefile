@@ -18,6 +18,7 @@ export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/cache/matplotlib
 export RNNKIT_CACHE ?= $(CURDIR)/$(VENV)/cache/rnnkit
 export PYRIGHT_PYTHON_CACHE_DIR ?= $(CURDIR)/$(VENV)/cache/pyright
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export NO_MKDOCS_2_WARNING := 1
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15

@@ -1,0 +1,47 @@
+"""Fills `<!-- configuration -->` and `<!-- command line -->` in the reference from the code, so that they cannot go stale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+
+from rnnkit.api.training import RunConfig
+from rnnkit.cli import app
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by MkDocs for every page."""
+    if "<!-- configuration -->" in markdown:
+        markdown = markdown.replace("<!-- configuration -->", "\n".join(_sections(RunConfig)))
+    if "<!-- command line -->" in markdown:
+        group: Any = typer.main.get_command(app)
+        markdown = markdown.replace("<!-- command line -->", "\n".join(_commands(group, "rnnkit")))
+    return markdown
+
+
+def _sections(model: type[BaseModel]) -> list[str]:
+    lines: list[str] = []
+    for name, field in model.model_fields.items():
+        section: Any = field.annotation
+        lines += [f"\n## {name}\n", "| key | default | |", "|---|---|---|"]
+        for key, inner in section.model_fields.items():
+            default = "" if inner.default is None else f"`{inner.default}`"
+            lines.append(f"| `{name}.{key}` | {default} | {inner.description or ''} |")
+    return lines
+
+
+def _commands(group: Any, path: str) -> list[str]:
+    lines: list[str] = []
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            lines += _commands(command, f"{path} {name}")
+            continue
+        lines += [f"\n## {path} {name}\n", command.help or "", "\n| | |", "|---|---|"]
+        for parameter in command.params:
+            spelled = ", ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts])
+            is_argument = parameter.param_type_name == "argument"
+            shown = f"`{parameter.metavar or parameter.name.upper()}`" if is_argument else spelled
+            lines.append(f"| {shown} | {getattr(parameter, 'help', None) or ''} |")
+    return lines
