@@ -24,7 +24,7 @@ _MAGIC = b"rnnkit tokens 1\n"  # 16 bytes: the tokens behind it stay aligned
 _HINT = "delete it: it is made anew from the text"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Corpus:
     """Token ids of documents, one after the other.
 

@@ -10,7 +10,7 @@ import numpy as np
 from rnnkit.errors import ArgumentError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Window:
     """One window of B streams.
 
