@@ -329,12 +329,12 @@ def _suggestion(seen: Survey, costs: list[Cost], *, as_bytes: bool) -> dict[str,
 
 
 def _product_flops_per_s() -> float:
-    """A float32 matrix product of NumPy, the best of five: some milliseconds."""
+    """A float32 matrix product of NumPy, the best of twenty, some milliseconds each at most: others may be computing too."""
     size = 384
     square = np.ones((size, size), np.float32)
     result = np.empty_like(square)
     best = float("inf")
-    for _ in range(5):
+    for _ in range(20):
         start = time.perf_counter()
         np.matmul(square, square, out=result)
         best = min(best, time.perf_counter() - start)

@@ -83,7 +83,8 @@ class Report:
                 f"suggested: --tokenizer {self.suggestion['tokenizer']} "
                 f"--hidden-size {self.suggestion['hidden_size']}: {self.suggestion['reason']}"
             )
-        yield ""
+        if self.sizes:
+            yield ""
         yield from map(str, self.findings)
         if not self.findings:
             yield "nothing to complain about"
