@@ -42,7 +42,10 @@ void accumulate(const S* dy, const S* x, int64_t step, int64_t num_rows, S* out,
 #pragma GCC unroll 8
   for (int m = 0; m < kGradientRows; ++m)
 #pragma GCC unroll 3
-    for (int n = 0; n < kColumns; ++n) sum[m][n] = V::zero();
+    for (int n = 0; n < kColumns; ++n) {
+      sum[m][n] = V::zero();
+      if (m < rows) prefetch(out + m * stride + n * kLanes);
+    }
   for (int64_t r = 0; r < num_rows; ++r, dy += kLanes, x += step) {
     V value[kColumns];
 #pragma GCC unroll 3
@@ -103,12 +106,16 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
     }
     for (int64_t p = place_begin; p < place_end; ++p) {
       const Place place = g.places[p];
-      V total = V::zero();
+      V total = V::zero(), part = V::zero();  // the bias in chains of 16
       for (int64_t r = 0; r < rows; ++r) {
         const S* from = g.dy.base + (g.dy.index ? g.dy.index[row + r] : row + r) * g.dy.stride + place.column;
         const V value = place.lanes == kLanes ? V::load(from) : V::load_n(from, place.lanes);
         value.store(packed_dy + r * kLanes);
-        total = total + value;
+        part = part + value;
+        if (r % 16 == 15 || r == rows - 1) {
+          total = total + part;
+          part = V::zero();
+        }
       }
       if (g.bias && begin == 0) {
         S* at = g.bias + place.row;
@@ -117,6 +124,10 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
       for (int64_t panel = begin; panel < end; panel += tiles::kGradientColumns) {
         const int64_t vectors = smaller(tiles::kGradientColumns, end - panel);
         const S* x = packed_x + (panel - begin) * kGradientBlock * kLanes;
+        // The next place's rows lie a page apart: the hardware does not fetch them ahead.
+        if (p + 1 < place_end)
+          for (int64_t r = rows * (panel - begin) / (end - begin); r < rows * (panel + vectors - begin) / (end - begin); ++r)
+            prefetch(g.dy.base + (g.dy.index ? g.dy.index[row + r] : row + r) * g.dy.stride + g.places[p + 1].column);
         for (int64_t lane = 0; lane < place.lanes; lane += tiles::kGradientRows) {
           S* out = g.out + (place.row + lane) * g.width + panel * kLanes;
           for (int64_t v = 0; v < vectors; v += tiles::kGradientTile) {
