@@ -329,7 +329,7 @@ def _suggestion(seen: Survey, costs: list[Cost], *, as_bytes: bool) -> dict[str,
 
 
 def _product_flops_per_s() -> float:
-    """A float32 matrix product of NumPy, the best of twenty, some milliseconds each at most: others may be computing too."""
+    """A float32 matrix product of NumPy, the best of twenty: other programs may be computing too."""
     size = 384
     square = np.ones((size, size), np.float32)
     result = np.empty_like(square)
