@@ -50,9 +50,11 @@ def complete(model: LanguageModel, prompt: str, k: int) -> list[tuple[str, float
             for token in np.flatnonzero(totals > math.log(_LEAST)).tolist():
                 ids, total = (*path.ids, token), float(totals[token])
                 text = model.tokenizer.decode(np.array(ids))
+                if _UNFINISHED in text[:-1]:  # bytes that are no character
+                    continue
                 if (word := _whole_word(text)) is not None:
                     found[word] = found.get(word, 0.0) + math.exp(total)
-                elif _UNFINISHED not in text[:-1]:
+                else:
                     going_on.append((total, row, _Path(ids, total)))
         beam = max(_MIN_BEAM, _BEAM_PER_WORD * k)
         least = sorted(found.values(), reverse=True)[k - 1] if len(found) >= k else 0.0

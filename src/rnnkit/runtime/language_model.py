@@ -36,9 +36,9 @@ class LanguageModel(NextTokenModel):
         *,
         digest: str | None = None,
     ) -> None:
-        super().__init__(config, tensors, tokenizer, digest=digest)
         if tokenizer is None:
             raise ArgumentError("a language model reads text by its tokeniser; pass tokenizer=")
+        super().__init__(config, tensors, tokenizer, digest=digest)
         self.tokenizer = tokenizer
         self.begin_id = tokenizer.begin_id
         self._stack = Stack(config["model"], tensors)

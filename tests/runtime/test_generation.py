@@ -1,0 +1,166 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny
+
+from rnnkit import runtime
+from rnnkit.errors import ArgumentError, DtypeError
+from rnnkit.kernels.decode import sample
+
+PROMPTS = ["the quick", "", "fox\n", "a dog jumps over the lazy fox and the dog", "the quick"]
+
+
+@pytest.fixture(scope="module", params=["byte", "char", "word", "bpe"])
+def model(request):
+    return runtime.LanguageModel.from_parts(*tiny.parts(request.param, hidden_size=24, embedding_size=8))
+
+
+@pytest.fixture(scope="module")
+def char_model():
+    return runtime.LanguageModel.from_parts(*tiny.parts(hidden_size=24, num_layers=2))
+
+
+def text_of(model, prompt, **options):
+    return "".join(model.generate(prompt, **options))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"temperature": 0.0},
+        {"temperature": 1.5, "top_k": 5},
+        {"top_p": 0.8, "repetition_penalty": 1.3},
+        {"stop": ["e", "o w"]},
+    ],
+    ids=str,
+)
+def test_prompts_side_by_side_give_the_text_of_each_alone(model, options):
+    side_by_side = model.generate(PROMPTS, max_new_tokens=30, seed=7, stream=3, **options)
+    one_by_one = [
+        text_of(model, prompt, max_new_tokens=30, seed=7, stream=3 + number, **options)
+        for number, prompt in enumerate(PROMPTS)
+    ]
+    assert side_by_side == one_by_one
+
+
+def test_groups_of_prompts_change_nothing(model, monkeypatch):
+    want = model.generate(PROMPTS, max_new_tokens=20)
+    monkeypatch.setattr("rnnkit.runtime.generation._MAX_BATCH", 2)
+    monkeypatch.setattr("rnnkit.runtime.generation._MAX_PROMPT_ROWS", 5)
+    assert model.generate(PROMPTS, max_new_tokens=20) == want
+
+
+def test_the_text_is_drawn_token_by_token_from_the_models_distribution(model):
+    prompt, options = "the lazy ", {"temperature": 0.7, "top_k": 9, "repetition_penalty": 1.2}
+    ids, drawn = model.tokenizer.encode(prompt), []
+    for step in range(25):
+        previous = [np.array([*ids, *drawn], np.int64)]
+        inputs = np.array([model.begin_id, *ids, *drawn])[:, None]
+        features, _ = model._forward(inputs, model._initial_parts(1), lengths=None)
+        logits = model._softmax.logits(features[-1])
+        token = int(sample(logits, seed=5, streams=np.array([2]), step=step, previous=previous, **options)[0])
+        drawn.append(token)
+    want = model.tokenizer.decode(np.array([*ids, *drawn]))[len(model.tokenizer.decode(ids)) :]
+    assert text_of(model, prompt, max_new_tokens=25, seed=5, stream=2, **options) == want
+
+
+def test_every_option_changes_the_text(char_model):
+    base = {"max_new_tokens": 60, "temperature": 1.2}
+    texts = {"none": text_of(char_model, "the ", **base)}
+    for name, value in {
+        "seed": 1,
+        "stream": 1,
+        "temperature": 0.3,
+        "top_k": 3,
+        "top_p": 0.5,
+        "repetition_penalty": 1.7,
+        "max_new_tokens": 10,
+        "stop": "e",
+    }.items():
+        texts[name] = text_of(char_model, "the ", **(base | {name: value}))
+    assert len(set(texts.values())) == len(texts)
+    assert texts["none"].startswith(texts["max_new_tokens"])
+    assert len(texts["max_new_tokens"]) == 10
+
+
+@pytest.mark.parametrize("size", range(1, 5))
+def test_a_text_ends_before_a_stop_string_wherever_the_pieces_are_cut(char_model, size):
+    whole = text_of(char_model, "the ", max_new_tokens=80, seed=3)
+    for start in range(0, 40, 3):
+        stop = whole[start : start + size]
+        pieces = list(char_model.generate("the ", max_new_tokens=80, seed=3, stop=["never in it", stop]))
+        assert "".join(pieces) == whole[: whole.find(stop)]
+
+
+def test_a_stop_string_that_only_begins_is_part_of_the_text(char_model):
+    whole = text_of(char_model, "the ", max_new_tokens=20, seed=3)
+    assert text_of(char_model, "the ", max_new_tokens=20, seed=3, stop=whole[-3:] + "#") == whole
+
+
+def test_pieces_are_whole_characters():
+    config, tensors, tokens = tiny.parts("byte", hidden_size=8)
+    tensors["head.bias"][:] = -20
+    tensors["head.bias"][[0xC3, 0xA9, 0x61]] = 8  # é is two bytes
+    model = runtime.LanguageModel.from_parts(config, tensors, tokens)
+    pieces = list(model.generate("é", max_new_tokens=200))
+    ids = np.frombuffer("".join(pieces).encode(), np.uint8)
+    assert "".join(pieces).count("é") > 5
+    assert all(piece for piece in pieces)
+    assert len(ids) >= 100
+
+
+def test_the_first_word_is_separated_from_the_prompt():
+    model = runtime.LanguageModel.from_parts(*tiny.parts("word"))
+    words = text_of(model, "the quick", max_new_tokens=6, temperature=1.0, seed=4)
+    assert words[0] in " \n"
+    assert not text_of(model, "", max_new_tokens=6, seed=4).startswith(" ")
+
+
+def test_wrong_options_are_refused_at_the_call_and_not_at_the_first_piece(char_model):
+    for options, message in (
+        ({"temperature": -1.0}, "temperature"),
+        ({"top_k": -1}, "top_k"),
+        ({"top_p": 1.5}, "top_p"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty"),
+        ({"max_new_tokens": -1}, "max_new_tokens"),
+        ({"stop": ""}, "stop"),
+        ({"stop": ["a", ""]}, "stop"),
+        ({"stream": -1}, "stream"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            char_model.generate("the", **options)
+        with pytest.raises(ArgumentError, match=message):
+            char_model.generate(["the", "fox"], **options)
+    with pytest.raises(DtypeError, match="a prompt must be a str"):
+        char_model.generate([b"the"])
+    with pytest.raises(TypeError):
+        char_model.generate("the", max_tokens=3)
+
+
+def test_nothing_asked_for_gives_nothing(char_model):
+    assert list(char_model.generate("the", max_new_tokens=0)) == []
+    assert char_model.generate([], max_new_tokens=5) == []
+    assert char_model.generate(["a", "the"], max_new_tokens=0) == ["", ""]
+
+
+def test_the_same_seed_gives_the_same_text_in_every_process_and_for_any_number_of_threads(tmp_path, char_model):
+    char_model.save(tmp_path)
+    options = {"max_new_tokens": 100, "temperature": 1.1, "seed": 11}
+    program = (
+        "import sys; from rnnkit import runtime\n"
+        "model = runtime.LanguageModel.load(sys.argv[1])\n"
+        f"sys.stdout.write(''.join(model.generate('the ', **{options})))"
+    )
+    want = text_of(char_model, "the ", **options)
+    for threads in ("1", "2", "3"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)],
+            env=os.environ | {"RNNKIT_NUM_THREADS": threads, "PYTHONIOENCODING": "utf-8"},
+            capture_output=True,
+            check=True,
+        )
+        assert done.stdout.decode() == want
