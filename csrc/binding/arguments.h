@@ -47,23 +47,32 @@ inline std::string dtype_name(const AnyArray& array) {
   }
 }
 
-inline std::string shape_text(const AnyArray& array) {
+template <class Array>
+std::string shape_text(const Array& array) {
   std::string text = "[";
   for (size_t axis = 0; axis < array.ndim(); ++axis) text += (axis ? ", " : "") + std::to_string(array.shape(axis));
   return text + "]";
 }
 
-// `axes` names the axes, for example "[N, I]"; it appears in the messages only.
+// `axes` names the axes, for example "[N, I]"; it appears in the messages only. Everything is checked before a strided
+// array is copied: its shape may lie about the memory behind it.
 inline AnyArray any_array(nb::handle value, const std::string& name, int ndim, const char* axes) {
-  AnyArray array;
-  if (!nb::try_cast<AnyArray>(value, array) || !array.is_valid())
+  nb::ndarray<nb::ro> view;
+  if (!nb::try_cast(value, view, false) || !view.is_valid())
     raise("DtypeError", name + " is a " + class_name(value) + ", wanted a NumPy array or a CPU tensor " + axes +
                             "; convert it with numpy.asarray");
-  if (array.device_type() != nb::device::cpu::value)
+  if (view.device_type() != nb::device::cpu::value)
     raise("DtypeError", name + " lives on another device; move it to the CPU first (.cpu())");
-  if (static_cast<int>(array.ndim()) != ndim)
-    raise("ShapeError", name + " has shape " + shape_text(array) + ", wanted " + std::to_string(ndim) + " axes " +
-                            axes + "; reshape it");
+  if (static_cast<int>(view.ndim()) != ndim)
+    raise("ShapeError", name + " has shape " + shape_text(view) + ", wanted " + std::to_string(ndim) + " axes " + axes +
+                            "; reshape it");
+  int64_t bytes = 16;
+  for (size_t axis = 0; axis < view.ndim(); ++axis)
+    if (view.shape(axis) != 0 && __builtin_mul_overflow(bytes, static_cast<int64_t>(view.shape(axis)), &bytes))
+      raise("ShapeError", name + " has shape " + shape_text(view) + ", more than memory can hold; use smaller sizes");
+  AnyArray array;
+  if (!nb::try_cast(value, array))
+    raise("ShapeError", name + " of shape " + shape_text(view) + " is strided and cannot be copied; use smaller sizes");
   return array;
 }
 

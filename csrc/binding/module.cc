@@ -10,6 +10,7 @@ void bind_decode(nanobind::module_& m);
 }  // namespace rnnkit
 
 NB_MODULE(_core, m) {
+  nanobind::set_leak_warnings(false);  // what a user's globals still hold at exit is no leak
   // rnnkit.kernels raises this as an error of ours when it is imported; None when all is well.
   m.attr("isa_problem") = rnnkit::choose_table();
   rnnkit::bind_recurrent(m);

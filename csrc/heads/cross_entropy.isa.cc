@@ -20,9 +20,10 @@ extern "C" double log(double) noexcept;
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 namespace {
 
-constexpr int64_t kBlock = 256;                      // rows of the weight: one float sum of exponentials each
-constexpr int64_t kLogitsBytes = int64_t{96} << 20;  // of one chunk, as long as it has kGradientBlock rows
-constexpr float kLowest = -3.40282347e+38f;          // finite, so that -inf minus the largest is never NaN
+constexpr int64_t kBlock = 256;  // rows of the weight: one float sum of exponentials each
+// Rows of a chunk: as many as these logits hold, but no more than keep a small vocabulary's chunk in the cache.
+constexpr int64_t kLogitsBytes = int64_t{96} << 20, kMostRows = 1024;
+constexpr float kLowest = -3.40282347e+38f;  // finite, so that -inf minus the largest is never NaN
 
 template <class T>
 T* acquire(int64_t count) {
@@ -39,16 +40,18 @@ struct Chunk {
   Place* places;         // [vectors], over the rows of the chunk
   Packed<float> x_rows;  // X^T in panels
   float* x_rows_data;
-  float* x_columns_data;             // X in panels, one packing per kGradientBlock rows
+  Packed<float> x_columns;  // X in panels
+  float* x_columns_data;
   float* logits;                     // [V][stride]; without gradients [workers][kBlock][stride]
   float *block_largest, *block_sum;  // [blocks][stride]
   float *largest, *scale;            // [stride]: of the row's logits; w / sum of exponentials
   float* target_logit;               // [stride]
 };
 
-// Rows of x in one chunk: a multiple of kGradientBlock, from the sizes alone.
+// Rows of x in one chunk: a multiple of kBlock, from the vocabulary's size alone.
 int64_t chunk_rows(int64_t outputs) {
-  return larger<int64_t>(1, kLogitsBytes / (outputs * int64_t{sizeof(float)} * kGradientBlock)) * kGradientBlock;
+  const int64_t blocks = kLogitsBytes / (outputs * int64_t{sizeof(float)} * kBlock);
+  return smaller(kMostRows, larger<int64_t>(1, blocks) * kBlock);
 }
 
 // One column of vectors (16 rows of the chunk each) through one block of logits: adds the bias; leaves largest and sum.
@@ -128,37 +131,24 @@ void differentiate(const Chunk& c, int64_t block, Range panels) {
   }
 }
 
-// dW and db of one block, input columns of `panels`: kGradientBlock rows make one partial sum, and those are added in
-// order.
-void weight_gradient(const Chunk& c, int64_t block, Range panels, float* scratch) {
+// dW and db of one block, input columns of `panels`, added to those of the chunks before.
+void weight_gradient(const Chunk& c, int64_t block, Range panels) {
   const int64_t v_begin = block * kBlock, v_end = smaller(c.call.outputs, v_begin + kBlock), inputs = c.call.inputs;
-  const int64_t num_vectors = ceil_div(inputs, kLanes);
-  const int64_t first = panels.begin * kPanel * kLanes, last = smaller(inputs, panels.end * kPanel * kLanes);
-  for (int64_t r = 0; r < c.rows; r += kGradientBlock) {
-    const int64_t rows = smaller(kGradientBlock, c.rows - r);
-    const bool is_first = c.is_first && r == 0;
-    float* out = c.call.dweight + v_begin * inputs;
-    const Product<float> product{{c.logits + v_begin * c.stride + r, c.stride},
-                                 {1, rows, 0},
-                                 {c.x_columns_data + r * num_vectors * kLanes, rows, num_vectors, kPanel},
-                                 nullptr,
-                                 {is_first ? out : scratch, inputs},
-                                 inputs - (num_vectors - 1) * kLanes};
-    multiply<F>(product, 0, v_end - v_begin, panels.begin, panels.end);
-    if (!is_first) {
-      for (int64_t v = 0; v < v_end - v_begin; ++v)
-        for (int64_t i = first; i < last; ++i) out[v * inputs + i] += scratch[v * inputs + i];
-    }
-    if (c.call.dbias == nullptr || panels.begin != 0) continue;
-    for (int64_t v = v_begin; v < v_end; ++v) {
-      const float* row = c.logits + v * c.stride + r;
-      F sum = F::zero();
-      int64_t i = 0;
-      for (; i + kLanes <= rows; i += kLanes) sum = sum + F::load(row + i);
-      if (i < rows) sum = sum + F::load_n(row + i, rows - i);
-      const float total = sum_lanes(sum);
-      c.call.dbias[v] = is_first ? total : c.call.dbias[v] + total;
-    }
+  const Product<float> product{{c.logits + v_begin * c.stride, c.stride},
+                               {1, c.rows, 0},
+                               c.x_columns,
+                               nullptr,
+                               {c.call.dweight + v_begin * inputs, inputs},
+                               inputs - (c.x_columns.num_vectors - 1) * kLanes,
+                               nullptr,
+                               !c.is_first};
+  multiply<F>(product, 0, v_end - v_begin, panels.begin, panels.end);
+  if (c.call.dbias == nullptr || panels.begin != 0 || panels.end == 0) return;  // the worker of the first panel only
+  for (int64_t v = v_begin; v < v_end; ++v) {                                   // D^T is 0 beyond the chunk's rows
+    F sum = F::zero();
+    for (int64_t i = 0; i < c.vectors; ++i) sum = sum + F::load(c.logits + v * c.stride + i * kLanes);
+    const float total = sum_lanes(sum);
+    c.call.dbias[v] = c.is_first ? total : c.call.dbias[v] + total;
   }
 }
 
@@ -173,14 +163,9 @@ void work(const Chunk& c, const threads::Worker& worker) {
   const Range my_inputs = share(input_panels, worker.index, worker.size);
 
   pack_rows<float>(c.x, inputs, c.places, c.x_rows, c.x_rows_data, my_panels.begin, my_panels.end);
-  if (is_training) {
-    for (int64_t r = 0; r < c.rows; r += kGradientBlock) {
-      const int64_t rows = smaller(kGradientBlock, c.rows - r);
-      pack_columns<F>(c.x, inputs, inputs, c.places + r / kLanes, ceil_div(rows, kLanes), false,
-                      Packed<float>{nullptr, rows, input_vectors, kPanel},
-                      c.x_columns_data + r * input_vectors * kLanes, my_inputs.begin, my_inputs.end);
-    }
-  }
+  if (is_training)
+    pack_columns<F>(c.x, inputs, inputs, c.places, c.vectors, false, c.x_columns, c.x_columns_data, my_inputs.begin,
+                    my_inputs.end);
   threads::wait(worker);
 
   for (int64_t b = blocks.begin; b < blocks.end; ++b)
@@ -191,15 +176,15 @@ void work(const Chunk& c, const threads::Worker& worker) {
   threads::wait(worker);
   if (!is_training) return;
 
-  float* scratch = acquire<float>(larger(kBlock * inputs, gradient_scratch(input_vectors)));
   for (int64_t b = blocks.begin; b < blocks.end; ++b) {
     differentiate(c, b, panels);
-    if (!by_rows) weight_gradient(c, b, {0, input_panels}, scratch);
+    if (!by_rows) weight_gradient(c, b, {0, input_panels});
   }
   threads::wait(worker);
   if (by_rows) {
-    for (int64_t b = 0; b < num_blocks; ++b) weight_gradient(c, b, my_inputs, scratch);
+    for (int64_t b = 0; b < num_blocks; ++b) weight_gradient(c, b, my_inputs);
   }
+  float* scratch = acquire<float>(gradient_scratch(input_vectors));
   const WeightGradient<float> dx{{c.logits, c.stride}, c.places, c.vectors, {c.call.weight, inputs}, inputs,
                                  c.call.outputs,       c.dx};
   if (c.vectors >= input_vectors) {
@@ -244,26 +229,28 @@ void linear_cross_entropy(const LinearCrossEntropy& call) {
   const int64_t num_blocks = ceil_div(call.outputs, kBlock), num_workers = threads::get_num_threads();
   Place* places = acquire<Place>(vectors + 1);
   float* x_rows = acquire<float>(vectors * kLanes * inputs + 1);
-  float* x_columns = acquire<float>(is_training ? (most + 1) * ceil_div(inputs, kLanes) * kLanes : 1);
+  float* x_columns = acquire<float>(is_training ? most * ceil_div(inputs, kLanes) * kLanes + 1 : 1);
   float* logits = acquire<float>(stride * (is_training ? call.outputs : kBlock * num_workers) + 1);
   float* summaries = acquire<float>(stride * (2 * num_blocks + 3) + 1);
 
   for (int64_t begin = 0; begin < active; begin += most) {
     const int64_t rows = smaller(most, active - begin);
     plain_places(rows, places);
-    const Packed<float> packed{x_rows, inputs, ceil_div(rows, kLanes), kPanel};
+    const Packed<float> by_row{x_rows, inputs, ceil_div(rows, kLanes), kPanel};
+    const Packed<float> by_column{x_columns, rows, ceil_div(inputs, kLanes), kPanel};
     float* const rest = summaries + 2 * num_blocks * stride;
     const Chunk chunk{call,
                       (all_count ? call.x : gathered) + begin * inputs,
                       is_training ? (all_count ? call.dx : gathered_dx) + begin * inputs : nullptr,
                       index + begin,
                       rows,
-                      packed.num_vectors,
+                      by_row.num_vectors,
                       stride,
                       begin == 0,
                       places,
-                      packed,
+                      by_row,
                       x_rows,
+                      by_column,
                       x_columns,
                       logits,
                       summaries,

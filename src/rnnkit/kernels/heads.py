@@ -1,10 +1,11 @@
 """What stands between a hidden vector and a loss or a distribution: linear layers, softmax, cross-entropy, embedding.
 
-Every result is float32, bit-identical for any number of threads, and a row's result depends on nothing but its own input.
+Every result is float32 and bit-identical for any number of threads; a row's result depends on its own input alone.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,9 @@ from rnnkit.kernels import _core
 
 
 def linear(x: Any, weight: Any, bias: Any | None = None) -> np.ndarray:
-    """y = x Wᵀ + b, each element one chain of multiply-adds over I in order, then + b: the bits of a layer's input projection.
+    """y = x Wᵀ + b, each element summed over I in one fixed order, then + b.
+
+    These are the bits of a recurrent layer's input projection, so that an embedding may be folded into it.
 
     Args:    x: [N, I].  weight: [O, I].  bias: [O] or None.  All float32.
     Returns: [N, O].
@@ -98,14 +101,14 @@ def linear_cross_entropy(
 ) -> CrossEntropy:
     """Loss and gradients of softmax cross-entropy over a linear layer, without ever holding [N, V] whole.
 
-    losses[n] = log Σ_v exp(l[n, v]) − l[n, targets[n]]  with  l = x Wᵀ + b;  gradients of Σ_n row_weights[n] · losses[n].
+    losses[n] = log Σ_v exp(l[n, v]) − l[n, targets[n]]  with  l = x Wᵀ + b;  gradients of Σ row_weights · losses.
 
     Args:    x: float32 [N, I].  weight: float32 [V, I].  bias: float32 [V] or None.  targets: ints [N] in [0, V).
-             row_weights: float32 [N], None = all 1. A row of weight 0 has loss 0 and gradient 0 and is not read: neither a
-             NaN in it nor its target changes a bit.
+             row_weights: float32 [N], None = all 1. A row of weight 0 has loss 0 and gradient 0 and is not read:
+             neither a NaN in it nor its target changes a bit.
     Returns: CrossEntropy(losses, dx, dweight, dbias). A loss that is not finite is returned as it is.
     Raises:  ArgumentError naming the row of a wrong target; ShapeError, DtypeError.
-    Cost:    6·N·V·I flop with gradients, 2·N·V·I without; memory for the logits of one chunk (96 MiB at most, or 256 rows).
+    Cost:    6·N·V·I flop with gradients, 2·N·V·I without; memory for one chunk of logits (96 MiB, or 256 rows).
     """
     return CrossEntropy(*_core.linear_cross_entropy(x, weight, bias, targets, row_weights, need_grad))
 
@@ -128,15 +131,18 @@ def adaptive_log_softmax(hidden: Any, params: Mapping[str, Any], cutoffs: Sequen
 
     Args:    hidden: float32 [N, I].
              params: the weights by torch.nn.AdaptiveLogSoftmaxWithLoss's names: `head.weight`
-             [cutoffs[0] + clusters, I] (and `head.bias`), `tail.<i>.0.weight` [size, I], `tail.<i>.1.weight` [tokens, size].
+             [cutoffs[0] + clusters, I] (and `head.bias`), `tail.<i>.0.weight` [size, I],
+             `tail.<i>.1.weight` [tokens, size].
              cutoffs: rising; the last is the vocabulary's size V, so there are len(cutoffs) − 1 clusters.
     Returns: [N, V].
     Raises:  ArgumentError for cutoffs that do not rise or a missing parameter; ShapeError where sizes disagree.
     Source:  Grave et al. 2017, "Efficient softmax approximation for GPUs".
     """
     ends = [int(c) for c in cutoffs]
-    if not ends or ends[0] < 1 or any(b <= a for a, b in zip(ends, ends[1:], strict=False)):
-        raise ArgumentError(f"cutoffs is {ends}, wanted rising positive ends of which the last is the vocabulary's size")
+    if not ends or ends[0] < 1 or any(b <= a for a, b in itertools.pairwise(ends)):
+        raise ArgumentError(
+            f"cutoffs is {ends}, wanted rising positive ends of which the last is the vocabulary's size"
+        )
     names = ["head.weight"] + [f"tail.{i}.{j}.weight" for i in range(len(ends) - 1) for j in (0, 1)]
     missing = [name for name in names if name not in params]
     if missing:
@@ -151,7 +157,7 @@ def adaptive_log_softmax(hidden: Any, params: Mapping[str, Any], cutoffs: Sequen
         )
     out = np.empty((head.shape[0], ends[-1]), np.float32)
     out[:, : ends[0]] = head[:, : ends[0]]
-    for i, (begin, end) in enumerate(zip(ends, ends[1:], strict=False)):
+    for i, (begin, end) in enumerate(itertools.pairwise(ends)):
         tail = log_softmax(linear(linear(hidden, params[f"tail.{i}.0.weight"]), params[f"tail.{i}.1.weight"]))
         if tail.shape[1] != end - begin:
             raise ShapeError(
