@@ -7,7 +7,7 @@ from typing import Any
 
 from rnnkit.cli import terminal
 
-_SMOOTHING = 0.98  # of the loss shown: about the last fifty steps
+_SMOOTHING = 0.95  # of the loss shown: about the last twenty steps
 
 
 class Progress:
