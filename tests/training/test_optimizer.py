@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,6 +88,34 @@ def test_decay_spares_biases_and_embedding_tables() -> None:
         torch.testing.assert_close(parameter, before[name] * factor, msg=name)
 
 
+@pytest.mark.parametrize(
+    ("name", "momentum", "decay"),  # torch adds SGD's decay to the gradient: the same as ours without momentum only
+    [("adamw", 0.0, 0.0), ("adamw", 0.0, 0.1), ("sgd", 0.0, 0.0), ("sgd", 0.0, 0.1), ("sgd", 0.9, 0.0)],
+)
+def test_its_steps_are_those_of_torch(name: str, momentum: float, decay: float) -> None:
+    torch.manual_seed(0)
+    ours, theirs = TinyModel(), TinyModel()
+    theirs.load_state_dict(ours.state_dict())
+    config = TrainConfig(optimizer=name, momentum=momentum, weight_decay=decay, max_steps=1)  # type: ignore[arg-type]
+    optimizer = Optimizer(ours, config)
+    parameters = dict(theirs.named_parameters())
+    groups = [
+        {"params": [p for n, p in parameters.items() if is_decayed(n, p)], "weight_decay": decay},
+        {"params": [p for n, p in parameters.items() if not is_decayed(n, p)], "weight_decay": 0.0},
+    ]
+    if name == "adamw":
+        peer: torch.optim.Optimizer = torch.optim.AdamW(groups, lr=0.05, betas=config.betas)
+    else:
+        peer = torch.optim.SGD(groups, lr=0.05, momentum=momentum)
+    _steps(ours, optimizer, 5)
+    for _ in range(5):
+        peer.zero_grad()
+        theirs.loss(*_forward(theirs)).mean().backward()
+        peer.step()
+    for key, parameter in theirs.named_parameters():
+        torch.testing.assert_close(ours.get_parameter(key), parameter, rtol=1e-5, atol=1e-6, msg=key)
+
+
 def test_a_step_tells_those_who_cache_weights_that_they_changed() -> None:
     model = TinyModel()
     optimizer = Optimizer(model, TrainConfig(max_steps=1))
@@ -91,6 +123,17 @@ def test_a_step_tells_those_who_cache_weights_that_they_changed() -> None:
     before = {name: p._version for name, p in model.named_parameters()}
     optimizer.step(lr=0.1)
     assert all(p._version > before[name] for name, p in model.named_parameters())
+
+
+def test_training_does_not_load_torchs_compiler() -> None:
+    code = (
+        "import sys, torch; from training.tiny_task import TinyModel; from rnnkit.training import TrainConfig; "
+        "from rnnkit.training.optimizer import Optimizer; model = TinyModel(); "
+        "optimizer = Optimizer(model, TrainConfig(max_steps=1)); model.head.bias.sum().backward(); "
+        "optimizer.step(lr=0.1); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=120, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
