@@ -355,8 +355,16 @@ def a_language_model_without_a_tokeniser(folder, good, _):
     not_utf8=b"\xff",
     future=b'{"format": 99, "kind": "byte", "special_tokens": []}',
     other_kind=b'{"format": 1, "kind": "runes", "special_tokens": []}',
+    many_fields=json.dumps(dict.fromkeys(map(str, range(50_000)), 0)).encode(),
 )
 def a_tokeniser(folder, good, data):
+    tiny.forge(folder, good | {"tokenizer.json": data})
+
+
+@case(SchemaError, r"the tokeniser has 50256 tokens, the model \d\d")
+def a_tokeniser_of_many_special_tokens(folder, good, _):
+    names = [f"<{number}>" for number in range(50_000)]
+    data = json.dumps({"format": 1, "kind": "byte", "special_tokens": names}).encode()
     tiny.forge(folder, good | {"tokenizer.json": data})
 
 

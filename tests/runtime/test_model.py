@@ -6,7 +6,7 @@ import pytest
 import tiny
 
 from rnnkit import runtime
-from rnnkit.bundle import read_bundle
+from rnnkit.bundle import read_bundle, write_bundle
 from rnnkit.errors import ArgumentError, DataError, DtypeError, SchemaError, ShapeError, StateError, TensorError
 from rnnkit.state import State
 
@@ -41,12 +41,17 @@ print([name for name in ("torch", "tokenizers", "pydantic", "matplotlib") if nam
 
 def test_what_was_saved_is_what_is_loaded(tmp_path, model):
     digest = model.save(tmp_path)
+    assert digest == write_bundle(
+        tmp_path, config=model.config, tensors=tiny.parts(num_layers=2)[1], files=tiny.files(model.tokenizer)
+    )
     loaded = runtime.LanguageModel.load(tmp_path)
     assert loaded.digest == model.digest == digest == read_bundle(tmp_path).digest
     assert loaded.num_parameters == model.num_parameters == sum(a.size for a in tiny.parts(num_layers=2)[1].values())
     ids = np.arange(20).reshape(10, 2)
     np.testing.assert_array_equal(model(ids)[0], loaded(ids)[0])
-    assert loaded.save(tmp_path / "again") == digest
+    files = {"tokenizer.json": model.tokenizer.to_json().encode() + b"\n", "notes.txt": b"kept"}
+    digest = write_bundle(tmp_path, config=model.config, tensors=tiny.parts(num_layers=2)[1], files=files)
+    assert runtime.LanguageModel.load(tmp_path).save(tmp_path / "again") == digest
 
 
 def test_a_state_goes_on_in_another_process_bit_for_bit(tmp_path, model):

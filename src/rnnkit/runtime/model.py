@@ -70,7 +70,9 @@ class NextTokenModel(ABC):
         Cost:   one read of the files; memory for the weights twice (as stored, and packed for the kernels).
         """
         bundle = read_bundle(path)
-        return cls(bundle.config, bundle.tensors, bundle.tokenizer, digest=bundle.digest)
+        model = cls(bundle.config, bundle.tensors, bundle.tokenizer, digest=bundle.digest)
+        model._files = bundle.files  # as they are: saving again gives the same digest
+        return model
 
     @classmethod
     def from_parts(

@@ -56,11 +56,12 @@ def from_json(data: str) -> Tokenizer:
 
 def _parse(data: str) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        for name in names:
-            if names.count(name) > 1:
+        fields: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in fields:
                 raise DataError(f"tokeniser JSON: field {name!r} is there twice; take the file from its bundle")
-        return dict(pairs)
+            fields[name] = value
+        return fields
 
     def refuse(constant: str) -> Any:
         raise DataError(f"tokeniser JSON: {constant} is no JSON value; take the file from its bundle")

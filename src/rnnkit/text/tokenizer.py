@@ -37,11 +37,13 @@ class Tokenizer(ABC):
 
     def __init__(self, num_regular: int, special_tokens: Sequence[str]) -> None:
         self.special_tokens = tuple(special_tokens)
+        taken = {"<unk>", "<eos>"}
         for name in self.special_tokens:
-            if not _SPECIAL.fullmatch(name) or name in ("<unk>", "<eos>") or self.special_tokens.count(name) > 1:
+            if not _SPECIAL.fullmatch(name) or name in taken:
                 raise ArgumentError(
                     f"special token {name!r} must look like <name>, be there once, and not be <unk> or <eos>; rename it"
                 )
+            taken.add(name)
         self._num_regular = num_regular
 
     @property
