@@ -1,4 +1,4 @@
-"""Fills `<!-- configuration -->` and `<!-- command line -->` in the reference from the code, so that they cannot go stale."""
+"""Fills the marked places of the reference pages from the code, so that they cannot go stale."""
 
 from __future__ import annotations
 
