@@ -56,7 +56,7 @@ docs: $(BUILT) $(VENV)/.group-docs  ## guides and API reference as a static site
 
 recipe: $(BUILT)  ## one published result again: make recipe NAME=shakespeare-char
 	@test -n "$(NAME)" && test -f "$(RECIPE)" || { echo "make recipe: NAME= one of $(RECIPES)"; exit 2; }
-	$(PY) $(RECIPE) $(ARGS)
+	$(PY) $(RECIPE) $(ARGS); code=$$?; $(PY) recipes/_measured.py; exit $$code
 
 recipes-stale: $(BUILT)  ## the recipes whose committed result something has changed under
 	$(PY) recipes/stale.py

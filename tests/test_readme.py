@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +49,12 @@ def test_every_command_in_the_readme_exists() -> None:
     named = re.findall(r"`make ([a-z-]+)`|^make ([a-z-]+)", README, re.MULTILINE)
     assert named
     assert {first or second for first, second in named} <= targets
+
+
+def test_the_measured_part_is_what_the_committed_results_say() -> None:
+    sys.path.insert(0, str(ROOT / "recipes"))
+    try:
+        measured = importlib.import_module("_measured")
+    finally:
+        sys.path.pop(0)
+    assert measured.with_measured(README) == README
