@@ -36,9 +36,10 @@ def _section(result: dict[str, Any]) -> str:
     ]
     for name, run in result["runs"].items():
         model, best = run["model"], min(run["baselines"], key=lambda row: row["nats_per_character"])
+        figures = f"{model['nats_per_character']:.4f} | {model['bits_per_character']:.4f}"
         lines.append(
-            f"| {name} | {model['train_seconds']:.0f} s | {model['perplexity']:.2f} "
-            f"| {model['nats_per_character']:.4f} | {model['bits_per_character']:.4f} | {best['name']} | {best['nats_per_character']:.4f} |"
+            f"| {name} | {model['train_seconds']:.0f} s | {model['perplexity']:.2f} | {figures} "
+            f"| {best['name']} | {best['nats_per_character']:.4f} |"
         )
     lines.append("")
     for claim in result["claims"]:
