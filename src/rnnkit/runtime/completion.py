@@ -41,12 +41,12 @@ def complete(model: LanguageModel, prompt: str, k: int) -> list[tuple[str, float
         best = np.argsort(-log_probs[0], kind="stable")[:k]
         return [(model.tokenizer.token_text(int(token)), math.exp(log_probs[0, token])) for token in best]
     found: dict[str, float] = {}
-    paths = [_Path((), 0.0)]
+    paths, silent = [_Path((), 0.0)], _silent_tokens(model)
     for _ in range(_MAX_TOKENS):
         going_on: list[tuple[float, int, _Path]] = []
         for row, path in enumerate(paths):
             totals = path.log_prob + log_probs[row].astype(np.float64)
-            totals[_silent_tokens(model)] = -math.inf
+            totals[silent] = -math.inf
             for token in np.flatnonzero(totals > math.log(_LEAST)).tolist():
                 ids, total = (*path.ids, token), float(totals[token])
                 text = model.tokenizer.decode(np.array(ids))
@@ -70,9 +70,11 @@ def complete(model: LanguageModel, prompt: str, k: int) -> list[tuple[str, float
 
 
 def _silent_tokens(model: LanguageModel) -> list[int]:
-    """Tokens that spell nothing: special ones and the unknown one."""
-    special = range(model.vocab_size - len(model.tokenizer.special_tokens), model.vocab_size)
-    return [*special] if model.tokenizer.unk_id is None else [model.tokenizer.unk_id, *special]
+    """Tokens that spell nothing: special ones, the end of a text, and the unknown one."""
+    tokenizer = model.tokenizer
+    special = range(tokenizer.vocab_size - len(tokenizer.special_tokens), tokenizer.vocab_size)
+    end_of_text = [] if tokenizer.decode([tokenizer.begin_id]) else [tokenizer.begin_id]
+    return [*special, *end_of_text] if tokenizer.unk_id is None else [tokenizer.unk_id, *special, *end_of_text]
 
 
 def _whole_word(text: str) -> str | None:
