@@ -148,6 +148,7 @@ class BackwardLoop {
     const int64_t panels = ceil_div(ceil_div(width, kLanes), tiles::kGradientColumns);
     const Range mine = share(product.num_places, worker_.index / columns, grid_rows);
     const Range my_panels = share(panels, worker_.index % columns, columns);
+    if (my_panels.begin == my_panels.end) return;  // an empty part that begins at 0 would add the bias a second time
     gradient<V>(product, mine.begin, mine.end, my_panels.begin * tiles::kGradientColumns,
                 smaller(ceil_div(width, kLanes), my_panels.end * tiles::kGradientColumns), scratch());
   }

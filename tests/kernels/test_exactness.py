@@ -114,12 +114,21 @@ def test_output_and_dx_beyond_the_length_are_zero(cell):
 @pytest.mark.parametrize("ids", [False, True])
 def test_threads_change_no_bit(cell, shape, ids, threads):
     case = Case(cell, *shape, ids=ids)
-    results = []
-    for count in (1, 2, 3):
+    threads(1)
+    want = run(case)
+    for count in (2, 3, 4):  # 4: the workers of a weight gradient form a grid
         threads(count)
-        results.append(run(case))
-    check_equal(results[0], results[1])
-    check_equal(results[0], results[2])
+        check_equal(want, run(case))
+
+
+def test_a_grid_of_workers_adds_each_bias_gradient_once(threads):
+    """Four workers share a narrow weight gradient 2 x 2, and two of them have no columns: those must not add the bias too."""
+    case = Case("lstm", 100, 64, 20, 256)
+    threads(1)
+    want = run(case)
+    threads(4)
+    for _ in range(3):
+        check_equal(want, run(case))
 
 
 @each_cell
