@@ -122,7 +122,7 @@ def test_threads_change_no_bit(cell, shape, ids, threads):
 
 
 def test_a_grid_of_workers_adds_each_bias_gradient_once(threads):
-    """Four workers share a narrow weight gradient 2 x 2, and two of them have no columns: those must not add the bias too."""
+    """Four workers share a narrow weight gradient 2 x 2; two of them have no columns and must not add the bias."""
     case = Case("lstm", 100, 64, 20, 256)
     threads(1)
     want = run(case)

@@ -83,21 +83,6 @@ def everything(seed: int = 1):
         yield heads.linear_cross_entropy(**p, need_grad=False).losses
 
 
-@pytest.fixture(autouse=True)
-def nan_in_every_fresh_buffer():
-    """Scratch and results start as NaN, so that an element read or returned before it is written shows."""
-    _core.fill_scratch_with_nan(True)
-    yield
-    _core.fill_scratch_with_nan(False)
-
-
-@pytest.fixture
-def threads():
-    before = kernels.get_num_threads()
-    yield kernels.set_num_threads
-    kernels.set_num_threads(before)
-
-
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_linear_agrees_with_float64(size, with_bias):
