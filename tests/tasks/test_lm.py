@@ -21,7 +21,7 @@ from rnnkit.tasks.lm_config import BaselinesConfig, DataConfig, LmConfig, ModelC
 from rnnkit.training import TrainConfig, dry_run, fit
 
 SMALL = TrainConfig(batch_size=3, window=8, max_steps=6, eval_every_steps=3, warmup_steps=2)
-WORDS = "to be or not that is the question whether nobler in mind suffer".split()
+WORDS = ["to", "be", "or", "not", "that", "is", "the", "question", "whether", "nobler", "in", "mind", "suffer"]
 
 
 def make_text(seed: int = 0, *, num_words: int = 400) -> str:

@@ -66,26 +66,23 @@ def fit(
     if resume and not run_dir.is_dir():
         raise CheckpointError(f"{run_dir} does not exist, so there is nothing to resume; leave resume out")
     set_num_threads(config.threads)
-    report = _train(task, run_dir, config, observers, clock)
+
+    def train(task: Task, folder: Path, config: TrainConfig) -> TrainingReport:
+        with torch.random.fork_rng(devices=[]):  # torch's own generator is left as it was
+            run = Run(task, folder, config, resume=resume, observers=observers, clock=clock)
+            run.train()
+            return run.save_best()
+
+    report = train(task, run_dir, config)
     reports = []
     for name, peer in task.peers().items():
         shared = {key: getattr(config, key) for key in _SHARED_WITH_PEERS}
         peer_config = TrainConfig(**{**shared, **peer.training})
-        reports.append((name, _train(peer.task, run_dir / "baselines" / name, peer_config, observers, clock)))
+        reports.append((name, train(peer.task, run_dir / "baselines" / name, peer_config)))
     metrics = task.finish(run_dir, report=report, peers=reports)
     for observer in observers:
         observer({"event": "done", "name": task.name, "run_dir": str(run_dir), "metrics": metrics})
     return Result(run_dir=run_dir, metrics=metrics, report=report)
-
-
-def _train(
-    task: Task, run_dir: Path, config: TrainConfig, observers: Sequence[Observer], clock: Callable[[], float]
-) -> TrainingReport:
-    """Train one model, from its last checkpoint if it has one, and save it; torch's own generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        run = Run(task, run_dir, config, observers=observers, clock=clock)
-        run.train()
-        return run.save_best()
 
 
 def dry_run(task: Task, *, config: TrainConfig, num_steps: int = 8) -> dict[str, Any]:
@@ -96,7 +93,7 @@ def dry_run(task: Task, *, config: TrainConfig, num_steps: int = 8) -> dict[str,
     """
     set_num_threads(config.threads)
     with torch.random.fork_rng(devices=[]):
-        run = Run(task, Path(), config, observers=(), clock=time.perf_counter)
+        run = Run(task, Path(), config)
         times = []
         for _ in range(num_steps):
             started = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,10 +33,11 @@ _FREE_ON_RESUME = ("training.checkpoint_every_s", "training.threads")
 
 
 class Run:
-    """The state of one training run, from the folder's last checkpoint if it has one.
+    """The state of one training run.
 
     Args:
         run_dir: receives `checkpoints/last`, `checkpoints/best` and `samples/`; nothing is written before `train`.
+        resume:  go on from the folder's last checkpoint, if it has one.
         clock:   seconds; measures the time limit.
     Raises: CheckpointError for a damaged checkpoint, or one of another configuration.
     """
@@ -46,8 +48,9 @@ class Run:
         run_dir: Path,
         config: TrainConfig,
         *,
-        observers: Sequence[Observer],
-        clock: Callable[[], float],
+        resume: bool = False,
+        observers: Sequence[Observer] = (),
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.task, self.run_dir, self.config = task, run_dir, config
         self._observers, self._clock = observers, clock
@@ -72,7 +75,7 @@ class Run:
         self._saved_at = self._started
         self._last = run_dir / "checkpoints" / "last"
         self._best = run_dir / "checkpoints" / "best"
-        self._is_resumed = has_checkpoint(self._last)
+        self._is_resumed = resume and has_checkpoint(self._last)
         if self._is_resumed:
             self._restore(load_checkpoint(self._last))
 
@@ -104,10 +107,9 @@ class Run:
                         f"stopped after step {self.counters['step']}; everything is saved in {self.run_dir}: "
                         "train again with resume to go on"
                     )
-                if self._clock() - self._saved_at >= self.config.checkpoint_every_s:
+                is_due = self._clock() - self._saved_at >= self.config.checkpoint_every_s
+                if is_due or self.counters["ended_by"] is not None:
                     self._save()
-            if self.counters["ended_by"] is not None:
-                self._save()
         self._emit({"event": "end", "ended_by": self.counters["ended_by"]})
 
     def step(self) -> dict[str, Any]:
