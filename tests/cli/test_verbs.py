@@ -186,6 +186,14 @@ def test_predict_scores_each_line_alone(run: Path) -> None:
     assert f"{scored[0]['nll']:.4f}\t{scored[0]['num_tokens']}\tthe cat" == lines[0]
 
 
+def test_predict_names_the_line_that_it_cannot_read(run: Path) -> None:
+    command = [sys.executable, "-c", "import sys; from rnnkit.cli import main; sys.exit(main())", "predict", str(run)]
+    result = subprocess.run(command, input=b"the cat\ncaf\xe9\n", capture_output=True, timeout=120, check=False)
+    assert result.returncode == 1
+    assert result.stdout.count(b"\n") == 1
+    assert result.stderr == (b"rnnkit: stdin, line 2, byte 3: not utf-8; name the --encoding, or use --bytes\n")
+
+
 # ---- eval, compare, doctor -------------------------------------------------------------------------------------------
 
 

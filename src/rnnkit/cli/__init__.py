@@ -18,13 +18,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(train.app, name="train")
-app.command("sample")(sample.sample)
-app.command("complete")(complete.complete)
-app.command("eval")(eval_verb.evaluate)
-app.command("predict")(predict.predict)
-app.command("doctor")(doctor.doctor)
-app.command("compare")(compare.compare)
+app.add_typer(train.app, name="train", help="Train a model: rnnkit train lm my.txt")
+app.command("sample", short_help="Let a trained model write.")(sample.sample)
+app.command("complete", short_help="The likeliest next words after a text.")(complete.complete)
+app.command("eval", short_help="Judge a model beside its baselines.")(eval_verb.evaluate)
+app.command("predict", short_help="Score the lines of stdin.")(predict.predict)
+app.command("doctor", short_help="What a text will do to training.")(doctor.doctor)
+app.command("compare", short_help="Several runs in a table and a picture.")(compare.compare)
 
 
 @app.callback(invoke_without_command=True)

@@ -50,7 +50,7 @@ class Progress:
         if event["eta_s"] is not None:
             parts.append(f"{terminal.duration(event['eta_s'])} left")
         if event["skipped"]:
-            parts.append(f"{event['skipped']} steps skipped")
+            parts.append(f"skipped {event['skipped']}")
         self.line.show(" · ".join(parts))
 
 

@@ -1,0 +1,81 @@
+"""The live line is rewritten on a terminal and rationed elsewhere; figures read well."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from rnnkit.cli import terminal
+from rnnkit.cli.progress import Progress
+
+
+class _Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that LiveLine sees."""
+    now = [0.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_on_a_terminal_the_line_is_rewritten(clock: list[float]) -> None:
+    screen = _Screen()
+    line = terminal.LiveLine(screen)
+    for number in range(3):
+        clock[0] += 1
+        line.show(f"step {number}")
+    line.keep("kept")
+    line.close()
+    assert screen.getvalue() == "\rstep 0\x1b[K\rstep 1\x1b[K\rstep 2\x1b[K\rkept\x1b[K\n"
+
+
+def test_elsewhere_lines_are_plain_and_rationed(clock: list[float]) -> None:
+    log = io.StringIO()
+    line = terminal.LiveLine(log)
+    for number in range(12):
+        line.show(f"step {number}")
+        clock[0] += 1
+    line.close()
+    assert log.getvalue() == "step 0\nstep 5\nstep 10\n"
+
+
+def test_a_closed_line_leaves_the_cursor_on_a_new_one(clock: list[float]) -> None:
+    screen = _Screen()
+    line = terminal.LiveLine(screen)
+    line.show("step")
+    line.close()
+    assert screen.getvalue().endswith("\n")
+
+
+def _step(**fields: Any) -> dict[str, Any]:
+    base = {"event": "step", "name": "lstm", "step": 3, "total_steps": 9, "loss": 2.0, "eta_s": 65.0, "skipped": 0}
+    return {**base, "tokens_per_s": 100.0, "characters_per_s": 400.0, **fields}
+
+
+def test_the_progress_line_has_loss_per_character_speed_and_time_left() -> None:
+    log = io.StringIO()
+    Progress(terminal.LiveLine(log))(_step())
+    assert all(part in log.getvalue() for part in ("3/9", "0.500 nats/char", "400 characters/s", "1 min 05 s left"))
+
+
+def test_a_skipped_step_is_counted_and_its_loss_is_not_shown() -> None:
+    log = io.StringIO()
+    Progress(terminal.LiveLine(log))(_step(event="skip", loss=float("nan"), skipped=1))
+    assert "nan" not in log.getvalue()
+    assert "skipped 1" in log.getvalue()
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(41.6, "42 s"), (185, "3 min 05 s"), (3725, "1 h 02 min")])
+def test_durations_are_said_as_people_say_them(seconds: float, text: str) -> None:
+    assert text == terminal.duration(seconds)
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "–"), (999, "999 B"), (1500, "1.5 kB"), (5_276_576, "5.3 MB")])
+def test_bytes_come_in_the_largest_unit(value: float | None, text: str) -> None:
+    assert text == terminal.num_bytes(value)
