@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from parity import check_generator, generator_suite
+from parity_generator import check_generator, generator_suite
 
 from rnnkit.errors import ConfigError, ShapeError
 from rnnkit.models.generator import Generator, GeneratorConfig
