@@ -123,7 +123,7 @@ inline constexpr int64_t kDepthBlock = 128;
 template <class V, class S = typename V::Scalar>
 void multiply(const Product<S>& product, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end,
               int64_t next = -1) {
-  constexpr int64_t kRowBlock = 96, kMost = 12;  // rows of x that stay in the second-level cache; rows of a tile
+  constexpr int64_t kRowBlock = 128, kMost = 12;  // rows of x that stay in the second-level cache; rows of a tile
   const Packed<S>& weight = product.weight;
   const Depth whole = product.depth;
   const int64_t depth_step = whole.segments == 1 ? tiles::kDepthBlock : larger<int64_t>(1, tiles::kDepthBlock / whole.length);

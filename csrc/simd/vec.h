@@ -17,6 +17,9 @@ namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 
 inline constexpr int64_t kLanes = 16;
 
+// Into the second-level cache, for use some thousand cycles from now.
+RNNKIT_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
+
 template <class S>
 struct Vec;
 
