@@ -54,23 +54,32 @@ std::string shape_text(const Array& array) {
   return text + "]";
 }
 
-// `axes` names the axes, for example "[N, I]"; it appears in the messages only. Everything is checked before a strided
-// array is copied: its shape may lie about the memory behind it.
+template <class Array>
+void check_array(const Array& array, const std::string& name, int ndim, const char* axes) {
+  if (array.device_type() != nb::device::cpu::value)
+    raise("DtypeError", name + " lives on another device; move it to the CPU first (.cpu())");
+  if (static_cast<int>(array.ndim()) != ndim)
+    raise("ShapeError", name + " has shape " + shape_text(array) + ", wanted " + std::to_string(ndim) + " axes " +
+                            axes + "; reshape it");
+  int64_t bytes = 16;
+  for (size_t axis = 0; axis < array.ndim(); ++axis)
+    if (array.shape(axis) != 0 && __builtin_mul_overflow(bytes, static_cast<int64_t>(array.shape(axis)), &bytes))
+      raise("ShapeError", name + " has shape " + shape_text(array) + ", more than memory can hold; use smaller sizes");
+}
+
+// `axes` names the axes, for example "[N, I]"; it appears in the messages only. A strided array is checked before it is
+// copied: its shape may lie about the memory behind it.
 inline AnyArray any_array(nb::handle value, const std::string& name, int ndim, const char* axes) {
+  AnyArray array;
+  if (nb::try_cast(value, array, false) && array.is_valid()) {
+    check_array(array, name, ndim, axes);
+    return array;
+  }
   nb::ndarray<nb::ro> view;
   if (!nb::try_cast(value, view, false) || !view.is_valid())
     raise("DtypeError", name + " is a " + class_name(value) + ", wanted a NumPy array or a CPU tensor " + axes +
                             "; convert it with numpy.asarray");
-  if (view.device_type() != nb::device::cpu::value)
-    raise("DtypeError", name + " lives on another device; move it to the CPU first (.cpu())");
-  if (static_cast<int>(view.ndim()) != ndim)
-    raise("ShapeError", name + " has shape " + shape_text(view) + ", wanted " + std::to_string(ndim) + " axes " + axes +
-                            "; reshape it");
-  int64_t bytes = 16;
-  for (size_t axis = 0; axis < view.ndim(); ++axis)
-    if (view.shape(axis) != 0 && __builtin_mul_overflow(bytes, static_cast<int64_t>(view.shape(axis)), &bytes))
-      raise("ShapeError", name + " has shape " + shape_text(view) + ", more than memory can hold; use smaller sizes");
-  AnyArray array;
+  check_array(view, name, ndim, axes);
   if (!nb::try_cast(value, array))
     raise("ShapeError", name + " of shape " + shape_text(view) + " is strided and cannot be copied; use smaller sizes");
   return array;

@@ -3,6 +3,7 @@
 
 #include "gemm/layout.h"
 #include "isa/isa.h"
+#include "simd/transpose.h"
 #include "simd/vec.h"
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
@@ -25,7 +26,17 @@ void pack_rows(const S* weight, int64_t stride, const Place* places, const Packe
       const Place place = places[first + v];
       S* to = panel + v * kLanes;
       const S* from = weight + place.row * stride;
-      for (int64_t k = 0; k < depth; ++k, to += width) {
+      int64_t k = 0;
+      if constexpr (kCanTranspose) {
+        for (; k + kLanes <= depth; k += kLanes) {
+          Vec<S> square[kLanes];
+          for (int64_t lane = 0; lane < kLanes; ++lane)
+            square[lane] = lane < place.lanes ? Vec<S>::load(from + lane * stride + k) : Vec<S>::zero();
+          transpose(square);
+          for (int64_t i = 0; i < kLanes; ++i, to += width) square[i].store(to);
+        }
+      }
+      for (; k < depth; ++k, to += width) {
         int64_t lane = 0;
         for (; lane < place.lanes; ++lane) to[lane] = from[lane * stride + k];
         for (; lane < kLanes; ++lane) to[lane] = S(0);
