@@ -1,7 +1,8 @@
-"""Fills the marked places of the reference pages from the code, so that they cannot go stale."""
+"""Fills the reference pages from the code and the navigation from the folder, so that they cannot go stale."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -9,6 +10,12 @@ from pydantic import BaseModel
 
 from rnnkit.api.training import RunConfig
 from rnnkit.cli import app
+
+
+def on_config(config: Any) -> None:
+    """Called by MkDocs once: every decision page is in the navigation, under its own title."""
+    folder = Path(config.docs_dir)
+    config.nav.append({"Decisions": [str(page.relative_to(folder)) for page in sorted(folder.glob("decisions/*.md"))]})
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
