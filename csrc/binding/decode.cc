@@ -92,20 +92,15 @@ nb::object sample(nb::handle logits, nb::handle seed, nb::handle streams, nb::ha
   const auto previous_rows = previous_ids(previous, B, V);
 
   const auto ids = new_array<int64_t>("the result [B]", {static_cast<int64_t>(B)});
-  decode::Draw fault;
-  size_t fault_row = 0;
+  std::vector<decode::Draw> draws;
   {
     nb::gil_scoped_release release;
-    static thread_local decode::SamplingScratch scratch;
-    for (size_t b = 0; b < B && fault.fault == RowFault::none; ++b) {
-      const double uniform = decode::philox_uniform(seed_word, stream_words[b], step_words[b]);
-      const std::span<const float> row(scores.data + b * V, V);
-      const decode::Draw draw = decode::sample_row(row, previous_rows[b], options, uniform, scratch);
-      ids.data[b] = draw.id;
-      if (draw.fault != RowFault::none) fault = draw, fault_row = b;
-    }
+    draws = decode::sample_rows({scores.data, V, seed_word, stream_words, step_words, previous_rows, options});
   }
-  if (fault.fault != RowFault::none) raise_fault(fault, fault_row);
+  for (size_t b = 0; b < B; ++b) {
+    if (draws[b].fault != RowFault::none) raise_fault(draws[b], b);
+    ids.data[b] = draws[b].id;
+  }
   return ids.object;
 }
 

@@ -1,11 +1,16 @@
 #include "decode/sample.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
+#include <new>
 #include <numeric>
+#include <utility>
 
+#include "decode/philox.h"
 #include "isa/table.h"
+#include "threads/team.h"
 
 namespace rnnkit::decode {
 namespace {
@@ -126,6 +131,33 @@ Draw sample_row(std::span<const float> logits, std::span<const int64_t> previous
   if (options.top_p < 1) keep_top_p(scratch, options.top_p);
   const size_t drawn = draw(weights, uniform);
   return {has_filter ? ids[drawn] : static_cast<int64_t>(drawn)};
+}
+
+std::vector<Draw> sample_rows(const RowsToSample& rows) {
+  const auto B = static_cast<int64_t>(rows.streams.size());
+  struct Call {
+    const RowsToSample& rows;
+    std::vector<Draw> draws;
+    std::atomic<bool> is_out_of_memory{false};
+  } call{.rows = rows, .draws = std::vector<Draw>(B)};
+  const auto body = [](void* context, const threads::Worker& worker) noexcept {
+    Call& call = *static_cast<Call*>(context);
+    const RowsToSample& rows = call.rows;
+    static thread_local SamplingScratch scratch;
+    const auto B = static_cast<int64_t>(call.draws.size());
+    try {
+      for (int64_t b = B * worker.index / worker.size; b < B * (worker.index + 1) / worker.size; ++b)
+        call.draws[b] = sample_row({rows.logits + b * rows.V, static_cast<size_t>(rows.V)}, rows.previous[b],
+                                   rows.options, philox_uniform(rows.seed, rows.streams[b], rows.steps[b]), scratch);
+    } catch (const std::bad_alloc&) {
+      call.is_out_of_memory = true;
+    }
+  };
+  constexpr int64_t kWorthAWorker = 1 << 14;  // logits: some tens of microseconds
+  const int64_t wanted = std::clamp<int64_t>(B * rows.V / kWorthAWorker, 1, threads::get_num_threads());
+  threads::run(static_cast<int>(wanted), body, &call);
+  if (call.is_out_of_memory) throw std::bad_alloc();
+  return std::move(call.draws);
 }
 
 }  // namespace rnnkit::decode

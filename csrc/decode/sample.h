@@ -40,4 +40,15 @@ struct SamplingScratch {
 Draw sample_row(std::span<const float> logits, std::span<const int64_t> previous, const SamplingOptions& options,
                 double uniform, SamplingScratch& scratch);
 
+// The rows of logits[B, V], shared among the workers; one stream, step and list of previous ids per row.
+struct RowsToSample {
+  const float* logits;
+  int64_t V;
+  uint64_t seed;
+  std::span<const uint64_t> streams, steps;        // [B]
+  std::span<const std::vector<int64_t>> previous;  // [B]
+  SamplingOptions options;
+};
+std::vector<Draw> sample_rows(const RowsToSample& rows);
+
 }  // namespace rnnkit::decode

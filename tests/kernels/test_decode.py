@@ -290,3 +290,16 @@ def test_a_bad_call_is_told_what_is_wrong(change, error, message):
 def test_philox_uniform_refuses_what_is_no_64_bit_word(bad):
     with pytest.raises((ArgumentError, DtypeError)):
         philox_uniform(*bad)
+
+
+def test_the_number_of_threads_changes_no_draw(threads):
+    logits = (2 * np.random.default_rng(0).standard_normal((70, 3000))).astype(np.float32)
+    options = {"seed": 3, "streams": np.arange(70), "step": 1, "top_p": 0.95}
+    threads(1)
+    want = sample(logits, **options)
+    for count in (2, 5):
+        threads(count)
+        np.testing.assert_array_equal(sample(logits, **options), want)
+    logits[[60, 44], 5] = np.nan
+    with pytest.raises(ArgumentError, match="token 5 in row 44 is nan"):
+        sample(logits, **options)
