@@ -46,6 +46,7 @@ void accumulate(const S* dy, const S* x, int64_t step, int64_t num_rows, S* out,
       sum[m][n] = V::zero();
       if (m < rows) prefetch(out + m * stride + n * kLanes);
     }
+#pragma GCC unroll 2
   for (int64_t r = 0; r < num_rows; ++r, dy += kLanes, x += step) {
     V value[kColumns];
 #pragma GCC unroll 3

@@ -63,10 +63,7 @@ class BackwardLoop {
                                .y = {(to_hidden ? call_.dh : call_.d_reset_hidden) + mine_.rows.begin * padded_, padded_},
                                .accumulate = to_hidden};
       const Range panels = panels_of(mine_.blocks, 1, product.weight);
-      for (int64_t i = panels.begin; i < panels.end; ++i) {
-        const int64_t panel = s % 2 == 0 ? i : panels.begin + panels.end - 1 - i;
-        multiply<V>(product, 0, rows, panel, panel + 1);
-      }
+      to_and_fro(panels, s, [&](int64_t panel, int64_t next) { multiply<V>(product, 0, rows, panel, panel + 1, next); });
       step<kProduct - 1>(s, rows);
     }
   }

@@ -102,13 +102,11 @@ class ForwardLoop {
                                .accumulate = true};
       const int64_t rows = rows_at(s), blocks_per_panel = packed.panel / kThis.num_slots;
       const Range panels = panels_of(mine_.blocks, kThis.num_slots, packed);
-      for (int64_t i = panels.begin; i < panels.end; ++i) {
-        // To and fro: the panels used last are still in the cache.
-        const int64_t panel = s % 2 == 0 ? i : panels.begin + panels.end - 1 - i;
-        multiply<V>(product, 0, rows, panel, panel + 1);
+      to_and_fro(panels, s, [&](int64_t panel, int64_t next) {
+        multiply<V>(product, 0, rows, panel, panel + 1, next);
         const int64_t begin = panel * blocks_per_panel;
         equations<kProduct>(s, gate_row, rows, begin, smaller(weights_.blocks, begin + blocks_per_panel));
-      }
+      });
       if (call_.split == Split::units) threads::wait(worker_);
       step<kProduct + 1>(s, gate_row);
     }
