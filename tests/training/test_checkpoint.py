@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rnnkit.bundle import durable
+from rnnkit import durable
 from rnnkit.errors import CheckpointError, JsonError
 from rnnkit.training.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
 

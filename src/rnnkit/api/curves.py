@@ -46,7 +46,7 @@ def draw_runs(runs: Mapping[str, Mapping[str, Any]]) -> bytes:
 
 def write_png(path: str | Path, data: bytes) -> None:
     """Write a picture, replacing the one before only once it is whole."""
-    from rnnkit.bundle import durable
+    from rnnkit import durable
 
     durable.write_file(Path(path), data)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import Field
 
+from rnnkit import durable
 from rnnkit.api import config as configuration
 from rnnkit.api import curves, observers, report
-from rnnkit.bundle import durable
 from rnnkit.errors import MissingExtraError, UsageError
 from rnnkit.tasks.lm_config import LmConfig
 from rnnkit.training.config import TrainConfig

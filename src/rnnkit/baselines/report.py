@@ -11,8 +11,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from rnnkit import durable
 from rnnkit.baselines.ngram import NgramModel
-from rnnkit.baselines.storage import write_durably
 from rnnkit.errors import MissingExtraError
 from rnnkit.metrics import LanguageModelScore
 
@@ -118,7 +118,7 @@ def draw_bytes_and_unseen(rows: Sequence[NgramRow], path: str | Path) -> None:
     left.set_title("What a longer context costs an n-gram model", loc="left", fontsize=11)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    write_durably(Path(path), buffer.getvalue())
+    durable.write_file(path, buffer.getvalue())
 
 
 def _size(num_bytes: float) -> str:

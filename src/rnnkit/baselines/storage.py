@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnkit.errors import DataError, SaveError
+from rnnkit import durable
+from rnnkit.errors import DataError
 
 MAX_ORDER = 16
 _FORMAT = 1
@@ -44,8 +43,8 @@ def write_counts(folder: str | Path, head: Head, arrays: Mapping[str, NDArray[An
     written = {"format": _FORMAT, **asdict(head), "sha256": hashlib.sha256(data).hexdigest()}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_durably(folder / "ngram.npz", data)
-    write_durably(folder / "ngram.json", json.dumps(written, indent=2).encode() + b"\n")
+    durable.write_file(folder / "ngram.npz", data)
+    durable.write_file(folder / "ngram.json", json.dumps(written, indent=2).encode() + b"\n")
 
 
 def read_counts(folder: str | Path) -> tuple[Head, dict[str, NDArray[np.unsignedinteger]]]:
@@ -124,25 +123,3 @@ def _check(path: Path, head: Head, arrays: Mapping[str, NDArray[Any]]) -> None:
         if not (ascending | first[1:-1]).all() or tokens.max(initial=0) >= head.vocab_size or not counts.all():
             raise wrong(f"the n-grams of order {k} are out of order or out of range")
         contexts = len(tokens)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write beside, fsync, replace, fsync the folder: the old file stays whole until the new one is."""
-    beside = path.with_name(path.name + ".part")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise SaveError(
-            f"{path} ({len(data)} bytes) could not be written: {error.strerror}; free some space"
-        ) from error

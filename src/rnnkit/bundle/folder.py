@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit import text
-from rnnkit.bundle import durable, manifest, schema, strict_json, tensors
+from rnnkit import durable, text
+from rnnkit.bundle import manifest, schema, strict_json, tensors
 from rnnkit.bundle.manifest import NEXT, Entry, Manifest
 from rnnkit.errors import (
     BundleError,

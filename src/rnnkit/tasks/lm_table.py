@@ -7,8 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnkit import durable
 from rnnkit.baselines import NgramRow, draw_bytes_and_unseen, ngram_table
-from rnnkit.bundle import durable, strict_json
+from rnnkit.bundle import strict_json
 from rnnkit.metrics import LanguageModelScore
 from rnnkit.runtime import LanguageModel, WindowMLP
 from rnnkit.tasks.lm_config import LmConfig

@@ -15,7 +15,8 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from rnnkit.bundle import durable, strict_json
+from rnnkit import durable
+from rnnkit.bundle import strict_json
 from rnnkit.errors import CheckpointError, JsonError
 
 FORMAT = 1

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from rnnkit.bundle import durable
+from rnnkit import durable
 from rnnkit.errors import CheckpointError, DataError, DivergedError, TrainingInterrupted
 from rnnkit.state import State
 from rnnkit.tasks.machine import describe_machine

@@ -9,7 +9,8 @@ import sys
 import pytest
 import tiny
 
-from rnnkit.bundle import durable, read_bundle, write_bundle
+from rnnkit import durable
+from rnnkit.bundle import read_bundle, write_bundle
 from rnnkit.errors import SaveError
 
 
@@ -125,7 +126,7 @@ def test_a_limit_of_the_system_itself_is_met_the_same_way(tmp_path):
     program = """
 import sys
 from pathlib import Path
-from rnnkit.bundle import durable
+from rnnkit import durable
 from rnnkit.errors import SaveError
 try:
     durable.write_file(Path(sys.argv[1]), bytes(10_000))
