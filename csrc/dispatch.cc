@@ -28,8 +28,9 @@ bool is_supported(const char* isa) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (std::strcmp(isa, "avx512") == 0)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx2") &&
+           __builtin_cpu_supports("fma");
   if (std::strcmp(isa, "avx2") == 0) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
   return std::strcmp(isa, "portable") == 0;
@@ -60,7 +61,8 @@ const char* choose_table() {
     names += std::string(names.empty() ? "" : ", ") + candidate->isa;
     if (is_forced ? std::strcmp(candidate->isa, forced) == 0 : is_supported(candidate->isa)) {
       if (!is_supported(candidate->isa)) {
-        problem = std::string("RNNKIT_ISA is ") + forced + ", which this processor does not support; unset it to choose the best";
+        problem = std::string("RNNKIT_ISA is ") + forced +
+                  ", which this processor does not support; unset it to choose the best";
         return problem.c_str();
       }
       chosen = candidate;

@@ -5,7 +5,8 @@
 
 namespace rnnkit::memory {
 
-// At least `bytes` bytes at a 64-byte boundary (never null; throws std::bad_alloc). The contents are whatever they were.
+// At least `bytes` bytes at a 64-byte boundary (never null; throws std::bad_alloc). The contents are whatever they
+// were.
 void* acquire(size_t bytes);
 // Gives a buffer back: kept for the next acquire up to a total of 512 MiB, freed beyond that. Null is allowed.
 void release(void* buffer);

@@ -1,4 +1,5 @@
-// Planted bugs for tests/mutants: `-DRNNKIT_MUTANT=n` switches bug n on; a release build compiles every one of them away.
+// Planted bugs: `-DRNNKIT_MUTANT=n` switches the n-th one on, and tests/mutants must find it. In a release build (n =
+// 0) every `planted(...)` is a constant false and leaves nothing behind.
 #pragma once
 
 #ifndef RNNKIT_MUTANT
@@ -6,5 +7,34 @@
 #endif
 
 namespace rnnkit {
-consteval bool mutant(int number) { return number == RNNKIT_MUTANT; }
+
+enum class Bug {
+  none,
+  input_gates_in_another_order,
+  gradient_cut_every_32_steps,
+  memory_gradient_not_carried,
+  state_taken_at_the_last_step,
+  bias_counted_twice,
+  padding_not_zeroed,
+  padding_lanes_left_stale,
+  recurrent_gradient_from_the_h_after,
+  candidate_bias_gradient_without_r,
+  reset_path_missing_in_dh,
+  reversed_row_reads_the_step_after,
+  last_rows_missing_in_weight_gradient,
+  first_output_gradient_ignored,
+  final_memory_gradient_ignored,
+  initial_gradients_left_sorted,
+  repeated_ids_counted_once,
+  tanh_derivative_without_square,
+  bias_gradient_of_the_last_block_only,
+  forget_gate_multiplies_the_new_memory,
+  update_gate_mixes_the_other_way,
+  dx_left_sorted,
+  chunk_reads_the_previous_chunks_rows,
+  initial_memory_taken_from_the_wrong_row,
+};
+
+consteval bool planted(Bug bug) { return static_cast<int>(bug) == RNNKIT_MUTANT; }
+
 }  // namespace rnnkit

@@ -28,7 +28,8 @@ std::string text(int64_t number) { return std::to_string(number); }
 AnyArray array(nb::handle value, const std::string& name, const std::string& axes, const std::vector<int64_t>& want) {
   nb::ndarray<nb::ro> view;  // before anything is copied: a shape may lie about the memory behind it
   if (value.is_none() || !nb::try_cast(value, view) || !view.is_valid())
-    raise("DtypeError", name + " is a " + binding::class_name(value) + ", want an array " + axes + "; convert it with numpy.asarray");
+    raise("DtypeError",
+          name + " is a " + binding::class_name(value) + ", want an array " + axes + "; convert it with numpy.asarray");
   if (view.device_type() != nb::device::cpu::value)
     raise("DtypeError", name + " lives on another device; move it to the CPU first (.cpu())");
   std::string shape = "[", wanted = "[";
@@ -41,11 +42,15 @@ AnyArray array(nb::handle value, const std::string& name, const std::string& axe
     if (size != 0 && __builtin_mul_overflow(bytes, size, &bytes))
       raise("ShapeError", name + " has sizes whose product overflows; give the array that is really in memory");
   }
-  for (size_t axis = 0; axis < want.size(); ++axis) wanted += (axis ? ", " : "") + (want[axis] < 0 ? "any" : text(want[axis]));
-  if (!fits) raise("ShapeError", name + " has shape " + shape + "], want " + axes + " = " + wanted + "]; check the layer's sizes");
+  for (size_t axis = 0; axis < want.size(); ++axis)
+    wanted += (axis ? ", " : "") + (want[axis] < 0 ? "any" : text(want[axis]));
+  if (!fits)
+    raise("ShapeError",
+          name + " has shape " + shape + "], want " + axes + " = " + wanted + "]; check the layer's sizes");
   AnyArray contiguous;
   if (!nb::try_cast(value, contiguous))
-    raise("ShapeError", name + " of shape " + shape + "] cannot be made contiguous; there may be too little memory for a copy");
+    raise("ShapeError",
+          name + " of shape " + shape + "] cannot be made contiguous; there may be too little memory for a copy");
   return contiguous;
 }
 
@@ -53,8 +58,8 @@ template <class S>
 AnyArray floats(nb::handle value, const std::string& name, const std::string& axes, const std::vector<int64_t>& want) {
   AnyArray result = array(value, name, axes, want);
   if (result.dtype() != nb::dtype<S>())
-    raise("DtypeError", name + " has dtype " + binding::dtype_name(result) + ", want " + (sizeof(S) == 4 ? "float32" : "float64") +
-                            " like the layer's weights; convert it first");
+    raise("DtypeError", name + " has dtype " + binding::dtype_name(result) + ", want " +
+                            (sizeof(S) == 4 ? "float32" : "float64") + " like the layer's weights; convert it first");
   return result;
 }
 
@@ -67,7 +72,8 @@ const S* data(const std::optional<AnyArray>& array) {
 template <class S>
 nb::object numpy(const Buffer<S>& buffer, std::initializer_list<size_t> shape, int64_t offset = 0) {
   if (!buffer) return nb::none();
-  nb::capsule owner(new std::shared_ptr<S>(buffer.owner()), [](void* p) noexcept { delete static_cast<std::shared_ptr<S>*>(p); });
+  nb::capsule owner(new std::shared_ptr<S>(buffer.owner()),
+                    [](void* p) noexcept { delete static_cast<std::shared_ptr<S>*>(p); });
   return nb::cast(nb::ndarray<nb::numpy, S>(buffer.get() + offset, shape.size(), shape.begin(), owner));
 }
 
@@ -92,9 +98,15 @@ class PyLayer {
     }
   }
 
-  int64_t input_size() const { return std::visit([](auto& layer) { return layer->input_size(); }, layer_); }
-  int64_t hidden_size() const { return std::visit([](auto& layer) { return layer->hidden_size(); }, layer_); }
-  const char* cell() const { return std::visit([](auto& layer) { return layer->info().name; }, layer_); }
+  int64_t input_size() const {
+    return std::visit([](auto& layer) { return layer->input_size(); }, layer_);
+  }
+  int64_t hidden_size() const {
+    return std::visit([](auto& layer) { return layer->hidden_size(); }, layer_);
+  }
+  const char* cell() const {
+    return std::visit([](auto& layer) { return layer->info().name; }, layer_);
+  }
 
   nb::tuple forward(nb::handle x, nb::handle state, nb::handle lengths, bool reverse, bool keep_tape) {
     return std::visit([&](auto& layer) { return forward_of(*layer, x, state, lengths, reverse, keep_tape); }, layer_);
@@ -125,34 +137,43 @@ class PyLayer {
         owners_.push_back(floats<S>(value, name, "[G*H]", {rows}));
         return static_cast<const S*>(owners_.back().data());
       };
-      const typename Layer<S>::Arguments arguments{I, H, static_cast<const S*>(w_ih.data()), static_cast<const S*>(w_hh.data()),
-                                                   bias(bias_ih, "bias_ih"), bias(bias_hh, "bias_hh")};
+      const typename Layer<S>::Arguments arguments{I,
+                                                   H,
+                                                   static_cast<const S*>(w_ih.data()),
+                                                   static_cast<const S*>(w_hh.data()),
+                                                   bias(bias_ih, "bias_ih"),
+                                                   bias(bias_hh, "bias_hh")};
       const nb::gil_scoped_release release;
       layer_ = std::make_unique<Layer<S>>(functions, functions.cells[i], arguments);
       return;
     }
-    raise("ArgumentError", "cell is '" + std::string(cell.c_str()) + "', want one of " + names + "; see rnnkit.kernels.CELLS");
+    raise("ArgumentError",
+          "cell is '" + std::string(cell.c_str()) + "', want one of " + names + "; see rnnkit.kernels.CELLS");
   }
 
   // The parts of a state, each [B, H] or None; None for all of them.
   template <class S>
-  std::array<std::optional<AnyArray>, 2> parts(const Layer<S>& layer, nb::handle value, const std::string& name, int64_t B) {
+  std::array<std::optional<AnyArray>, 2> parts(const Layer<S>& layer, nb::handle value, const std::string& name,
+                                               int64_t B) {
     std::array<std::optional<AnyArray>, 2> result;
     if (value.is_none()) return result;
     const CellInfo& info = layer.info();
     if (!nb::isinstance<nb::tuple>(value))
-      raise("DtypeError", name + " is a " + binding::class_name(value) + ", want a tuple of " + text(info.num_parts) + " arrays [B, H]");
+      raise("DtypeError", name + " is a " + binding::class_name(value) + ", want a tuple of " + text(info.num_parts) +
+                              " arrays [B, H]");
     const auto tuple = nb::borrow<nb::tuple>(value);
     if (static_cast<int>(tuple.size()) != info.num_parts)
-      raise("ShapeError", name + " has " + text(static_cast<int64_t>(tuple.size())) + " parts, the " + info.name + " cell has " +
-                              text(info.num_parts) + "; give one array for each part");
+      raise("ShapeError", name + " has " + text(static_cast<int64_t>(tuple.size())) + " parts, the " + info.name +
+                              " cell has " + text(info.num_parts) + "; give one array for each part");
     for (int i = 0; i < info.num_parts; ++i)
-      if (!tuple[i].is_none()) result[i] = floats<S>(tuple[i], name + "." + info.parts[i], "[B, H]", {B, layer.hidden_size()});
+      if (!tuple[i].is_none())
+        result[i] = floats<S>(tuple[i], name + "." + info.parts[i], "[B, H]", {B, layer.hidden_size()});
     return result;
   }
 
   template <class S>
-  nb::tuple forward_of(Layer<S>& layer, nb::handle x, nb::handle state, nb::handle lengths, bool reverse, bool keep_tape) {
+  nb::tuple forward_of(Layer<S>& layer, nb::handle x, nb::handle state, nb::handle lengths, bool reverse,
+                       bool keep_tape) {
     const int64_t I = layer.input_size(), H = layer.hidden_size();
     nb::ndarray<nb::ro> view;
     const bool is_array = !x.is_none() && nb::try_cast(x, view);
@@ -173,20 +194,22 @@ class PyLayer {
     call.batch = static_cast<int64_t>(view.shape(1));
     for (size_t i = 0; i < ids.size(); ++i)
       if (ids[i] < 0 || ids[i] >= I)
-        raise("ArgumentError", "x[" + text(i / call.batch) + ", " + text(i % call.batch) + "] is " + text(ids[i]) + ", want 0 <= id < " +
-                                   text(I) + ", the layer's input size");
+        raise("ArgumentError", "x[" + text(i / call.batch) + ", " + text(i % call.batch) + "] is " + text(ids[i]) +
+                                   ", want 0 <= id < " + text(I) + ", the layer's input size");
     if (!lengths.is_none()) {
       array(lengths, "lengths", "[B]", {call.batch});
       length_values = binding::int_array(lengths, "lengths", 1, "[B]");
       for (size_t b = 0; b < length_values.size(); ++b)
         if (length_values[b] < 0 || length_values[b] > call.num_steps)
-          raise("ArgumentError", "lengths[" + text(b) + "] is " + text(length_values[b]) + ", want 0 <= length <= T = " +
-                                     text(call.num_steps) + "; pad x or cut the lengths");
+          raise("ArgumentError", "lengths[" + text(b) + "] is " + text(length_values[b]) +
+                                     ", want 0 <= length <= T = " + text(call.num_steps) +
+                                     "; pad x or cut the lengths");
       call.lengths = length_values.data();
     }
     const auto state_parts = parts(layer, state, "state", call.batch);
     // The tape is the largest of all: five rows of gates' worth covers every buffer of a call.
-    binding::checked_product("the tape of x", {call.num_steps + 1, call.batch + 1, H + 16, 5, layer.info().num_slots + 1}, sizeof(S));
+    binding::checked_product("the tape of x",
+                             {call.num_steps + 1, call.batch + 1, H + 16, 5, layer.info().num_slots + 1}, sizeof(S));
     binding::checked_product("the gradient of x", {call.num_steps + 1, call.batch + 1, I}, sizeof(S));
     call.x = data<S>(input);
     call.ids = one_hot ? ids.data() : nullptr;
@@ -199,17 +222,21 @@ class PyLayer {
       const nb::gil_scoped_release release;
       result = layer.forward(call);
     }
-    const auto T = static_cast<size_t>(call.num_steps), B = static_cast<size_t>(call.batch), width = static_cast<size_t>(H);
+    const auto T = static_cast<size_t>(call.num_steps), B = static_cast<size_t>(call.batch),
+               width = static_cast<size_t>(H);
     nb::object tape = nb::none();
     if (result.tape) tape = nb::cast(new PyTape{std::move(result.tape), input, &layer}, nb::rv_policy::take_ownership);
     const nb::object output = numpy(result.hidden, {T, B, width}, call.batch * H);
-    if (layer.info().num_parts == 1) return nb::make_tuple(output, nb::make_tuple(numpy(result.state[0], {B, width})), tape);
-    return nb::make_tuple(output, nb::make_tuple(numpy(result.state[0], {B, width}), numpy(result.state[1], {B, width})), tape);
+    if (layer.info().num_parts == 1)
+      return nb::make_tuple(output, nb::make_tuple(numpy(result.state[0], {B, width})), tape);
+    return nb::make_tuple(output,
+                          nb::make_tuple(numpy(result.state[0], {B, width}), numpy(result.state[1], {B, width})), tape);
   }
 
   template <class S>
   nb::tuple backward_of(Layer<S>& layer, PyTape& py_tape, nb::handle d_output, nb::handle d_state, bool need_dx) {
-    if (py_tape.layer != &layer) raise("ArgumentError", "tape belongs to another layer; give it to the layer whose forward made it");
+    if (py_tape.layer != &layer)
+      raise("ArgumentError", "tape belongs to another layer; give it to the layer whose forward made it");
     Tape<S>& tape = *std::get<std::unique_ptr<Tape<S>>>(py_tape.tape);
     const int64_t T = tape.num_steps, B = tape.batch, I = layer.input_size(), H = layer.hidden_size();
     const CellInfo& info = layer.info();
@@ -218,7 +245,8 @@ class PyLayer {
     const auto state_parts = parts(layer, d_state, "d_state", B);
     if (py_tape.is_used)
       raise("ArgumentError",
-            "tape was used by an earlier backward, which overwrote it; run forward again with keep_tape=True for a second one");
+            "tape was used by an earlier backward, which overwrote it; run forward again with keep_tape=True for a "
+            "second one");
     py_tape.is_used = true;
     Gradients<S> result;
     {
@@ -229,8 +257,9 @@ class PyLayer {
     const size_t rows = info.num_gates * width;
     nb::tuple state = nb::make_tuple(numpy(result.state[0], {batch, width}));
     if (info.num_parts == 2) state = nb::make_tuple(state[0], numpy(result.state[1], {batch, width}));
-    return nb::make_tuple(numpy(result.x, {static_cast<size_t>(T), batch, input}), state, numpy(result.weight_ih, {rows, input}),
-                          numpy(result.weight_hh, {rows, width}), numpy(result.bias_ih, {rows}), numpy(result.bias_hh, {rows}));
+    return nb::make_tuple(numpy(result.x, {static_cast<size_t>(T), batch, input}), state,
+                          numpy(result.weight_ih, {rows, input}), numpy(result.weight_hh, {rows, width}),
+                          numpy(result.bias_ih, {rows}), numpy(result.bias_hh, {rows}));
   }
 
   std::vector<AnyArray> owners_;  // the weights, which the layer borrows
@@ -249,14 +278,15 @@ void bind_recurrent(nb::module_& m) {
   nb::class_<PyTape>(m, "Tape");
   nb::class_<PyLayer>(m, "Layer")
       .def(nb::init<const std::string&, nb::handle, nb::handle, nb::handle, nb::handle>(), nb::arg("cell"),
-           nb::arg("weight_ih").none(), nb::arg("weight_hh").none(), nb::arg("bias_ih").none(), nb::arg("bias_hh").none())
+           nb::arg("weight_ih").none(), nb::arg("weight_hh").none(), nb::arg("bias_ih").none(),
+           nb::arg("bias_hh").none())
       .def_prop_ro("cell", &PyLayer::cell)
       .def_prop_ro("input_size", &PyLayer::input_size)
       .def_prop_ro("hidden_size", &PyLayer::hidden_size)
-      .def("forward", &PyLayer::forward, nb::arg("x").none(),
-           nb::arg("state").none(), nb::arg("lengths").none(), nb::arg("reverse"), nb::arg("keep_tape"))
-      .def("backward", &PyLayer::backward, nb::arg("tape"),
-           nb::arg("d_output").none(), nb::arg("d_state").none(), nb::arg("need_dx"));
+      .def("forward", &PyLayer::forward, nb::arg("x").none(), nb::arg("state").none(), nb::arg("lengths").none(),
+           nb::arg("reverse"), nb::arg("keep_tape"))
+      .def("backward", &PyLayer::backward, nb::arg("tape"), nb::arg("d_output").none(), nb::arg("d_state").none(),
+           nb::arg("need_dx"));
 
   // name → (gates in torch's order, parts of the state)
   m.def("cells", [] {
@@ -269,10 +299,13 @@ void bind_recurrent(nb::module_& m) {
   });
   m.def("isa", [] { return table().isa; });
   m.def("get_num_threads", &threads::get_num_threads);
-  m.def("set_num_threads", [](int64_t count) {
-    if (count < 1 || count > 4096) raise("ArgumentError", "num_threads is " + text(count) + ", want 1 .. 4096");
-    threads::set_num_threads(static_cast<int>(count));
-  }, nb::arg("count"));
+  m.def(
+      "set_num_threads",
+      [](int64_t count) {
+        if (count < 1 || count > 4096) raise("ArgumentError", "num_threads is " + text(count) + ", want 1 .. 4096");
+        threads::set_num_threads(static_cast<int>(count));
+      },
+      nb::arg("count"));
   m.def("thread_pool", &threads::last_pool);
 
   // For tests and the memory report only.
@@ -281,12 +314,16 @@ void bind_recurrent(nb::module_& m) {
     const memory::Usage usage = memory::usage();
     return nb::make_tuple(usage.held, usage.peak, usage.kept);
   });
-  m.def("apply_math", [](const std::string& function, nb::handle x) {
-    const AnyArray in = floats<float>(x, "x", "[N]", {-1});
-    const Buffer<float> out(static_cast<int64_t>(in.shape(0)));
-    table().math.apply(function.c_str(), static_cast<const float*>(in.data()), out.get(), static_cast<int64_t>(in.shape(0)));
-    return numpy(out, {in.shape(0)});
-  }, nb::arg("function"), nb::arg("x").none());
+  m.def(
+      "apply_math",
+      [](const std::string& function, nb::handle x) {
+        const AnyArray in = floats<float>(x, "x", "[N]", {-1});
+        const Buffer<float> out(static_cast<int64_t>(in.shape(0)));
+        table().math.apply(function.c_str(), static_cast<const float*>(in.data()), out.get(),
+                           static_cast<int64_t>(in.shape(0)));
+        return numpy(out, {in.shape(0)});
+      },
+      nb::arg("function"), nb::arg("x").none());
 }
 
 }  // namespace rnnkit

@@ -1,7 +1,7 @@
 // The sixteen units of one row that a cell's equations work on: pointers prepared by unroll/.
 //
-// `lanes` of the sixteen units exist; the others are padding that stays 0. Pointers marked [16] are padded and may be loaded
-// whole, those marked [lanes] may not. Nothing aliases except where it says so.
+// `lanes` of the sixteen units exist; the others are padding that stays 0. Pointers marked [16] are padded and may be
+// loaded whole, those marked [lanes] may not. Nothing aliases except where it says so.
 #pragma once
 
 #include "cells/info.h"
@@ -21,12 +21,12 @@ RNNKIT_INLINE void store(V v, S* p, int64_t lanes) {
 
 template <class V, class S = typename V::Scalar>
 struct ForwardBlock {
-  S* gates;              // [num_slots][16]  pre-activations in, what backward needs out
-  const S* h_before;     // [lanes]
+  S* gates;                // [num_slots][16]  pre-activations in, what backward needs out
+  const S* h_before;       // [lanes]
   const S* memory_before;  // [16]  the second part of the state; may be `memory` itself
-  S* memory;             // [16]
-  S* reset_hidden;       // [16]  source of the second product, for cells that have one
-  S* h;                  // [lanes]
+  S* memory;               // [16]
+  S* reset_hidden;         // [16]  source of the second product, for cells that have one
+  S* h;                    // [lanes]
   int64_t lanes;
 
   RNNKIT_INLINE V slot(int s) const { return V::load(gates + s * kLanes); }
@@ -35,13 +35,13 @@ struct ForwardBlock {
 
 template <class V, class S = typename V::Scalar>
 struct BackwardBlock {
-  S* gates;                // [num_slots][16]  what forward left in, gradients of the pre-activations out
-  const S* h_before;       // [lanes]
-  const S* memory_before;  // [16]
-  const S* memory;         // [16]
-  const S* d_output;       // [lanes] or null
-  S* dh;                   // [16]  gradient from later steps in; the part that does not pass through a product out
-  S* d_memory;             // [16]  likewise
+  S* gates;                 // [num_slots][16]  what forward left in, gradients of the pre-activations out
+  const S* h_before;        // [lanes]
+  const S* memory_before;   // [16]
+  const S* memory;          // [16]
+  const S* d_output;        // [lanes] or null
+  S* dh;                    // [16]  gradient from later steps in; the part that does not pass through a product out
+  S* d_memory;              // [16]  likewise
   const S* d_reset_hidden;  // [16]  gradient of the second product's source
   int64_t lanes;
 
@@ -60,6 +60,7 @@ RNNKIT_INLINE V through_sigmoid(V d, V y) {
 }
 template <class V>
 RNNKIT_INLINE V through_tanh(V d, V y) {
+  if constexpr (planted(Bug::tanh_derivative_without_square)) return d * (V::broadcast(1) - y);
   return d * fma(V::zero() - y, y, V::broadcast(1));
 }
 

@@ -14,6 +14,7 @@ namespace gru {
 // Exact at z = 0 and z = 1.
 template <class V>
 RNNKIT_INLINE V mix(V z, V n, V h) {
+  if constexpr (planted(Bug::update_gate_mixes_the_other_way)) return fma(z, n, (V::broadcast(1) - z) * h);
   return fma(z, h, (V::broadcast(1) - z) * n);
 }
 
@@ -71,7 +72,7 @@ struct GruBefore {
     } else {
       const V r = at.slot(0), d_reset = V::load(at.d_reset_hidden);
       at.set_slot(0, through_sigmoid(d_reset * h, r));
-      fma(d_reset, r, V::load(at.dh)).store(at.dh);
+      if constexpr (!planted(Bug::reset_path_missing_in_dh)) fma(d_reset, r, V::load(at.dh)).store(at.dh);
     }
   }
 };
@@ -107,7 +108,7 @@ struct GruAfter {
     at.set_slot(0, dn);
     at.set_slot(1, through_sigmoid(dn * recurrent_n, r));
     at.set_slot(2, through_sigmoid(gru::mix_dz(dh, n, h), z));
-    at.set_slot(3, dn * r);
+    at.set_slot(3, planted(Bug::candidate_bias_gradient_without_r) ? dn : dn * r);
     gru::mix_dh(dh, z).store(at.dh);
   }
 };

@@ -1,7 +1,7 @@
 // What the time loops and the outside know about a cell; its equations are in the cell's own file.
 //
-// A row of gates is [block of 16 units][slot][16]. Slots hold pre-activations, then activations, then gradients. The input
-// projection fills slots 0 .. num_gates - 1; each recurrent product adds to a run of slots.
+// A row of gates is [block of 16 units][slot][16]. Slots hold pre-activations, then activations, then gradients. The
+// input projection fills slots 0 .. num_gates - 1; each recurrent product adds to a run of slots.
 #pragma once
 
 namespace rnnkit {

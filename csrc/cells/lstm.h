@@ -15,7 +15,8 @@ struct Lstm {
       .num_parts = 2,
       .parts = {"h", "c"},
       .num_slots = 4,
-      .input_gates = {0, 1, 2, 3},
+      .input_gates = {0, 1, planted(Bug::input_gates_in_another_order) ? 3 : 2,
+                      planted(Bug::input_gates_in_another_order) ? 2 : 3},
       .num_products = 1,
       .products = {{Source::hidden, 0, 4, {0, 1, 2, 3}}},
   };
@@ -38,10 +39,12 @@ struct Lstm {
     const V dh = at.total_dh(), squashed = tanh(V::load(at.memory));
     const V dc = V::load(at.d_memory) + through_tanh(dh * o, squashed);
     at.set_slot(0, through_sigmoid(dc * g, i));
-    at.set_slot(1, through_sigmoid(dc * V::load(at.memory_before), f));
+    at.set_slot(
+        1, through_sigmoid(
+               dc * V::load(planted(Bug::forget_gate_multiplies_the_new_memory) ? at.memory : at.memory_before), f));
     at.set_slot(2, through_tanh(dc * i, g));
     at.set_slot(3, through_sigmoid(dh * squashed, o));
-    (dc * f).store(at.d_memory);
+    (planted(Bug::memory_gradient_not_carried) ? V::zero() : dc * f).store(at.d_memory);
     V::zero().store(at.dh);
   }
 };

@@ -1,8 +1,8 @@
 // dW = dy^T x and db = the column sums of dy: the only reduction over rows.
 //
-// Rows are summed in blocks of kGradientBlock (each a chain of fma from 0 in the order of the rows), and the blocks are added
-// in order. Work is shared by output elements only, so the number of threads changes no bit, and the error stays that of short
-// chains at any number of rows.
+// Rows are summed in blocks of kGradientBlock (each a chain of fma from 0 in the order of the rows), and the blocks are
+// added in order. Work is shared by output elements only, so the number of threads changes no bit, and the error stays
+// that of short chains at any number of rows.
 #pragma once
 
 #include "gemm/layout.h"
@@ -17,10 +17,10 @@ struct WeightGradient {
   const Place* places;  // where dy's vectors lie in a row, and which rows of `out` they make
   int64_t num_places;
   Rows<const S> x;
-  int64_t width;        // columns of x and of `out`
+  int64_t width;  // columns of x and of `out`
   int64_t num_rows;
-  S* out;               // [*, width]: every row named by a place is written
-  S* bias = nullptr;    // [*]: likewise; null: not wanted
+  S* out;             // [*, width]: every row named by a place is written
+  S* bias = nullptr;  // [*]: likewise; null: not wanted
 };
 
 namespace tiles {
@@ -78,17 +78,19 @@ RNNKIT_INLINE void accumulate_columns(int64_t columns, const S* dy, const S* x, 
                                       int64_t stride, int64_t rows, int64_t last_lanes, bool is_first) {
   if constexpr (kColumns > 1) {
     if (columns < kColumns)
-      return accumulate_columns<V, kColumns - 1>(columns, dy, x, step, num_rows, out, stride, rows, last_lanes, is_first);
+      return accumulate_columns<V, kColumns - 1>(columns, dy, x, step, num_rows, out, stride, rows, last_lanes,
+                                                 is_first);
   }
   accumulate<V, kColumns>(dy, x, step, num_rows, out, stride, rows, last_lanes, is_first);
 }
 
 }  // namespace tiles
 
-// The rows of `out` named by places [place_begin, place_end), columns of the vectors [begin, end) of x; in the calling thread.
-// The bias is written by the call whose `begin` is 0. `scratch` holds gradient_scratch(end - begin) elements.
+// The rows of `out` named by places [place_begin, place_end), columns of the vectors [begin, end) of x; in the calling
+// thread. The bias is written by the call whose `begin` is 0. `scratch` holds gradient_scratch(end - begin) elements.
 template <class V, class S = typename V::Scalar>
-void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end, int64_t begin, int64_t end, S* scratch) {
+void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end, int64_t begin, int64_t end,
+              S* scratch) {
   S* packed_dy = scratch;
   S* packed_x = scratch + kGradientBlock * kLanes;
   int64_t row = 0;
@@ -120,22 +122,25 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
       }
       if (g.bias && begin == 0) {
         S* at = g.bias + place.row;
-        (row == 0 ? total : V::load_n(at, place.lanes) + total).store_n(at, place.lanes);
+        (row == 0 || planted(Bug::bias_gradient_of_the_last_block_only) ? total : V::load_n(at, place.lanes) + total)
+            .store_n(at, place.lanes);
       }
       for (int64_t panel = begin; panel < end; panel += tiles::kGradientColumns) {
         const int64_t vectors = smaller(tiles::kGradientColumns, end - panel);
         const S* x = packed_x + (panel - begin) * kGradientBlock * kLanes;
         // The next place's rows lie a page apart: the hardware does not fetch them ahead.
         if (p + 1 < place_end)
-          for (int64_t r = rows * (panel - begin) / (end - begin); r < rows * (panel + vectors - begin) / (end - begin); ++r)
+          for (int64_t r = rows * (panel - begin) / (end - begin); r < rows * (panel + vectors - begin) / (end - begin);
+               ++r)
             prefetch(g.dy.base + (g.dy.index ? g.dy.index[row + r] : row + r) * g.dy.stride + g.places[p + 1].column);
         for (int64_t lane = 0; lane < place.lanes; lane += tiles::kGradientRows) {
           S* out = g.out + (place.row + lane) * g.width + panel * kLanes;
           for (int64_t v = 0; v < vectors; v += tiles::kGradientTile) {
             const int64_t columns = smaller<int64_t>(tiles::kGradientTile, vectors - v);
             const int64_t last = panel + v + columns - 1;
-            tiles::accumulate_columns<V>(columns, packed_dy + lane, x + v * kLanes, vectors * kLanes, rows, out + v * kLanes,
-                                         g.width, place.lanes - lane, smaller(kLanes, g.width - last * kLanes), row == 0);
+            tiles::accumulate_columns<V>(columns, packed_dy + lane, x + v * kLanes, vectors * kLanes, rows,
+                                         out + v * kLanes, g.width, place.lanes - lane,
+                                         smaller(kLanes, g.width - last * kLanes), row == 0);
           }
         }
       }

@@ -1,8 +1,8 @@
 // What the products work on: matrices by rows, and weights packed in panels of vectors.
 //
-// A *vector* is sixteen neighbouring output columns. A Place says which rows of torch's weight matrix a vector holds and at
-// which column of a result row its values lie, so that gates may be interleaved ([block of 16 units][gate][16]) and a plain
-// matrix is the special case of plain_places(). Layouts are the same on every instruction set.
+// A *vector* is sixteen neighbouring output columns. A Place says which rows of torch's weight matrix a vector holds
+// and at which column of a result row its values lie, so that gates may be interleaved ([block of 16 units][gate][16])
+// and a plain matrix is the special case of plain_places(). Layouts are the same on every instruction set.
 #pragma once
 
 #include <stdint.h>
@@ -38,8 +38,9 @@ struct Packed {
   int64_t size() const { return num_vectors * depth * 16; }  // in elements
 };
 
-inline constexpr int64_t kPanel = 4;            // vectors in a panel unless a cell's gates ask for another number
-inline constexpr int64_t kGradientBlock = 256;  // rows in one partial sum of a weight gradient: part of the results' definition
+inline constexpr int64_t kPanel = 4;  // vectors in a panel unless a cell's gates ask for another number
+inline constexpr int64_t kGradientBlock =
+    256;  // rows in one partial sum of a weight gradient: part of the results' definition
 
 // Elements of scratch that a weight gradient needs for `vectors` vectors of columns.
 constexpr int64_t gradient_scratch(int64_t vectors) { return kGradientBlock * 16 * (vectors + 1); }

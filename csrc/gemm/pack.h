@@ -14,7 +14,8 @@ RNNKIT_INLINE void plain_places(int64_t width, Place* places) {
     places[v] = {v * kLanes, smaller(kLanes, width - v * kLanes), v * kLanes};
 }
 
-// For y = x W^T: weight[O, K] with row stride `stride`; vector v holds rows places[v].row...; depth K. Panels [begin, end).
+// For y = x W^T: weight[O, K] with row stride `stride`; vector v holds rows places[v].row...; depth K. Panels [begin,
+// end).
 template <class S>
 void pack_rows(const S* weight, int64_t stride, const Place* places, const Packed<S>& packed, S* out, int64_t begin,
                int64_t end) {
@@ -45,11 +46,11 @@ void pack_rows(const S* weight, int64_t stride, const Place* places, const Packe
   }
 }
 
-// For dx = dy W: weight[O, I]; vectors are plain columns of I; depth runs over the places' lanes in their order, the padding
-// lanes included as zeros when `padded` (then dy's rows hold them too).
+// For dx = dy W: weight[O, I]; vectors are plain columns of I; depth runs over the places' lanes in their order, the
+// padding lanes included as zeros when `padded` (then dy's rows hold them too).
 template <class V, class S = typename V::Scalar>
-void pack_columns(const S* weight, int64_t stride, int64_t columns, const Place* places, int64_t num_places, bool padded,
-                  const Packed<S>& packed, S* out, int64_t begin, int64_t end) {
+void pack_columns(const S* weight, int64_t stride, int64_t columns, const Place* places, int64_t num_places,
+                  bool padded, const Packed<S>& packed, S* out, int64_t begin, int64_t end) {
   for (int64_t p = begin; p < end; ++p) {
     const int64_t first = p * packed.panel, vectors = smaller(packed.panel, packed.num_vectors - first);
     S* to = out + first * packed.depth * kLanes;

@@ -1,8 +1,9 @@
 // y = x W^T (+ bias) and everything of that form over packed weights: input projection, recurrence, dx, readouts.
 //
-// Every element of y is a sum in a fixed order: chains sum = fma(x_k, w_k, sum) from 0 over blocks of kDepthBlock k, the blocks
-// added in order to 0 or to y itself, and then + bias. The bits do not depend on the number of rows, on the tile, or on how
-// panels and rows are shared among threads. (One chain that starts from y is up to 8 times less accurate at k = 1536.)
+// Every element of y is a sum in a fixed order: chains sum = fma(x_k, w_k, sum) from 0 over blocks of kDepthBlock k,
+// the blocks added in order to 0 or to y itself, and then + bias. The bits do not depend on the number of rows, on the
+// tile, or on how panels and rows are shared among threads. (One chain that starts from y is up to 8 times less
+// accurate at k = 1536.)
 #pragma once
 
 #include "gemm/layout.h"
@@ -16,7 +17,7 @@ struct Product {
   Rows<const S> x;
   Depth depth;
   Packed<S> weight;
-  const Place* places;      // where the vectors lie in a row of y; null: vector v at column 16 v
+  const Place* places;  // where the vectors lie in a row of y; null: vector v at column 16 v
   Rows<S> y;
   int64_t last_lanes = 16;  // how many lanes of the last vector exist in y
   const S* bias = nullptr;  // [num_vectors][16], in the order of the vectors
@@ -31,17 +32,17 @@ constexpr int max_rows(int columns) { return columns == 4 ? 6 : columns == 3 ? 8
 #elif defined(RNNKIT_ISA_AVX2)  // 16 registers, two of them a vector: 12 sums, 2 weights and a broadcast
 inline constexpr int kColumns = 1;
 constexpr int max_rows(int) { return 6; }
-#else  // 16 registers, four of them a vector
+#else                           // 16 registers, four of them a vector
 inline constexpr int kColumns = 1;
 constexpr int max_rows(int) { return 2; }
 #endif
 
 template <class S>
 struct Tile {
-  const S* const* x;   // one pointer per row, at the first k
+  const S* const* x;  // one pointer per row, at the first k
   Depth depth;
-  const S* weight;     // at the first k and column
-  int64_t step;        // between two k of the weight
+  const S* weight;  // at the first k and column
+  int64_t step;     // between two k of the weight
   S* const* y;
   const int64_t* column;
   int64_t last_lanes;  // of the tile's last column
@@ -114,20 +115,22 @@ RNNKIT_INLINE void multiply_columns(int64_t columns, int64_t rows, const Tile<S>
   multiply_rows<V, kColumns_>(rows, tile);
 }
 
-// The part of `depth` whose weights (at `panel` vectors per k) stay in the first-level cache. Part of the results' definition.
+// The part of `depth` whose weights (at `panel` vectors per k) stay in the first-level cache. Part of the results'
+// definition.
 inline constexpr int64_t kDepthBlock = 128;
 
 }  // namespace tiles
 
-// Rows [row_begin, row_end) and panels [panel_begin, panel_end) of the product, in the calling thread. `next`: a panel that the
-// caller will want afterwards, or -1.
+// Rows [row_begin, row_end) and panels [panel_begin, panel_end) of the product, in the calling thread. `next`: a panel
+// that the caller will want afterwards, or -1.
 template <class V, class S = typename V::Scalar>
 void multiply(const Product<S>& product, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end,
               int64_t next = -1) {
   constexpr int64_t kRowBlock = 128, kMost = 12;  // rows of x that stay in the second-level cache; rows of a tile
   const Packed<S>& weight = product.weight;
   const Depth whole = product.depth;
-  const int64_t depth_step = whole.segments == 1 ? tiles::kDepthBlock : larger<int64_t>(1, tiles::kDepthBlock / whole.length);
+  const int64_t depth_step =
+      whole.segments == 1 ? tiles::kDepthBlock : larger<int64_t>(1, tiles::kDepthBlock / whole.length);
   const int64_t depth_end = whole.segments == 1 ? whole.length : whole.segments;
 
   for (int64_t block = row_begin; block < row_end; block += kRowBlock) {
@@ -135,7 +138,9 @@ void multiply(const Product<S>& product, int64_t row_begin, int64_t row_end, int
     for (int64_t p = panel_begin; p < panel_end; ++p) {
       const int64_t first = p * weight.panel, vectors = smaller(weight.panel, weight.num_vectors - first);
       const S* panel = weight.data + first * weight.depth * kLanes;
-      const int64_t after = p + 1 < panel_end ? p + 1 : next < 0 ? p : next;  // memory that is ours: others cost a page walk
+      const int64_t after = p + 1 < panel_end ? p + 1
+                            : next < 0        ? p
+                                              : next;  // memory that is ours: others cost a page walk
       const S* next_panel = weight.data + after * weight.panel * weight.depth * kLanes;
       int64_t d = 0;
       do {  // at least once: a product of depth 0 still writes zero, or the bias
@@ -166,8 +171,7 @@ void multiply(const Product<S>& product, int64_t row_begin, int64_t row_end, int
                 tiles::Tile<S>{x, depth, panel + (k * vectors + v) * kLanes, vectors * kLanes, y, column,
                                is_last ? product.last_lanes : kLanes,
                                d_end == depth_end && product.bias ? product.bias + (first + v) * kLanes : nullptr,
-                               ahead + i % vectors * depth.total() * kLanes,
-                               product.accumulate || d > 0});
+                               ahead + i % vectors * depth.total() * kLanes, product.accumulate || d > 0});
           }
         }
         d = d_end;

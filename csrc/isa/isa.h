@@ -1,10 +1,12 @@
-// The rules of code that is compiled once per instruction set: every `*.isa.cc` and the headers it includes start from here.
+// The rules of code that is compiled once per instruction set: every `*.isa.cc` and the headers it includes start from
+// here.
 //
-// The same source is compiled with different flags into different namespaces (CMake defines RNNKIT_ISA_NAMESPACE and one of
-// RNNKIT_ISA_AVX512, RNNKIT_ISA_AVX2, RNNKIT_ISA_PORTABLE), so that the linker can never take a function compiled for
-// AVX-512 to serve everyone. Hence, in these files:
+// The same source is compiled with different flags into different namespaces (CMake defines RNNKIT_ISA_NAMESPACE and
+// one of RNNKIT_ISA_AVX512, RNNKIT_ISA_AVX2, RNNKIT_ISA_PORTABLE), so that the linker can never take a function
+// compiled for AVX-512 to serve everyone. Hence, in these files:
 //   - everything lives in `namespace rnnkit::RNNKIT_ISA_NAMESPACE`;
-//   - no header of the standard library that brings inline functions (<vector>, <algorithm>, <cmath> ...): only the C headers;
+//   - no header of the standard library that brings inline functions (<vector>, <algorithm>, <cmath> ...): only the C
+//   headers;
 //   - memory, threads and errors are reached through functions that are compiled once (memory.h, threads/team.h).
 // tests/mutants/test_native_mutants.py reads the symbols of such a build and fails on any that escaped.
 #pragma once

@@ -1,9 +1,11 @@
-// What one instruction set offers: plain tables of function pointers, filled in table.isa.cc, chosen once in dispatch.cc.
+// What one instruction set offers: plain tables of function pointers, filled in table.isa.cc, chosen once in
+// dispatch.cc.
 //
-// To add a function: declare its pointer in the table of its folder (heads/table.h, decode/table.h, unroll/table.h); define it
-// in a `*.isa.cc` of that folder inside `namespace rnnkit::RNNKIT_ISA_NAMESPACE` (rules in isa/isa.h); name it in that folder's
-// table.isa.cc. CMake compiles every csrc/*/*.isa.cc once per instruction set and every other csrc/*/*.cc once. Call it from
-// csrc/binding as `table().heads.name(...)`. Pointers, sizes and plain structs only: nothing that has inline code.
+// To add a function: declare its pointer in the table of its folder (heads/table.h, decode/table.h, unroll/table.h);
+// define it in a `*.isa.cc` of that folder inside `namespace rnnkit::RNNKIT_ISA_NAMESPACE` (rules in isa/isa.h); name
+// it in that folder's table.isa.cc. CMake compiles every csrc/*/*.isa.cc once per instruction set and every other
+// csrc/*/*.cc once. Call it from csrc/binding as `table().heads.name(...)`. Pointers, sizes and plain structs only:
+// nothing that has inline code.
 #pragma once
 
 #include "decode/table.h"

@@ -34,7 +34,7 @@ extern const DecodeTable decode_table;
 extern const Table isa_table;
 #define RNNKIT_STRING(name) #name
 #define RNNKIT_NAME(name) RNNKIT_STRING(name)
-const Table isa_table{RNNKIT_NAME(RNNKIT_ISA_NAMESPACE), math_table, recurrent_table, RNNKIT_RECURRENT_DOUBLE, heads_table,
-                      decode_table};
+const Table isa_table{RNNKIT_NAME(RNNKIT_ISA_NAMESPACE), math_table,  recurrent_table,
+                      RNNKIT_RECURRENT_DOUBLE,           heads_table, decode_table};
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

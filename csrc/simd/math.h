@@ -1,9 +1,9 @@
 // exp, log, sigmoid and tanh of sixteen lanes, with errors stated here and held by tests/kernels/test_math.py.
 //
-// float, any instruction set, against exact arithmetic:  exp 2 ulp, log 2 ulp, sigmoid 3 ulp, tanh 2 ulp where the result is normal.
-// Results below the smallest normal number are exactly 0 (exp below -86.98; sigmoid below -87.33); sigmoid and tanh of large
-// arguments, infinities included, are exactly 0, 1 or -1; a NaN gives a NaN and nothing else does.
-// double (portable build, tests only) calls the C library.
+// float, any instruction set, against exact arithmetic:  exp 2 ulp, log 2 ulp, sigmoid 3 ulp, tanh 2 ulp where the
+// result is normal. Results below the smallest normal number are exactly 0 (exp below -86.98; sigmoid below -87.33);
+// sigmoid and tanh of large arguments, infinities included, are exactly 0, 1 or -1; a NaN gives a NaN and nothing else
+// does. double (portable build, tests only) calls the C library.
 #pragma once
 
 #include "simd/vec.h"
@@ -24,7 +24,8 @@ struct ExpParts {
 };
 template <int kBias>
 RNNKIT_INLINE ExpParts exp_parts(F x) {
-  const F magic = F::broadcast(12582912.0f + kBias);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  const F magic =
+      F::broadcast(12582912.0f + kBias);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
   const F shifted = fma(x, F::broadcast(1.44269504f), magic);
   const F n = shifted - magic;
   F r = fma(n, F::broadcast(-0.693359375f), x);
@@ -54,8 +55,8 @@ RNNKIT_INLINE F sigmoid(F x) {
   return select(less(x, F::zero()), negative, positive);
 }
 
-// 1 - 2 e / (1 + e) with e = e^-2|x|, whose error shrinks with e; below 0.625 x + x^3 P(x^2) (Cephes, tanhf). With x's sign.
-// Its last bit matters: backward multiplies by 1 - tanh^2, which magnifies it where the unit is nearly saturated.
+// 1 - 2 e / (1 + e) with e = e^-2|x|, whose error shrinks with e; below 0.625 x + x^3 P(x^2) (Cephes, tanhf). With x's
+// sign. Its last bit matters: backward multiplies by 1 - tanh^2, which magnifies it where the unit is nearly saturated.
 RNNKIT_INLINE F tanh(F x) {
   const F one = F::broadcast(1.0f), a = abs(x), z = a * a;
   const ExpParts parts = exp_parts<127>(max(F::broadcast(-87.33f), F::broadcast(-2.0f) * a));
@@ -94,10 +95,10 @@ RNNKIT_INLINE F log(F x) {
 }
 
 #if defined(RNNKIT_ISA_PORTABLE)
-#define RNNKIT_LANEWISE(expression)                   \
-  double lane[kLanes];                                \
-  v.store(lane);                                      \
-  for (double& x : lane) x = (expression);            \
+#define RNNKIT_LANEWISE(expression)        \
+  double lane[kLanes];                     \
+  v.store(lane);                           \
+  for (double& x : lane) x = (expression); \
   return D::load(lane)
 RNNKIT_INLINE D exp(D v) { RNNKIT_LANEWISE(::exp(x)); }
 RNNKIT_INLINE D log(D v) { RNNKIT_LANEWISE(::log(x)); }

@@ -1,8 +1,10 @@
-// Vec<S>: sixteen lanes of S, the same interface on every instruction set; all kernels are written on it and know no width.
+// Vec<S>: sixteen lanes of S, the same interface on every instruction set; all kernels are written on it and know no
+// width.
 //
-// float:  AVX-512 one register, AVX2 two, portable four 16-byte vectors (SSE2 or NEON). double: portable only, for gradcheck.
-// fma() is the only fused operation (the build sets -ffp-contract=off), so equal source gives equal bits in every tile.
-// min, max and less follow x86: with a NaN among the operands, min and max return the SECOND operand and less is false.
+// float:  AVX-512 one register, AVX2 two, portable four 16-byte vectors (SSE2 or NEON). double: portable only, for
+// gradcheck. fma() is the only fused operation (the build sets -ffp-contract=off), so equal source gives equal bits in
+// every tile. min, max and less follow x86: with a NaN among the operands, min and max return the SECOND operand and
+// less is false.
 #pragma once
 
 #include "isa/isa.h"
@@ -104,9 +106,7 @@ RNNKIT_INLINE F operator+(F a, F b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_
 RNNKIT_INLINE F operator-(F a, F b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
 RNNKIT_INLINE F operator*(F a, F b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
 RNNKIT_INLINE F operator/(F a, F b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
-RNNKIT_INLINE F fma(F a, F b, F c) {
-  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
-}
+RNNKIT_INLINE F fma(F a, F b, F c) { return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)}; }
 RNNKIT_INLINE F min(F a, F b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
 RNNKIT_INLINE F max(F a, F b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
 RNNKIT_INLINE F abs(F a) {
@@ -176,31 +176,47 @@ struct Vec {
   }
 };
 
-#define RNNKIT_PARTWISE(expression)                                              \
-  Vec<S> v;                                                                      \
-  for (int i = 0; i < Vec<S>::kParts; ++i) v.part[i] = (expression);             \
+#define RNNKIT_PARTWISE(expression)                                  \
+  Vec<S> v;                                                          \
+  for (int i = 0; i < Vec<S>::kParts; ++i) v.part[i] = (expression); \
   return v
 template <class S>
-RNNKIT_INLINE Vec<S> operator+(Vec<S> a, Vec<S> b) { RNNKIT_PARTWISE(a.part[i] + b.part[i]); }
+RNNKIT_INLINE Vec<S> operator+(Vec<S> a, Vec<S> b) {
+  RNNKIT_PARTWISE(a.part[i] + b.part[i]);
+}
 template <class S>
-RNNKIT_INLINE Vec<S> operator-(Vec<S> a, Vec<S> b) { RNNKIT_PARTWISE(a.part[i] - b.part[i]); }
+RNNKIT_INLINE Vec<S> operator-(Vec<S> a, Vec<S> b) {
+  RNNKIT_PARTWISE(a.part[i] - b.part[i]);
+}
 template <class S>
-RNNKIT_INLINE Vec<S> operator*(Vec<S> a, Vec<S> b) { RNNKIT_PARTWISE(a.part[i] * b.part[i]); }
+RNNKIT_INLINE Vec<S> operator*(Vec<S> a, Vec<S> b) {
+  RNNKIT_PARTWISE(a.part[i] * b.part[i]);
+}
 template <class S>
-RNNKIT_INLINE Vec<S> operator/(Vec<S> a, Vec<S> b) { RNNKIT_PARTWISE(a.part[i] / b.part[i]); }
+RNNKIT_INLINE Vec<S> operator/(Vec<S> a, Vec<S> b) {
+  RNNKIT_PARTWISE(a.part[i] / b.part[i]);
+}
 #if defined(__ARM_NEON) && defined(__aarch64__)
 RNNKIT_INLINE float32x4_t fma_part(float32x4_t a, float32x4_t b, float32x4_t c) { return vfmaq_f32(c, a, b); }
 RNNKIT_INLINE float64x2_t fma_part(float64x2_t a, float64x2_t b, float64x2_t c) { return vfmaq_f64(c, a, b); }
 template <class S>
-RNNKIT_INLINE Vec<S> fma(Vec<S> a, Vec<S> b, Vec<S> c) { RNNKIT_PARTWISE(fma_part(a.part[i], b.part[i], c.part[i])); }
+RNNKIT_INLINE Vec<S> fma(Vec<S> a, Vec<S> b, Vec<S> c) {
+  RNNKIT_PARTWISE(fma_part(a.part[i], b.part[i], c.part[i]));
+}
 #else  // baseline x86 has no fused operation; two roundings, the same two everywhere
 template <class S>
-RNNKIT_INLINE Vec<S> fma(Vec<S> a, Vec<S> b, Vec<S> c) { RNNKIT_PARTWISE(a.part[i] * b.part[i] + c.part[i]); }
+RNNKIT_INLINE Vec<S> fma(Vec<S> a, Vec<S> b, Vec<S> c) {
+  RNNKIT_PARTWISE(a.part[i] * b.part[i] + c.part[i]);
+}
 #endif
 template <class S>
-RNNKIT_INLINE Vec<S> min(Vec<S> a, Vec<S> b) { RNNKIT_PARTWISE(a.part[i] < b.part[i] ? a.part[i] : b.part[i]); }
+RNNKIT_INLINE Vec<S> min(Vec<S> a, Vec<S> b) {
+  RNNKIT_PARTWISE(a.part[i] < b.part[i] ? a.part[i] : b.part[i]);
+}
 template <class S>
-RNNKIT_INLINE Vec<S> max(Vec<S> a, Vec<S> b) { RNNKIT_PARTWISE(a.part[i] > b.part[i] ? a.part[i] : b.part[i]); }
+RNNKIT_INLINE Vec<S> max(Vec<S> a, Vec<S> b) {
+  RNNKIT_PARTWISE(a.part[i] > b.part[i] ? a.part[i] : b.part[i]);
+}
 template <class S>
 RNNKIT_INLINE typename Vec<S>::Mask less(Vec<S> a, Vec<S> b) {
   typename Vec<S>::Mask m;
@@ -216,9 +232,9 @@ RNNKIT_INLINE Vec<S> select(const typename Vec<S>::Mask& m, Vec<S> yes, Vec<S> n
 using F = Vec<float>;
 using D = Vec<double>;
 using Word = int32_t __attribute__((vector_size(16)));
-#define RNNKIT_WORDWISE(expression)                                              \
-  F v;                                                                           \
-  for (int i = 0; i < F::kParts; ++i) v.part[i] = (expression);                  \
+#define RNNKIT_WORDWISE(expression)                             \
+  F v;                                                          \
+  for (int i = 0; i < F::kParts; ++i) v.part[i] = (expression); \
   return v
 RNNKIT_INLINE F abs(F a) { RNNKIT_WORDWISE((F::Part)((Word)a.part[i] & INT32_MAX)); }
 RNNKIT_INLINE F copysign(F a, F s) {

@@ -18,7 +18,8 @@ void parallel(int wanted, Body&& body) {
 // body(begin, end) over parts of [0, total) of about equal size, each at least `grain` long.
 template <class Body>
 void parallel_for(int64_t total, int64_t grain, Body&& body) {
-  const int64_t parts = larger<int64_t>(1, smaller<int64_t>(threads::get_num_threads(), total / larger<int64_t>(1, grain)));
+  const int64_t parts =
+      larger<int64_t>(1, smaller<int64_t>(threads::get_num_threads(), total / larger<int64_t>(1, grain)));
   if (total <= 0) return;
   parallel(static_cast<int>(parts), [&](const threads::Worker& worker) {
     const Range range = share(total, worker.index, worker.size);

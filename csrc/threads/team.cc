@@ -1,5 +1,5 @@
-// The team: OpenMP's workers when a runtime is already loaded (torch's spin between its own regions, and a second pool beside
-// them costs a third of the speed), else std::threads of ours.
+// The team: OpenMP's workers when a runtime is already loaded (torch's spin between its own regions, and a second pool
+// beside them costs a third of the speed), else std::threads of ours.
 #include "threads/team.h"
 
 #include <dlfcn.h>
@@ -38,7 +38,8 @@ void relax() {
 #endif
 }
 
-// A barrier must not burn the core that the one it waits for needs: some microseconds of spinning, then the core is offered.
+// A barrier must not burn the core that the one it waits for needs: some microseconds of spinning, then the core is
+// offered.
 constexpr int kSpins = 1000;
 
 void pause(int spin) {
@@ -84,7 +85,8 @@ void work(Region& region, int index) {
   inside_region = false;
 }
 
-// After fork the child has one thread: neither OpenMP's workers nor ours exist there, and OpenMP would wait for them for ever.
+// After fork the child has one thread: neither OpenMP's workers nor ours exist there, and OpenMP would wait for them
+// for ever.
 std::atomic<bool> forked{false};
 std::atomic<const char*> pool_name{"none"};
 
@@ -118,7 +120,9 @@ class OwnPool {
     while (static_cast<int>(desks_.size()) < workers) {
       auto desk = std::make_unique<Desk>();
       try {
-        std::thread([this, &place = *desk, index = static_cast<int>(desks_.size()) + 1] { serve(place, index); }).detach();
+        std::thread([this, &place = *desk, index = static_cast<int>(desks_.size()) + 1] {
+          serve(place, index);
+        }).detach();
       } catch (const std::system_error&) {
         return;  // no more threads to be had: a smaller team gives the same bits
       }

@@ -1,6 +1,7 @@
 // The team of workers: one parallel region per call, run on the OpenMP threads already in the process or on our own.
 //
-// Compiled once for all instruction sets. A body must not throw, and must not assume the team is as large as it asked for.
+// Compiled once for all instruction sets. A body must not throw, and must not assume the team is as large as it asked
+// for.
 #pragma once
 
 #include <stdint.h>

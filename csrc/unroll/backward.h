@@ -1,8 +1,8 @@
 // The time loop backward, and the gradients of input and weights behind it; it does not know which cell it runs.
 //
-// From the last step to the first the cell's equations turn a row of activations into the gradients of its pre-activations, and
-// their product with the recurrent weights is the gradient of the h before. A row of `dh` that has not started yet holds the
-// gradient of its final state.
+// From the last step to the first the cell's equations turn a row of activations into the gradients of its
+// pre-activations, and their product with the recurrent weights is the gradient of the h before. A row of `dh` that has
+// not started yet holds the gradient of its final state.
 #pragma once
 
 #include "cells/block.h"
@@ -33,6 +33,9 @@ class BackwardLoop {
       if (rows <= 0) continue;  // none of our rows runs this long
       if (listed + rows > call_.chunk_rows) listed = input_gradient(listed);
       step<kInfo.num_products - 1>(s, rows);
+      if constexpr (planted(Bug::gradient_cut_every_32_steps))
+        if (s % 32 == 0)
+          memset(call_.dh + mine_.rows.begin * padded_, 0, static_cast<size_t>(rows * padded_) * sizeof(S));
       for (int64_t i = 0; i < rows; ++i, ++listed) {
         gate_row_[listed] = compact(s, i);
         x_row_[listed] = steps_.position[compact(s, i)];
@@ -56,14 +59,16 @@ class BackwardLoop {
       equations<kProduct>(s, rows);
       if (call_.split == Split::units) threads::wait(worker_);
       const bool to_hidden = kThis.source == Source::hidden;
-      const Product<S> product{.x = {call_.gates + compact(s, 0) * weights_.row + kThis.first_slot * kLanes, weights_.row},
-                               .depth = depth(kThis.num_slots),
-                               .weight = weights_.recurrent_back[kProduct],
-                               .places = nullptr,
-                               .y = {(to_hidden ? call_.dh : call_.d_reset_hidden) + mine_.rows.begin * padded_, padded_},
-                               .accumulate = to_hidden};
+      const Product<S> product{
+          .x = {call_.gates + compact(s, 0) * weights_.row + kThis.first_slot * kLanes, weights_.row},
+          .depth = depth(kThis.num_slots),
+          .weight = weights_.recurrent_back[kProduct],
+          .places = nullptr,
+          .y = {(to_hidden ? call_.dh : call_.d_reset_hidden) + mine_.rows.begin * padded_, padded_},
+          .accumulate = to_hidden};
       const Range panels = panels_of(mine_.blocks, 1, product.weight);
-      to_and_fro(panels, s, [&](int64_t panel, int64_t next) { multiply<V>(product, 0, rows, panel, panel + 1, next); });
+      to_and_fro(panels, s,
+                 [&](int64_t panel, int64_t next) { multiply<V>(product, 0, rows, panel, panel + 1, next); });
       step<kProduct - 1>(s, rows);
     }
   }
@@ -80,20 +85,21 @@ class BackwardLoop {
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t row = compact(s, i), r = mine_.rows.begin + i;
       S* gates = call_.gates + row * weights_.row;
-      const S* d_output = call_.d_output ? call_.d_output + steps_.position[row] * H : nullptr;
-      const S* memory_before = call_.memory + (s > 0 ? B + compact(s - 1, i) : r) * padded_;
+      const bool has_upstream = call_.d_output != nullptr && (s > 0 || !planted(Bug::first_output_gradient_ignored));
+      const S* d_output = has_upstream ? call_.d_output + steps_.position[row] * H : nullptr;
+      const int64_t first = planted(Bug::initial_memory_taken_from_the_wrong_row) ? 0 : r;
+      const S* memory_before = call_.memory + (s > 0 ? B + compact(s - 1, i) : first) * padded_;
       for (int64_t block = mine_.blocks.begin; block < mine_.blocks.end; ++block) {
         const int64_t unit = block * kLanes;
-        Cell::template backward<kProduct>(
-            BackwardBlock<V>{.gates = gates + block * kInfo.num_slots * kLanes,
-                             .h_before = call_.hidden + steps_.before[row] * H + unit,
-                             .memory_before = memory_before + unit,
-                             .memory = call_.memory + (B + row) * padded_ + unit,
-                             .d_output = d_output ? d_output + unit : nullptr,
-                             .dh = call_.dh + r * padded_ + unit,
-                             .d_memory = call_.d_memory + r * padded_ + unit,
-                             .d_reset_hidden = call_.d_reset_hidden + r * padded_ + unit,
-                             .lanes = smaller(kLanes, H - unit)});
+        Cell::template backward<kProduct>(BackwardBlock<V>{.gates = gates + block * kInfo.num_slots * kLanes,
+                                                           .h_before = call_.hidden + steps_.before[row] * H + unit,
+                                                           .memory_before = memory_before + unit,
+                                                           .memory = call_.memory + (B + row) * padded_ + unit,
+                                                           .d_output = d_output ? d_output + unit : nullptr,
+                                                           .dh = call_.dh + r * padded_ + unit,
+                                                           .d_memory = call_.d_memory + r * padded_ + unit,
+                                                           .d_reset_hidden = call_.d_reset_hidden + r * padded_ + unit,
+                                                           .lanes = smaller(kLanes, H - unit)});
       }
     }
   }
@@ -105,7 +111,7 @@ class BackwardLoop {
                              .depth = depth(kInfo.num_gates),
                              .weight = weights_.input_back,
                              .places = nullptr,
-                             .y = {call_.dx, weights_.input_size, x_row_},
+                             .y = {call_.dx, weights_.input_size, planted(Bug::dx_left_sorted) ? gate_row_ : x_row_},
                              .last_lanes = weights_.input_size - (weights_.input_back.num_vectors - 1) * kLanes};
     Range panels{0, product.weight.num_panels()};
     if (call_.split == Split::units) panels = share(panels.end, worker_.index, worker_.size);
@@ -122,21 +128,26 @@ class BackwardLoop {
     }
     for (int p = 0; p < kInfo.num_products; ++p) {
       const bool from_hidden = kInfo.products[p].source == Source::hidden;
-      weight_gradient(kInfo.products[p].num_slots, weights_.recurrent_places[p],
-                      from_hidden ? Rows<const S>{call_.hidden, weights_.hidden_size, steps_.before}
-                                  : Rows<const S>{call_.reset_hidden, padded_},
-                      weights_.hidden_size, call_.d_weight_hh, call_.d_bias_hh);
+      weight_gradient(
+          kInfo.products[p].num_slots, weights_.recurrent_places[p],
+          planted(Bug::recurrent_gradient_from_the_h_after)
+              ? Rows<const S>{call_.hidden + steps_.batch * weights_.hidden_size, weights_.hidden_size, steps_.position}
+          : from_hidden ? Rows<const S>{call_.hidden, weights_.hidden_size, steps_.before}
+                        : Rows<const S>{call_.reset_hidden, padded_},
+          weights_.hidden_size, call_.d_weight_hh, call_.d_bias_hh);
     }
   }
 
   // One part of a weight gradient: the workers form a grid over its rows (gates) and its columns.
   void weight_gradient(int64_t slots, const Place* places, Rows<const S> x, int64_t width, S* out, S* bias) {
+    int64_t num_rows = steps_.num_rows();
+    if constexpr (planted(Bug::last_rows_missing_in_weight_gradient)) num_rows -= num_rows % 16;
     const WeightGradient<S> product{.dy = {call_.gates, weights_.row},
                                     .places = places,
                                     .num_places = weights_.blocks * slots,
                                     .x = x,
                                     .width = width,
-                                    .num_rows = steps_.num_rows(),
+                                    .num_rows = num_rows,
                                     .out = out,
                                     .bias = bias};
     int columns = 1;  // of the grid; squarer grids pack less
@@ -163,7 +174,7 @@ class BackwardLoop {
         for (end = begin + 1; end < block_end && id_of(call_.sorted[end]) == id;) ++end;
         for (int64_t v = mine.begin; v < mine.end; ++v) {
           V sum = V::zero();
-          for (int64_t i = begin; i < end; ++i)
+          for (int64_t i = planted(Bug::repeated_ids_counted_once) ? end - 1 : begin; i < end; ++i)
             sum = sum + V::load(call_.gates + call_.sorted[i] * weights_.row + weights_.input_places[v].column);
           S* at = call_.d_table + (id * vectors + v) * kLanes;
           (V::load(at) + sum).store(at);

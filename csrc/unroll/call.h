@@ -1,8 +1,8 @@
 // One call of a layer as the time loops see it: prepared by layer.cc, run by forward.isa.cc and backward.isa.cc.
 //
-// Rows run in their own step count s = 0, 1, ... : row r reads time s, or length - 1 - s when reversed. Rows are sorted by
-// length, longest first, so that the rows still running at step s are 0 .. count(s) - 1; the steps of all rows together, step by
-// step, are the `compact` rows 0 .. num_rows - 1, and there is no padding among them.
+// Rows run in their own step count s = 0, 1, ... : row r reads time s, or length - 1 - s when reversed. Rows are sorted
+// by length, longest first, so that the rows still running at step s are 0 .. count(s) - 1; the steps of all rows
+// together, step by step, are the `compact` rows 0 .. num_rows - 1, and there is no padding among them.
 #pragma once
 
 #include <stdint.h>
@@ -13,10 +13,10 @@
 namespace rnnkit {
 
 struct Steps {
-  int64_t batch, num_steps;     // num_steps: of the longest row
-  const int64_t* offset;        // [num_steps + 1] first compact row of each step
-  const int64_t* position;      // [num_rows] row of [T*B, .] where its input and output lie
-  const int64_t* before;        // [num_rows] row of `hidden` that holds the h before it
+  int64_t batch, num_steps;  // num_steps: of the longest row
+  const int64_t* offset;     // [num_steps + 1] first compact row of each step
+  const int64_t* position;   // [num_rows] row of [T*B, .] where its input and output lie
+  const int64_t* before;     // [num_rows] row of `hidden` that holds the h before it
   int64_t count(int64_t s) const { return offset[s + 1] - offset[s]; }
   int64_t num_rows() const { return offset[num_steps]; }
 };
@@ -38,7 +38,10 @@ struct Weights {
   Packed<S> recurrent_back[2];              // for dh
 };
 
-enum class Split { rows, units };  // what the workers share: batch rows (no barriers) or units (one barrier per product)
+enum class Split {
+  rows,
+  units
+};  // what the workers share: batch rows (no barriers) or units (one barrier per product)
 
 template <class S>
 struct ForwardCall {
@@ -49,9 +52,9 @@ struct ForwardCall {
   const S* x;          // [T*B, I]; null for one-hot input
   const int64_t* ids;  // [T*B]; null for dense input
   S* hidden;           // [B + T*B, H]: h0, then the output
-  S* memory;           // [B + num_rows, padded H] with a tape, [B, padded H] without; its first B rows hold the initial memory
-  S* reset_hidden;     // [num_rows or B, padded H] for cells that need it
-  S* gates;            // [num_rows, row] with a tape, [workers, chunk_rows, row] without
+  S* memory;  // [B + num_rows, padded H] with a tape, [B, padded H] without; its first B rows hold the initial memory
+  S* reset_hidden;  // [num_rows or B, padded H] for cells that need it
+  S* gates;         // [num_rows, row] with a tape, [workers, chunk_rows, row] without
   bool has_tape;
   int64_t chunk_rows;  // steps whose input is projected together hold at most so many rows
   int64_t* lists;      // [workers, 2, chunk_rows]
@@ -69,20 +72,20 @@ struct BackwardCall {
   const S* hidden;
   const S* memory;
   const S* reset_hidden;
-  S* gates;               // activations in, gradients out
-  const S* d_output;      // [T*B, H] or null
-  S* dh;                  // [B, padded H] of the sorted rows: gradient of the final h in, of h0 out
-  S* d_memory;            // likewise
-  S* d_reset_hidden;      // [B, padded H] for cells that need it
-  S* dx;                  // [T*B, I] or null; only rows within the lengths are written
-  S* d_weight_ih;         // [G*H, I]
-  S* d_weight_hh;         // [G*H, H]
-  S* d_bias_ih;           // [G*H] or null
-  S* d_bias_hh;           // [G*H] or null
-  S* d_table;             // one-hot: [I][vectors][16] of scratch
+  S* gates;           // activations in, gradients out
+  const S* d_output;  // [T*B, H] or null
+  S* dh;              // [B, padded H] of the sorted rows: gradient of the final h in, of h0 out
+  S* d_memory;        // likewise
+  S* d_reset_hidden;  // [B, padded H] for cells that need it
+  S* dx;              // [T*B, I] or null; only rows within the lengths are written
+  S* d_weight_ih;     // [G*H, I]
+  S* d_weight_hh;     // [G*H, H]
+  S* d_bias_ih;       // [G*H] or null
+  S* d_bias_hh;       // [G*H] or null
+  S* d_table;         // one-hot: [I][vectors][16] of scratch
   int64_t chunk_rows;
-  int64_t* lists;         // [workers, 2, chunk_rows]
-  S* scratch;             // [workers, scratch_size]
+  int64_t* lists;  // [workers, 2, chunk_rows]
+  S* scratch;      // [workers, scratch_size]
   int64_t scratch_size;
 };
 

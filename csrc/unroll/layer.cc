@@ -5,13 +5,15 @@
 #include <cstring>
 #include <numeric>
 
+#include "mutants.h"
 #include "threads/team.h"
 
 namespace rnnkit {
 namespace {
 
 constexpr int64_t kLanes = 16;
-constexpr int64_t kChunkRows = 128;  // input rows projected together: enough to use the weights well, few enough for the cache
+constexpr int64_t kChunkRows =
+    128;  // input rows projected together: enough to use the weights well, few enough for the cache
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -32,7 +34,7 @@ template <class S>
 void copy_padded(const S* from, int64_t width, int64_t padded, S* to) {
   if (from != nullptr) std::memcpy(to, from, width * sizeof(S));
   const int64_t start = from != nullptr ? width : 0;
-  std::fill(to + start, to + padded, S(0));
+  if (from == nullptr || !planted(Bug::padding_lanes_left_stale)) std::fill(to + start, to + padded, S(0));
 }
 
 }  // namespace
@@ -59,7 +61,8 @@ StepIndex::StepIndex(int64_t num_steps, int64_t batch, const int64_t* lengths, b
     for (int64_t r = 0; r < running; ++r, ++at) {
       const int64_t t = reverse ? length(r) - 1 - s : s;
       position_.get()[at] = t * batch + order[r];
-      before_.get()[at] = s == 0 ? order[r] : batch + (reverse ? t + 1 : t - 1) * batch + order[r];
+      const int64_t t_before = reverse && !planted(Bug::reversed_row_reads_the_step_after) ? t + 1 : t - 1;
+      before_.get()[at] = s == 0 ? order[r] : batch + t_before * batch + order[r];
     }
   }
   offset_.get()[num_steps_] = at;
@@ -96,7 +99,9 @@ Layer<S>::Layer(const RecurrentTable<S>& table, const CellFunctions<S>& function
   for (int slot = 0; slot < cell.num_gates; ++slot) add(arguments_.bias_ih, cell.input_gates[slot], slot);
   for (int p = 0; p < cell.num_products; ++p) {
     const RecurrentProduct& product = cell.products[p];
-    for (int i = 0; i < product.num_slots; ++i) add(arguments_.bias_hh, product.gates[i], product.first_slot + i);
+    for (int i = 0; i < product.num_slots; ++i)
+      for (int times = planted(Bug::bias_counted_twice) ? 2 : 1; times > 0; --times)
+        add(arguments_.bias_hh, product.gates[i], product.first_slot + i);
     recurrent_places_[p] = places(cell, H, product.first_slot, product.num_slots, product.gates);
     weights_.recurrent_places[p] = recurrent_places_[p].data();
     weights_.recurrent[p] = pack_rows(arguments_.weight_hh, H, recurrent_places_[p], panel_of(product.num_slots));
@@ -179,9 +184,10 @@ Unrolled<S> Layer<S>::forward(const Call& call) {
   Buffer<S> gates((call.keep_tape ? tape_rows : workers * chunk_rows) * weights_.row);
   const Buffer<int64_t> lists(2 * workers * chunk_rows);
   copy_padded(call.state[0], B * H, B * H, result.hidden.get());
-  if (index.is_ragged())
+  if (index.is_ragged() && !planted(Bug::padding_not_zeroed))
     for (int64_t r = 0; r < B; ++r)
-      for (int64_t t = index.length(r); t < T; ++t) std::fill_n(result.hidden.get() + ((t + 1) * B + index.row(r)) * H, H, S(0));
+      for (int64_t t = index.length(r); t < T; ++t)
+        std::fill_n(result.hidden.get() + ((t + 1) * B + index.row(r)) * H, H, S(0));
   for (int64_t r = 0; has_memory && r < B; ++r)
     copy_padded(call.state[1] ? call.state[1] + index.row(r) * H : nullptr, H, padded, memory.get() + r * padded);
 
@@ -203,7 +209,9 @@ Unrolled<S> Layer<S>::forward(const Call& call) {
   for (int64_t r = 0; r < B; ++r) {
     const int64_t b = index.row(r), last = index.length(r) - 1;
     const int64_t row = last < 0 ? r : steps.offset[last] + r;  // compact
-    const int64_t h_row = last < 0 ? b : B + steps.position[row];
+    const int64_t h_row = last < 0                                     ? b
+                          : planted(Bug::state_taken_at_the_last_step) ? T * B + b
+                                                                       : B + steps.position[row];
     std::memcpy(result.state[0].get() + b * H, result.hidden.get() + h_row * H, H * sizeof(S));
     if (has_memory) {
       const int64_t memory_row = call.keep_tape && last >= 0 ? B + row : r;
@@ -238,7 +246,8 @@ Gradients<S> Layer<S>::backward(Tape<S>& tape, const BackwardArguments& argument
     result.x = Buffer<S>(T * B * I);
     if (tape.index.is_ragged())
       for (int64_t r = 0; r < B; ++r)
-        for (int64_t t = tape.index.length(r); t < T; ++t) std::fill_n(result.x.get() + (t * B + tape.index.row(r)) * I, I, S(0));
+        for (int64_t t = tape.index.length(r); t < T; ++t)
+          std::fill_n(result.x.get() + (t * B + tape.index.row(r)) * I, I, S(0));
   }
   result.weight_ih = Buffer<S>(G * H * I);
   result.weight_hh = Buffer<S>(G * H * H);
@@ -247,7 +256,7 @@ Gradients<S> Layer<S>::backward(Tape<S>& tape, const BackwardArguments& argument
   std::array<Buffer<S>, 2> d_state{Buffer<S>(0), Buffer<S>(0)};
   for (int part = 0; part < cell.num_parts; ++part) {
     d_state[part] = Buffer<S>(B * padded);
-    const S* given = arguments.d_state[part];
+    const S* given = part == 1 && planted(Bug::final_memory_gradient_ignored) ? nullptr : arguments.d_state[part];
     for (int64_t r = 0; r < B; ++r)
       copy_padded(given ? given + tape.index.row(r) * H : nullptr, H, padded, d_state[part].get() + r * padded);
   }
@@ -294,7 +303,8 @@ Gradients<S> Layer<S>::backward(Tape<S>& tape, const BackwardArguments& argument
   for (int part = 0; part < cell.num_parts; ++part) {
     result.state[part] = Buffer<S>(B * H);
     for (int64_t r = 0; r < B; ++r)
-      std::memcpy(result.state[part].get() + tape.index.row(r) * H, d_state[part].get() + r * padded, H * sizeof(S));
+      std::memcpy(result.state[part].get() + (planted(Bug::initial_gradients_left_sorted) ? r : tape.index.row(r)) * H,
+                  d_state[part].get() + r * padded, H * sizeof(S));
   }
   tape.gates = Buffer<S>();  // overwritten; the rest goes with the tape
   tape.is_used = true;

@@ -1,6 +1,7 @@
 // One direction of one recurrent layer: its packed weights, and the memory and row order of a call.
 //
-// Compiled once. The loops themselves are per instruction set (forward.h, backward.h) and are reached through `functions`.
+// Compiled once. The loops themselves are per instruction set (forward.h, backward.h) and are reached through
+// `functions`.
 #pragma once
 
 #include <array>
@@ -91,18 +92,18 @@ class Layer {
 
   struct Call {
     int64_t num_steps, batch;
-    const S* x;                        // [T, B, I], or null with ids
-    const int64_t* ids;                // [T, B], each in 0 .. I - 1
-    const int64_t* lengths;            // [B] or null
+    const S* x;              // [T, B, I], or null with ids
+    const int64_t* ids;      // [T, B], each in 0 .. I - 1
+    const int64_t* lengths;  // [B] or null
     bool reverse;
-    std::array<const S*, 2> state;     // [B, H] each, or null for zeros
+    std::array<const S*, 2> state;  // [B, H] each, or null for zeros
     bool keep_tape;
   };
   Unrolled<S> forward(const Call& call);
 
   struct BackwardArguments {
-    const S* d_output;                 // [T, B, H] or null
-    std::array<const S*, 2> d_state;   // [B, H] each, or null
+    const S* d_output;                // [T, B, H] or null
+    std::array<const S*, 2> d_state;  // [B, H] each, or null
     bool need_dx;
   };
   Gradients<S> backward(Tape<S>& tape, const BackwardArguments& arguments);

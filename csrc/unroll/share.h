@@ -30,7 +30,8 @@ inline Range share_rows(const Steps& steps, const threads::Worker& worker) {
 }
 
 // `granule`: blocks that may not be parted, because one panel holds them.
-inline Share share_call(const Steps& steps, Split split, int64_t blocks, int64_t granule, const threads::Worker& worker) {
+inline Share share_call(const Steps& steps, Split split, int64_t blocks, int64_t granule,
+                        const threads::Worker& worker) {
   if (split == Split::rows) return {share_rows(steps, worker), {0, blocks}};
   const Range granules = share(ceil_div(blocks, granule), worker.index, worker.size);
   return {{0, steps.batch}, {smaller(blocks, granules.begin * granule), smaller(blocks, granules.end * granule)}};
@@ -42,8 +43,8 @@ RNNKIT_INLINE Range panels_of(Range blocks, int64_t vectors, const Packed<S>& pa
   return {blocks.begin * vectors / packed.panel, ceil_div(blocks.end * vectors, packed.panel)};
 }
 
-// Calls body(panel, the panel after it), forwards at even steps and backwards at odd ones: the panels used last are still in the
-// cache when the next step begins.
+// Calls body(panel, the panel after it), forwards at even steps and backwards at odd ones: the panels used last are
+// still in the cache when the next step begins.
 template <class Body>
 RNNKIT_INLINE void to_and_fro(Range panels, int64_t s, Body&& body) {
   const int64_t first = s % 2 == 0 ? panels.begin : panels.end - 1, step = s % 2 == 0 ? 1 : -1;

@@ -26,9 +26,8 @@ constexpr CellFunctions<S> kCells[] = {
 template <class S>
 void pack_rows_together(const S* weight, int64_t stride, const Place* places, const Packed<S>& packed, S* out) {
   const int64_t grain = larger<int64_t>(1, 65536 / (packed.panel * kLanes * larger<int64_t>(1, packed.depth)));
-  parallel_for(packed.num_panels(), grain, [&](int64_t begin, int64_t end) {
-    pack_rows(weight, stride, places, packed, out, begin, end);
-  });
+  parallel_for(packed.num_panels(), grain,
+               [&](int64_t begin, int64_t end) { pack_rows(weight, stride, places, packed, out, begin, end); });
 }
 
 template <class V, class S = typename V::Scalar>
