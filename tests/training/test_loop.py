@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 import torch
 from training.tiny_task import TinyTask
 
+from rnnkit import runtime
 from rnnkit.errors import CheckpointError, DivergedError, TrainingInterrupted, UsageError
 from rnnkit.tasks.task import Peer
 from rnnkit.training import TrainConfig, dry_run, fit
@@ -192,13 +192,17 @@ def test_checkpoints_come_as_often_as_asked(tmp_path: Path) -> None:
     assert len(train(tmp_path / "rarely", checkpoint_every_s=3600.0).of("checkpoint")) == 1
 
 
-def test_threads_are_set(tmp_path: Path) -> None:
-    before = torch.get_num_threads()
-    try:
-        train(tmp_path, threads=1)
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
+def test_threads_are_those_asked_for_while_it_trains_and_come_back_after(tmp_path: Path) -> None:
+    before = (runtime.get_num_threads(), torch.get_num_threads())
+    seen = set()
+    config = TrainConfig(**SMALL, threads=before[0] + 1)
+
+    def watch(event: dict[str, Any]) -> None:
+        seen.add((runtime.get_num_threads(), torch.get_num_threads()))
+
+    fit(TinyTask(), run_dir=tmp_path, config=config, observers=[watch])
+    assert seen == {(before[0] + 1, 1), before}  # the last event comes when all is done
+    assert (runtime.get_num_threads(), torch.get_num_threads()) == before
 
 
 # ---- time limit ----------------------------------------------------------------------------------------------------
@@ -468,11 +472,3 @@ def _kill_at(step: int) -> Any:
 
 def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rnnkit.errors import ConfigError
-from rnnkit.nn import AdaptiveSoftmax, linear_cross_entropy
+from rnnkit.nn import AdaptiveSoftmax, linear, linear_cross_entropy
 from rnnkit.state import State
 
 
@@ -105,7 +105,7 @@ class WindowMLP(torch.nn.Module):
         tokens = torch.cat([before, ids.T.to(torch.int64)], dim=1)  # [B, n-1+T]
         embedded = self.embedding(tokens[:, 1:].unfold(1, window, 1))  # [B, T, n-1, E]
         embedded = embedded.transpose(0, 1).reshape(steps, batch, -1)
-        features = self.dropout(torch.tanh(self.hidden(embedded)))
+        features = self.dropout(torch.tanh(linear(embedded, self.hidden.weight, self.hidden.bias)))
         if self.config.direct:
             features = torch.cat([features, embedded], dim=-1)
         ends = torch.full((batch,), steps) if lengths is None else lengths.to(torch.int64)

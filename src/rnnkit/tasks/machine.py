@@ -6,6 +6,8 @@ import functools
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,21 @@ import torch
 from rnnkit import runtime
 
 
-def set_num_threads(count: int | None) -> None:
-    """Use `count` threads in the native core and in torch; None leaves both at the cores this process may use."""
-    if count is not None:
-        runtime.set_num_threads(count)
-        torch.set_num_threads(count)
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Within it, the native core uses `count` threads (None: as many as before) and torch one; both come back after.
+
+    torch's own workers spin while they wait, on the cores that the native core needs: with two of them, on a busy
+    two-core machine, the optimiser took 40 to 280 ms a step instead of 24, and the whole step up to half longer.
+    """
+    native, torchs = runtime.get_num_threads(), torch.get_num_threads()
+    try:
+        runtime.set_num_threads(native if count is None else count)
+        torch.set_num_threads(1)
+        yield
+    finally:
+        runtime.set_num_threads(native)
+        torch.set_num_threads(torchs)
 
 
 def describe_machine() -> dict[str, Any]:

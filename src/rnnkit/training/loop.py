@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from rnnkit.errors import CheckpointError, UsageError
-from rnnkit.tasks.machine import describe_machine, set_num_threads
+from rnnkit.tasks.machine import describe_machine, threads
 from rnnkit.tasks.task import Task, TrainingReport
 from rnnkit.training.checkpoint import has_checkpoint
 from rnnkit.training.config import TrainConfig
@@ -65,7 +65,6 @@ def fit(
         raise UsageError(f"{run_dir} already holds a run; resume it, or choose another folder")
     if resume and not run_dir.is_dir():
         raise CheckpointError(f"{run_dir} does not exist, so there is nothing to resume; leave resume out")
-    set_num_threads(config.threads)
 
     def train(task: Task, folder: Path, config: TrainConfig) -> TrainingReport:
         with torch.random.fork_rng(devices=[]):  # torch's own generator is left as it was
@@ -73,13 +72,14 @@ def fit(
             run.train()
             return run.save_best()
 
-    report = train(task, run_dir, config)
-    reports = []
-    for name, peer in task.peers().items():
-        shared = {key: getattr(config, key) for key in _SHARED_WITH_PEERS}
-        peer_config = TrainConfig(**{**shared, **peer.training})
-        reports.append((name, train(peer.task, run_dir / "baselines" / name, peer_config)))
-    metrics = task.finish(run_dir, report=report, peers=reports)
+    with threads(config.threads):
+        report = train(task, run_dir, config)
+        reports = []
+        for name, peer in task.peers().items():
+            shared = {key: getattr(config, key) for key in _SHARED_WITH_PEERS}
+            peer_config = TrainConfig(**{**shared, **peer.training})
+            reports.append((name, train(peer.task, run_dir / "baselines" / name, peer_config)))
+        metrics = task.finish(run_dir, report=report, peers=reports)
     for observer in observers:
         observer({"event": "done", "name": task.name, "run_dir": str(run_dir), "metrics": metrics})
     return Result(run_dir=run_dir, metrics=metrics, report=report)
@@ -91,8 +91,7 @@ def dry_run(task: Task, *, config: TrainConfig, num_steps: int = 8) -> dict[str,
     Returns: `parameters`; `parameter_bytes`, `training_bytes` (weights, gradients, optimiser, average); `step_s`;
         `tokens_per_s`; `epoch_s`; `total_steps` and `total_s` (None without an end in steps or seconds); `machine`.
     """
-    set_num_threads(config.threads)
-    with torch.random.fork_rng(devices=[]):
+    with threads(config.threads), torch.random.fork_rng(devices=[]):
         run = Run(task, Path(), config)
         times = []
         for _ in range(num_steps):
