@@ -17,7 +17,12 @@
 namespace rnnkit::memory {
 namespace {
 
-constexpr size_t kMostKept = size_t{512} << 20, kHuge = size_t{2} << 20, kHeader = 64;
+#if defined(RNNKIT_SANITIZE)  // every buffer its own allocation of its exact size, so that the sanitizer sees its ends
+constexpr size_t kMostKept = 0, kRounding = 0;
+#else
+constexpr size_t kMostKept = size_t{512} << 20, kRounding = 8;
+#endif
+constexpr size_t kHuge = size_t{2} << 20, kHeader = 64;
 
 struct Header {
   size_t bytes;  // of the whole block, header included
@@ -37,7 +42,8 @@ Pool& pool() {
 
 // Sizes are rounded up to an eighth of their power of two, so that similar calls share buffers and little is wasted.
 size_t size_class(size_t bytes) {
-  const size_t step = std::max<size_t>(256, std::bit_floor(bytes) / 8);
+  if constexpr (kRounding == 0) return bytes;
+  const size_t step = std::max<size_t>(256, std::bit_floor(bytes) / std::max<size_t>(1, kRounding));
   return (bytes + step - 1) / step * step;
 }
 
@@ -62,8 +68,7 @@ void* acquire(size_t bytes) {
   }
   if (block == nullptr) {
     const size_t alignment = size >= 2 * kHuge ? kHuge : 64;
-    block = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-    if (block == nullptr) {
+    if (posix_memalign(&block, alignment, size) != 0) {
       const std::lock_guard<std::mutex> lock(p.mutex);
       p.usage.held -= size;
       throw std::bad_alloc();
