@@ -154,15 +154,22 @@ void Layer<S>::pack_for_backward(bool need_dx) {
     weights_.input_back = pack_columns(arguments_.weight_ih, input_size(), input_places_);
 }
 
-// Units when the rows are too few to feed the workers; no bit depends on the choice.
+// No bit depends on what the next two choose. Shares of rows need no barrier, but each streams all the weights: that
+// pays with many rows, or while the weights stay in the second-level cache. Shares of units meet at every step, which a
+// step must be worth: on a busy machine a barrier costs a time slice.
 template <class S>
 Split Layer<S>::choose_split(int64_t batch, int workers) const {
-  return workers > 1 && batch < 8 * workers ? Split::units : Split::rows;
+  constexpr int64_t kManyRows = 24, kFewRows = 6, kCache = 1 << 20, kWorthABarrier = 200'000;
+  const int64_t weights = info().num_gates * hidden_size() * hidden_size(), rows = batch / workers;
+  if (rows >= kManyRows || (rows >= kFewRows && weights * static_cast<int64_t>(sizeof(S)) <= kCache))
+    return Split::rows;
+  const bool can_part = weights_.blocks >= kPanel * workers;
+  return can_part && batch * weights / workers >= kWorthABarrier ? Split::units : Split::rows;
 }
 
 template <class S>
 int Layer<S>::choose_workers(const Steps& steps) const {
-  constexpr int64_t kEnough = 1 << 20;  // multiplications that pay for waking a worker
+  constexpr int64_t kEnough = 1 << 22;  // multiplications that pay for waking a worker
   const int64_t work = steps.num_rows() * info().num_gates * hidden_size() * (input_size() + hidden_size());
   return static_cast<int>(std::clamp<int64_t>(work / kEnough, 1, threads::get_num_threads()));
 }
@@ -174,7 +181,9 @@ Unrolled<S> Layer<S>::forward(const Call& call) {
   pack_for_forward(call.ids != nullptr);
   StepIndex index(T, B, call.lengths, call.reverse);
   const Steps steps = index.steps();
-  const int workers = choose_workers(steps);
+  int workers = choose_workers(steps);
+  const Split split = choose_split(B, workers);
+  if (split == Split::rows && B < workers) workers = std::max(1, static_cast<int>(B));
   const bool has_memory = cell.num_parts > 1, has_reset_hidden = cell.num_products > 1;
   const int64_t chunk_rows = std::max(kChunkRows, B), tape_rows = call.keep_tape ? steps.num_rows() : 0;
 
@@ -193,7 +202,7 @@ Unrolled<S> Layer<S>::forward(const Call& call) {
 
   functions_.forward({.weights = &weights_,
                       .steps = steps,
-                      .split = choose_split(B, workers),
+                      .split = split,
                       .workers = workers,
                       .x = call.x,
                       .ids = call.ids,

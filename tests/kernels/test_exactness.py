@@ -108,7 +108,7 @@ def test_output_and_dx_beyond_the_length_are_zero(cell):
 @each_cell
 @pytest.mark.parametrize(
     "shape",
-    [(20, 37, 100, 130), (30, 1, 100, 200), (20, 5, 40, 300), (3, 700, 10, 20), (40, 2, 3, 500)],
+    [(20, 37, 100, 130), (30, 1, 100, 200), (20, 5, 40, 300), (30, 700, 10, 20), (40, 2, 3, 500)],
     ids=str,
 )
 @pytest.mark.parametrize("ids", [False, True])
@@ -132,10 +132,13 @@ def test_a_grid_of_workers_adds_each_bias_gradient_once(threads):
 
 
 @each_cell
-def test_threads_change_no_bit_of_ragged_rows(cell, threads):
+@pytest.mark.parametrize(
+    "shape", [(23, 41, 90, 100), (12, 6, 30, 400)], ids=["rows", "units"]
+)  # what the workers share
+def test_threads_change_no_bit_of_ragged_rows(cell, shape, threads):
     rng = np.random.default_rng(3)
-    lengths = tuple(int(n) for n in rng.integers(0, 24, 41))
-    case = Case(cell, 23, 41, 90, 100, lengths=lengths, reverse=True)
+    lengths = tuple(int(n) for n in rng.integers(0, shape[0] + 1, shape[1]))
+    case = Case(cell, *shape, lengths=lengths, reverse=True)
     threads(1)
     want = run(case)
     for count in (2, 3, 5):
