@@ -58,6 +58,7 @@ struct ForwardCall {
   bool has_tape;
   int64_t chunk_rows;  // steps whose input is projected together hold at most so many rows
   int64_t* lists;      // [workers, 2, chunk_rows]
+  int64_t turn;        // counts the layer's calls: single steps, too, go through the weights to and fro
 };
 
 template <class S>

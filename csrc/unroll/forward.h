@@ -102,7 +102,7 @@ class ForwardLoop {
                                .accumulate = true};
       const int64_t rows = rows_at(s), blocks_per_panel = packed.panel / kThis.num_slots;
       const Range panels = panels_of(mine_.blocks, kThis.num_slots, packed);
-      to_and_fro(panels, s, [&](int64_t panel, int64_t next) {
+      to_and_fro(panels, s + call_.turn, [&](int64_t panel, int64_t next) {
         multiply<V>(product, 0, rows, panel, panel + 1, next);
         const int64_t begin = panel * blocks_per_panel;
         equations<kProduct>(s, gate_row, rows, begin, smaller(weights_.blocks, begin + blocks_per_panel));

@@ -15,6 +15,8 @@ constexpr int64_t kLanes = 16;
 constexpr int64_t kChunkRows =
     128;  // input rows projected together: enough to use the weights well, few enough for the cache
 
+constexpr int64_t kCache = 1 << 20;  // bytes of weights that stay in the second-level cache beside the rest
+
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Where the slots [first, first + gates.size) of every block lie, and which rows of torch's weights they hold.
@@ -159,7 +161,7 @@ void Layer<S>::pack_for_backward(bool need_dx) {
 // step must be worth: on a busy machine a barrier costs a time slice.
 template <class S>
 Split Layer<S>::choose_split(int64_t batch, int workers) const {
-  constexpr int64_t kManyRows = 24, kFewRows = 6, kCache = 1 << 20, kWorthABarrier = 200'000;
+  constexpr int64_t kManyRows = 24, kFewRows = 6, kWorthABarrier = 200'000;
   const int64_t weights = info().num_gates * hidden_size() * hidden_size(), rows = batch / workers;
   if (rows >= kManyRows || (rows >= kFewRows && weights * static_cast<int64_t>(sizeof(S)) <= kCache))
     return Split::rows;
@@ -170,7 +172,10 @@ Split Layer<S>::choose_split(int64_t batch, int workers) const {
 template <class S>
 int Layer<S>::choose_workers(const Steps& steps) const {
   constexpr int64_t kEnough = 1 << 22;  // multiplications that pay for waking a worker
-  const int64_t work = steps.num_rows() * info().num_gates * hidden_size() * (input_size() + hidden_size());
+  const int64_t weights = info().num_gates * hidden_size() * (input_size() + hidden_size());
+  // Weights that do not stay in the cache cost as much as eight rows of multiplications, however few the rows are.
+  const int64_t least = weights * static_cast<int64_t>(sizeof(S)) > kCache ? 8 * steps.num_steps : 0;
+  const int64_t work = std::max(steps.num_rows(), least) * weights;
   return static_cast<int>(std::clamp<int64_t>(work / kEnough, 1, threads::get_num_threads()));
 }
 
@@ -212,7 +217,8 @@ Unrolled<S> Layer<S>::forward(const Call& call) {
                       .gates = gates.get(),
                       .has_tape = call.keep_tape,
                       .chunk_rows = chunk_rows,
-                      .lists = lists.get()});
+                      .lists = lists.get(),
+                      .turn = turn_.fetch_add(1, std::memory_order_relaxed)});
 
   for (int part = 0; part < cell.num_parts; ++part) result.state[part] = Buffer<S>(B * H);
   for (int64_t r = 0; r < B; ++r) {

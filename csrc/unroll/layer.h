@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -123,6 +124,7 @@ class Layer {
   std::array<std::vector<Place>, 2> recurrent_places_;
   std::vector<Buffer<S>> storage_;  // of everything packed
   std::mutex packing_;
+  std::atomic<int64_t> turn_{0};
   Weights<S> weights_{};
 };
 
