@@ -217,12 +217,6 @@ class WindowMlpTask(_TextTask):
     def sample(self, model: torch.nn.Module, *, seed: int) -> str | None:
         return None
 
-    def peers(self) -> Mapping[str, Peer]:
-        return {}
-
-    def finish(self, run_dir: Path, **_: Any) -> dict[str, Any]:
-        raise NotImplementedError("a baseline stands in the table of the model it is compared with")
-
 
 def cache_folder(config: LmConfig) -> Path:
     """Where the token files of these sources in this tokeniser live; their content is checked by digest when opened."""

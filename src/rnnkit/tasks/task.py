@@ -50,12 +50,12 @@ class TrainingReport:
 class Peer:
     """A neural baseline: a task of its own, and the choices in which its training differs from the default."""
 
-    task: Task
+    task: Trainable
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Task(Protocol):
-    """Data, model, loss, metric and baselines, behind the few calls the loop makes."""
+class Trainable(Protocol):
+    """Data, model and loss, behind the few calls that a training run makes."""
 
     name: str
 
@@ -89,6 +89,10 @@ class Task(Protocol):
     def save(self, model: nn.Module, run_dir: Path) -> None:
         """Write the trained model as a bundle to `run_dir`."""
         ...
+
+
+class Task(Trainable, Protocol):
+    """What is trained, beside what it must beat."""
 
     def peers(self) -> Mapping[str, Peer]:
         """Neural baselines to train under the same budget, by name."""

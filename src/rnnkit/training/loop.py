@@ -13,7 +13,7 @@ import torch
 
 from rnnkit.errors import CheckpointError, UsageError
 from rnnkit.tasks.machine import describe_machine, threads
-from rnnkit.tasks.task import Task, TrainingReport
+from rnnkit.tasks.task import Task, Trainable, TrainingReport
 from rnnkit.training.checkpoint import has_checkpoint
 from rnnkit.training.config import TrainConfig
 from rnnkit.training.run import Observer, Run
@@ -66,7 +66,7 @@ def fit(
     if resume and not run_dir.is_dir():
         raise CheckpointError(f"{run_dir} does not exist, so there is nothing to resume; leave resume out")
 
-    def train(task: Task, folder: Path, config: TrainConfig) -> TrainingReport:
+    def train(task: Trainable, folder: Path, config: TrainConfig) -> TrainingReport:
         with torch.random.fork_rng(devices=[]):  # torch's own generator is left as it was
             run = Run(task, folder, config, resume=resume, observers=observers, clock=clock)
             run.train()

@@ -15,7 +15,7 @@ from rnnkit import durable
 from rnnkit.errors import CheckpointError, DataError, DivergedError, TrainingInterrupted
 from rnnkit.state import State
 from rnnkit.tasks.machine import describe_machine
-from rnnkit.tasks.task import Task, TrainingReport
+from rnnkit.tasks.task import Trainable, TrainingReport
 from rnnkit.training.average import WeightAverage
 from rnnkit.training.budget import Plan, TimeBudget, count_steps, plan_steps
 from rnnkit.training.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
@@ -44,7 +44,7 @@ class Run:
 
     def __init__(
         self,
-        task: Task,
+        task: Trainable,
         run_dir: Path,
         config: TrainConfig,
         *,
