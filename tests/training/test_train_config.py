@@ -30,9 +30,9 @@ def test_every_field_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stride": 65}, "stride 65 is longer than window 64"),
+        ({"stride": 33}, "stride 33 is longer than window 32"),
         ({"betas": (0.9, 1.0)}, r"betas are \[0.9, 1.0\]"),
-        ({"min_lr": 1.0}, "min_lr 1 is above lr 0.004"),
+        ({"min_lr": 1.0}, "min_lr 1 is above lr 0.005"),
         ({"ema": 0.9, "optimizer": "asgd"}, "both average the weights"),
         ({"momentum": 0.9}, "momentum has no effect with optimizer adamw: leave it out, or use sgd or asgd"),
         ({"optimizer": "sgd", "betas": (0.8, 0.9)}, "betas has no effect with optimizer sgd"),

@@ -65,7 +65,7 @@ class ModelConfig(Section):
     )
     hidden_size: int = Field(default=512, ge=1, description="Units per layer H.")
     num_layers: int = Field(default=1, ge=1, description="Recurrent layers L.")
-    embedding_size: int = Field(default=0, ge=0, description="Numbers per token E; 0 feeds one-hot rows.")
+    embedding_size: int = Field(default=256, ge=0, description="Numbers per token E; 0 feeds one-hot rows.")
     bias: bool = Field(default=True, description="Bias in the recurrent layers.")
     forget_bias: float = Field(default=1.0, description="The forget gate's bias at the start.")
     tied: bool = Field(default=False, description="Score with the embedding table itself.")

@@ -34,7 +34,7 @@ class TrainConfig(BaseModel):
 
     # ---- truncated BPTT
     batch_size: int = Field(default=64, ge=1, description="Parallel streams B (rows).")
-    window: int = Field(default=64, ge=1, description="Steps that the gradient flows back through (tokens).")
+    window: int = Field(default=32, ge=1, description="Steps that the gradient flows back through (tokens).")
     stride: int | None = Field(
         default=None, ge=1, description="Tokens per row and update, at most `window`; None: `window`."
     )
@@ -52,7 +52,7 @@ class TrainConfig(BaseModel):
     optimizer: Literal["adamw", "sgd", "asgd"] = Field(
         default="adamw", description="asgd is SGD that averages its weights once evaluation stops improving (NT-ASGD)."
     )
-    lr: float = Field(default=4e-3, gt=0, description="Peak learning rate.")
+    lr: float = Field(default=5e-3, gt=0, description="Peak learning rate.")
     betas: tuple[float, float] = Field(default=(0.9, 0.99), description="AdamW's decays of the two moments, per step.")
     momentum: float = Field(default=0.0, ge=0, lt=1, description="SGD's momentum.")
     asgd_patience: int = Field(
