@@ -97,7 +97,7 @@ def test_dry_run_estimates_and_writes_nothing(text_file: Path, tmp_path: Path, c
         (b"", (), "empty"),
         (b"caf\xe9 au lait" * 50, (), "--encoding"),
         (TEXT.encode(), ("--dropout", "0.5"), "num_layers"),
-        (TEXT.encode(), ("--tied",), "embedding_size"),
+        (TEXT.encode(), ("--tied", "--embedding-size", "0"), "embedding_size"),
     ],
 )
 def test_bad_input_is_one_line_and_no_folder(
