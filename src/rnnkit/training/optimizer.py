@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,15 +18,17 @@ _ROW = 1024  # elements summed by one thread, so that a norm does not depend on 
 class Optimizer:
     """AdamW or SGD over a model's parameters.
 
-    AdamW: m ← β1·m + (1-β1)·g;  v ← β2·v + (1-β2)·g²;  w ← (1 - lr·λ)·w - lr·m̂/(√v̂ + ε), m̂ = m/(1-β1ⁿ), v̂ = v/(1-β2ⁿ).
-    SGD:   m ← μ·m + g;  w ← (1 - lr·λ)·w - lr·m.
+    AdamW: w ← (1 - lr·λ)·w;  m ← β1·m + (1-β1)·g;  v ← β2·v + (1-β2)·g²;  w ← w - lr·m̂/(√v̂ + ε), with m̂ = m/(1-β1ⁿ)
+           and v̂ = v/(1-β2ⁿ).
+    SGD:   w ← (1 - lr·λ)·w;  m ← μ·m + g;  w ← w - lr·m.
 
     λ applies to matrices only. Biases are left alone (decay only shifts their optimum), and so are embedding tables: a
     rare word's row gets a gradient now and then but would shrink at every step.
 
-    Written out here because torch.optim loads torch's compiler when first used, which takes over a second.
+    Not `torch.optim`, which loads torch's compiler when first used: over a second. AdamW is the same fused operator,
+    one pass over memory.
 
-    Cost:   AdamW 2.3 ms per million parameters on one core (roots and quotients set the pace); SGD 0.6 ms.
+    Cost:   AdamW 1.6 ms, SGD 0.6 ms per million parameters, on one core.
     Source: Loshchilov & Hutter 2019, "Decoupled weight decay regularization", algorithms 1 and 2.
     """
 
@@ -35,7 +37,6 @@ class Optimizer:
         self._config = config
         self._moments: dict[str, Tensor] = {}  # parameter/mean and parameter/square, from the first step on
         self._num_steps = 0
-        self._scratch = torch.empty(max(p.numel() for p in self.parameters.values()))
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -47,25 +48,41 @@ class Optimizer:
         """Update every parameter that has a gradient."""
         self._num_steps += 1
         update = self._adamw if self._config.optimizer == "adamw" else self._sgd
-        for name, parameter in self.parameters.items():
-            if parameter.grad is not None:
-                if self._config.weight_decay and is_decayed(name, parameter):
-                    parameter.mul_(1 - lr * self._config.weight_decay)
-                update(name, parameter, parameter.grad, lr)
+        for decays in (True, False):
+            group = [
+                (name, parameter, parameter.grad)
+                for name, parameter in self.parameters.items()
+                if parameter.grad is not None and is_decayed(name, parameter) == decays
+            ]
+            if group:
+                update(group, lr=lr, decay=self._config.weight_decay if decays else 0.0)
 
-    def _adamw(self, name: str, parameter: Tensor, gradient: Tensor, lr: float) -> None:
+    def _adamw(self, group: Sequence[tuple[str, Tensor, Tensor]], *, lr: float, decay: float) -> None:
         beta1, beta2 = self._config.betas
-        mean = self._moment(f"{name}/mean", parameter).lerp_(gradient, 1 - beta1)
-        square = self._moment(f"{name}/square", parameter).mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        correction1, correction2 = 1 - beta1**self._num_steps, math.sqrt(1 - beta2**self._num_steps)
-        root = self._scratch[: parameter.numel()].view_as(parameter)
-        torch.sqrt(square, out=root).add_(_EPSILON * correction2)
-        parameter.addcdiv_(mean, root, value=-lr * correction2 / correction1)
+        parameters = [parameter for _, parameter, _ in group]
+        torch.ops.aten._fused_adamw_(
+            parameters,
+            [gradient for _, _, gradient in group],
+            [self._moment(f"{name}/mean", parameter) for name, parameter, _ in group],
+            [self._moment(f"{name}/square", parameter) for name, parameter, _ in group],
+            [],
+            [torch.tensor(float(self._num_steps))] * len(group),
+            lr=lr,
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=decay,
+            eps=_EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+        # The operator does not tell autograd that it wrote; caches of packed weights watch the version.
+        torch.autograd.graph.increment_version(parameters)
 
-    def _sgd(self, name: str, parameter: Tensor, gradient: Tensor, lr: float) -> None:
+    def _sgd(self, group: Sequence[tuple[str, Tensor, Tensor]], *, lr: float, decay: float) -> None:
         momentum = self._config.momentum
-        mean = self._moment(f"{name}/mean", parameter).mul_(momentum).add_(gradient) if momentum else gradient
-        parameter.add_(mean, alpha=-lr)
+        for name, parameter, gradient in group:
+            mean = self._moment(f"{name}/mean", parameter).mul_(momentum).add_(gradient) if momentum else gradient
+            parameter.mul_(1 - lr * decay).add_(mean, alpha=-lr)
 
     def _moment(self, name: str, parameter: Tensor) -> Tensor:
         if name not in self._moments:
