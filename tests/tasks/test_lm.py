@@ -52,7 +52,7 @@ MLP = {"kinds": ["unigram", "window-mlp"]}
 def configure(text: Path | None, **sections: dict[str, Any]) -> LmConfig:
     values: dict[str, dict[str, Any]] = {
         "data": {"sources": None if text is None else [str(text)]},
-        "model": {"hidden_size": 8, "embedding_size": 0},
+        "model": {"hidden_size": 8, "embedding_size": 0, "output_dropout": 0.0},
         "baselines": {"kinds": ["unigram"], "mlp_hidden_size": 6, "mlp_order": 4, "mlp_embedding_size": 3},
         "samples": {"sample_tokens": 20},
     }

@@ -75,7 +75,7 @@ class ModelConfig(Section):
     cutoffs: tuple[int, ...] = Field(default=(), description="Where the clusters of the adaptive softmax end.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Between layers.")
     input_dropout: float = Field(default=0.0, ge=0, lt=1, description="On the embedded input.")
-    output_dropout: float = Field(default=0.0, ge=0, lt=1, description="On the last hidden state.")
+    output_dropout: float = Field(default=0.1, ge=0, lt=1, description="On the last hidden state.")
     locked_dropout: bool = Field(default=False, description="One mask per window and row instead of one per step.")
     embedding_dropout: float = Field(default=0.0, ge=0, lt=1, description="On whole rows of the embedding table.")
     word_dropout: float = Field(default=0.0, ge=0, lt=1, description="On single input tokens.")
