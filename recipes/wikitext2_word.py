@@ -25,6 +25,7 @@ metrics = recipe.train(
     output_dropout=0.3,
     batch_size=32,
     window=35,
+    lr=2e-3,
     ngram_order=5,
 )
 
