@@ -1,4 +1,7 @@
-"""Heads against float64, the bits they promise, and what a wrong call is told."""
+"""Heads against float64, the bits they promise, and what a wrong call is told.
+
+Over 400 lines because the file as a whole runs again under each instruction set.
+"""
 
 from __future__ import annotations
 

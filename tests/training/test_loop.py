@@ -1,4 +1,7 @@
-"""The training loop on a tiny task: order of work, guard, time limit, early stopping, and that no option is ignored."""
+"""The training loop on a tiny task: order of work, guard, time limit, early stopping, and that no option is ignored.
+
+Over 400 lines because all of it judges the one order of events that a run emits, with the same recorder.
+"""
 
 from __future__ import annotations
 
