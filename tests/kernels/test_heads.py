@@ -366,22 +366,6 @@ def test_strided_inputs_and_torch_tensors_give_the_same_bits():
     np.testing.assert_array_equal(expanded, np.repeat(heads.linear(p["x"][:1], p["weight"]), 4, axis=0))
 
 
-@pytest.mark.parametrize("cutoffs", [[4, 10, 30], [5, 6], [7]])
-def test_adaptive_log_softmax_agrees_with_torch(cutoffs):
-    torch = pytest.importorskip("torch")
-    hidden = np.random.default_rng(0).standard_normal((11, 16)).astype(np.float32)
-    if len(cutoffs) == 1:
-        weight = np.random.default_rng(1).standard_normal((7, 16)).astype(np.float32)
-        got = heads.adaptive_log_softmax(hidden, {"head.weight": weight}, cutoffs)
-        np.testing.assert_array_equal(got, heads.log_softmax(heads.linear(hidden, weight)))
-        return
-    torch.manual_seed(0)
-    layer = torch.nn.AdaptiveLogSoftmaxWithLoss(16, cutoffs[-1], cutoffs[:-1], div_value=2.0, head_bias=True).double()
-    params = {name: value.detach().float().numpy() for name, value in layer.state_dict().items()}
-    want = layer.log_prob(torch.tensor(hidden).double()).detach().numpy()
-    assert_close("log-probabilities", want, heads.adaptive_log_softmax(hidden, params, cutoffs), OUTPUT)
-
-
 X, W, B, T = np.zeros((3, 4), F), np.zeros((5, 4), F), np.zeros(5, F), np.zeros(3, int)
 DY = np.zeros((3, 5), F)
 BAD_CALLS = [
@@ -425,16 +409,6 @@ BAD_CALLS = [
     (heads.embedding, (np.array([0.0]), X), DtypeError, "ids has dtype float64"),
     (heads.embedding, (np.array([[0]]), X), ShapeError, "ids has shape"),
     (heads.embedding, (T, B), ShapeError, "table has shape"),
-    (heads.adaptive_log_softmax, (X, {}, [3, 2]), ArgumentError, "wanted rising"),
-    (heads.adaptive_log_softmax, (X, {}, []), ArgumentError, "wanted rising"),
-    (heads.adaptive_log_softmax, (X, {"head.weight": W}, [4, 9]), ArgumentError, r"lacks tail\.0\.0\.weight"),
-    (heads.adaptive_log_softmax, (X, {"head.weight": W}, [4]), ShapeError, "head.weight has 5 rows"),
-    (
-        heads.adaptive_log_softmax,
-        (X, {"head.weight": W, "tail.0.0.weight": W, "tail.0.1.weight": np.zeros((2, 5), F)}, [4, 7]),
-        ShapeError,
-        r"tail\.0\.1\.weight has 2 rows",
-    ),
 ]
 
 

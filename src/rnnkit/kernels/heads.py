@@ -5,13 +5,10 @@ Every result is float32 and bit-identical for any number of threads; a row's res
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnkit.errors import ArgumentError, ShapeError
 from rnnkit.kernels import _core
 
 
@@ -121,48 +118,3 @@ def embedding(ids: Any, table: Any) -> np.ndarray:
     Raises:  ArgumentError naming the place of an id outside the table; ShapeError, DtypeError.
     """
     return _core.embedding(ids, table)
-
-
-def adaptive_log_softmax(hidden: Any, params: Mapping[str, Any], cutoffs: Sequence[int]) -> np.ndarray:
-    """Log-probabilities of an adaptive softmax: frequent tokens in a head, the rest in clusters of smaller size.
-
-    log p(v) = head[v] for v < cutoffs[0];  head[cutoffs[0] + i] + tail_i[v − cutoffs[i]] for v in cluster i,
-    each of head and tail_i a log-softmax of linear layers.
-
-    Args:    hidden: float32 [N, I].
-             params: the weights by torch.nn.AdaptiveLogSoftmaxWithLoss's names: `head.weight`
-             [cutoffs[0] + clusters, I] (and `head.bias`), `tail.<i>.0.weight` [size, I],
-             `tail.<i>.1.weight` [tokens, size].
-             cutoffs: rising; the last is the vocabulary's size V, so there are len(cutoffs) − 1 clusters.
-    Returns: [N, V].
-    Raises:  ArgumentError for cutoffs that do not rise or a missing parameter; ShapeError where sizes disagree.
-    Source:  Grave et al. 2017, "Efficient softmax approximation for GPUs".
-    """
-    ends = [int(c) for c in cutoffs]
-    if not ends or ends[0] < 1 or any(b <= a for a, b in itertools.pairwise(ends)):
-        raise ArgumentError(
-            f"cutoffs is {ends}, wanted rising positive ends of which the last is the vocabulary's size"
-        )
-    names = ["head.weight"] + [f"tail.{i}.{j}.weight" for i in range(len(ends) - 1) for j in (0, 1)]
-    missing = [name for name in names if name not in params]
-    if missing:
-        raise ArgumentError(f"params lacks {missing[0]} (it has {', '.join(params)}); {len(ends)} cutoffs make {names}")
-
-    clusters = len(ends) - 1
-    head = log_softmax(linear(hidden, params["head.weight"], params.get("head.bias")))
-    if head.shape[1] != ends[0] + clusters:
-        raise ShapeError(
-            f"head.weight has {head.shape[1]} rows, cutoffs {ends} want {ends[0]} tokens + {clusters} clusters; "
-            "pass the cutoffs the weights were trained with"
-        )
-    out = np.empty((head.shape[0], ends[-1]), np.float32)
-    out[:, : ends[0]] = head[:, : ends[0]]
-    for i, (begin, end) in enumerate(itertools.pairwise(ends)):
-        tail = log_softmax(linear(linear(hidden, params[f"tail.{i}.0.weight"]), params[f"tail.{i}.1.weight"]))
-        if tail.shape[1] != end - begin:
-            raise ShapeError(
-                f"tail.{i}.1.weight has {tail.shape[1]} rows, cutoffs {ends} want {end - begin}; "
-                "pass the cutoffs the weights were trained with"
-            )
-        np.add(tail, head[:, ends[0] + i, None], out=out[:, begin:end])
-    return out
