@@ -347,11 +347,33 @@ def test_an_exploding_gradient_under_a_finite_loss_is_skipped_too(tmp_path: Path
     assert [e["step"] for e in train(tmp_path, task).of("skip")] == [5]
 
 
-def test_a_held_out_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("average", [{}, {"ema": 0.9}, {"optimizer": "asgd", "asgd_patience": 1}])
+def test_a_held_out_loss_that_is_not_finite_ends_the_run_and_leaves_the_good_weights(
+    tmp_path: Path, average: dict[str, Any]
+) -> None:
+    task, kept = TinyTask(), {}
+    task.nlls = iter([1.0, 2.0, float("nan")])
+
+    def look(event: dict[str, Any]) -> None:
+        if event["event"] == "step" and event["step"] == 6:  # its weights are judged next
+            kept.update({part: load_checkpoint(tmp_path / "checkpoints" / part) for part in ("last", "best")})
+
+    options = {**SMALL, **average, "lr": 0.1, "eval_every_steps": 2, "checkpoint_every_s": 0.0}
+    with pytest.raises(DivergedError, match=r"held-out text is nan, up to step 6; the best weights, of step 2, are in"):
+        fit(task, run_dir=tmp_path, config=TrainConfig(**options), observers=[look])
+    assert (kept["last"].values["counters"]["step"], kept["best"].values) == (5, {"step": 2, "nll": 1.0})
+    for part, want in kept.items():
+        got = load_checkpoint(tmp_path / "checkpoints" / part)
+        assert want.values == got.values
+        assert _equal(want.tensors, got.tensors)
+
+
+def test_a_first_held_out_loss_that_is_not_finite_names_no_weights(tmp_path: Path) -> None:
     task = TinyTask()
-    task.nlls = iter([2.0, float("nan")])
-    with pytest.raises(DivergedError, match=r"the loss on held-out text is nan, up to step 8"):
+    task.nlls = iter([float("nan")])
+    with pytest.raises(DivergedError, match="none was good before"):
         train(tmp_path, task)
+    assert not list(tmp_path.glob("checkpoints/*"))
 
 
 # ---- interruption --------------------------------------------------------------------------------------------------

@@ -186,13 +186,14 @@ class Run:
     def _check_divergence(self) -> None:
         if self.counters["skipped_in_row"] < MAX_SKIPPED_IN_ROW:
             return
-        self._diverged(f"loss or gradient was not finite {MAX_SKIPPED_IN_ROW} times in a row")
-
-    def _diverged(self, what: str) -> NoReturn:
         self._save()  # no step that was not finite has touched the weights: these are the last good ones
+        what = f"loss or gradient was not finite {MAX_SKIPPED_IN_ROW} times in a row"
+        self._diverged(what, kept=f"the last good weights are in {self._last}")
+
+    def _diverged(self, what: str, *, kept: str) -> NoReturn:
         lr = self.config.lr
         raise DivergedError(
-            f"{self.task.name}: {what}, up to step {self.counters['step']}; the last good weights are in {self._last}; "
+            f"{self.task.name}: {what}, up to step {self.counters['step']}; {kept}; "
             f"train again with a lower training.lr, for example {lr / 4:g} instead of {lr:g}"
         )
 
@@ -241,10 +242,14 @@ class Run:
         self.model.eval()
         with self.average.applied(), torch.no_grad():
             scores = self.task.evaluate(self.model, max_tokens=self.config.eval_tokens)
-            sample = self.task.sample(self.model, seed=self.config.seed)
             nll = scores["nll"]
-            if not math.isfinite(nll):
-                self._diverged(f"the loss on held-out text is {nll}")
+            if not math.isfinite(nll):  # the weights just judged are not good: nothing is saved over good ones
+                best = counters["best_step"]
+                kept = (
+                    "none was good before" if best is None else f"the best weights, of step {best}, are in {self._best}"
+                )
+                self._diverged(f"the loss on held-out text is {nll}", kept=kept)
+            sample = self.task.sample(self.model, seed=self.config.seed)
             is_best = counters["best_nll"] is None or nll < counters["best_nll"]
             if is_best:
                 counters.update(best_nll=nll, best_step=step, waited=0)
