@@ -240,6 +240,14 @@ def test_doctor_reports_and_refuses(tmp_path: Path, text_file: Path, call: Calla
     assert outcome.code == 0
     assert "vocabulary" in outcome.out
     assert json.loads(call("doctor", text_file, "--json").out)["sizes"]["characters"] == len(TEXT)
+    (tmp_path / "odd.txt").write_text("xyz\n" * 50, encoding="utf-8")
+    for option in ("--valid", "--test"):
+        report = json.loads(call("doctor", text_file, option, tmp_path / "odd.txt", "--json", "--window", 7).out)
+        assert report["sizes"]["characters_held_out"] == 200
+        assert report["assumed"]["window"] == 7
+    both = call("doctor", text_file, "--valid", tmp_path / "odd.txt", "--test", tmp_path / "odd.txt", "--json")
+    assert json.loads(both.out)["sizes"]["characters_held_out"] == 400
+    assert call("doctor", text_file, "--test", tmp_path / "odd.txt", "--held-out", 0.2).code == 2
     (tmp_path / "bad.txt").write_bytes(b"caf\xe9 au lait\n" * 50)
     assert call("doctor", tmp_path / "bad.txt").code == 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 import unicodedata
 from collections import Counter
@@ -13,15 +15,16 @@ import numpy as np
 
 from rnnkit import text
 from rnnkit.data.documents import Document, names_of, split
-from rnnkit.data.prepare import vocabulary_pieces
+from rnnkit.data.prepare import split_rule, vocabulary_pieces
 from rnnkit.data.readers import read_documents
 from rnnkit.data.report import Cost, Finding, Report
 from rnnkit.data.survey import MIN_DUPLICATE, Survey
 from rnnkit.errors import ArgumentError, DataError
 
-HIDDEN_SIZES = (64, 128, 192, 256, 384, 512, 768, 1024)
-_REACHED = 0.5  # of a large matrix product's speed, by a recurrent layer
+_REACHED = 0.5  # of a matrix product's speed, by a recurrent layer
+_MEASURED_S = 0.2  # of short products, of which the fastest counts
 _MAX_BPE_CHARACTERS = 1 << 22  # of the text, on which `doctor` trains a trial BPE
+_CR_LF = re.compile(r"([\d,]+) line ends CR LF read as LF$")  # the readers' note
 
 
 def doctor(
@@ -32,26 +35,34 @@ def doctor(
     tokenizer: str = "char",
     vocab_size: int | None = None,
     min_count: int = 1,
+    split_punctuation: bool = False,
     encoding: str = "utf-8",
     as_bytes: bool = False,
-    batch_size: int = 32,
-    window: int = 64,
+    hidden_size: int = 512,
+    embedding_size: int = 256,
+    batch_size: int = 64,
+    window: int = 32,
     flops_per_s: float | None = None,
 ) -> Report:
     """Examine a text as training would read it.
 
     Args:
-        sources, held_out_sources, held_out, encoding, as_bytes: as for training.
-        tokenizer, vocab_size, min_count: the tokeniser that is planned; byte, char and word are always compared, BPE
-            (trained on the first four million characters for the purpose) when it is the planned one.
-        batch_size, window: for the memory estimate.
-        flops_per_s: what the machine does, for the time estimate. None: half of what a NumPy product reaches now.
+        sources, held_out_sources, held_out, encoding, as_bytes: as for training, and split as training does with
+            `tokenizer`.
+        tokenizer, vocab_size, min_count, split_punctuation: the tokeniser that is planned; byte, char and word are
+            always compared, BPE (trained on the first four million characters for the purpose) when it is planned.
+        hidden_size, embedding_size, batch_size, window: for the estimates; the defaults are training's.
+        flops_per_s: what the machine does, for the time estimate. None: half of what NumPy's products reach now.
     Returns: a Report. A text that cannot be read as it is gives a finding of severity "error", not an exception.
     Raises: DataError for files that are missing or empty; ArgumentError for a kind or option that does not exist.
     Cost: three passes over the text; memory as `Survey.of`.
     """
     if tokenizer not in text.KINDS:
         raise ArgumentError(f"there is no tokeniser {tokenizer!r}; choose one of {', '.join(text.KINDS)}")
+    if split_punctuation and tokenizer != "word":
+        raise ArgumentError(f"split_punctuation belongs to 'word', not to {tokenizer!r}; leave it out")
+    if held_out_sources is not None and held_out != 0.1:
+        raise ArgumentError("held_out has no effect beside held_out_sources; leave one of them out")
     findings: list[Finding] = []
     documents = _readable(read_documents(sources, encoding=encoding, as_bytes=as_bytes), findings)
     if held_out_sources is not None:
@@ -59,22 +70,39 @@ def doctor(
         training = documents
     else:
         try:
-            training, held = split(documents, held_out, by="lines") if documents else ([], [])
+            training, held = split(documents, held_out, by=split_rule(tokenizer)) if documents else ([], [])
         except DataError as error:
             findings.append(_finding_of(error, names_of(documents)))
             training, held = documents, []
-    rate = flops_per_s or _REACHED * _product_flops_per_s()
+    assumed: dict[str, Any] = {
+        "hidden_size": hidden_size,
+        "embedding_size": embedding_size,
+        "batch_size": batch_size,
+        "window": window,
+        "flops_per_s": flops_per_s or _REACHED * _product_flops_per_s(),
+        "flops_per_s_from": "the caller" if flops_per_s else "half of what NumPy products reached just now",
+    }
     if not training:
-        return Report({}, [], {}, {}, {}, {"flops_per_s": rate}, findings)
-    seen, unseen = Survey.of(training), Survey.of(held)
-    findings += _about_encoding(seen, as_bytes=as_bytes)
+        return Report({}, {}, [], {}, {}, {}, assumed, findings)
+    seen = Survey.of(training, split_punctuation=split_punctuation)
+    unseen = Survey.of(held, split_punctuation=split_punctuation)
     for survey in (seen, unseen):
         findings += [finding for finding in _about_characters(survey, as_bytes=as_bytes) if finding not in findings]
     findings += _about_vocabulary(seen, unseen, as_bytes=as_bytes)
     findings += _about_duplicates(seen, unseen)
     findings += _about_size(seen)
     costs = [
-        cost(kind, size, num_tokens, unknown_share, batch_size=batch_size, window=window, flops_per_s=rate)
+        cost(
+            kind,
+            size,
+            num_tokens,
+            unknown_share,
+            hidden_size=hidden_size,
+            embedding_size=embedding_size,
+            batch_size=batch_size,
+            window=window,
+            flops_per_s=assumed["flops_per_s"],
+        )
         for kind, size, num_tokens, unknown_share in _vocabularies(
             training,
             held,
@@ -87,19 +115,20 @@ def doctor(
         )
     ]
     return Report(
+        text=_text(documents, seen, unseen, encoding="bytes" if as_bytes else encoding),
         sizes={
             "documents": seen.num_documents,
-            "lines": seen.num_lines + unseen.num_lines,
+            "lines": max(int((seen.characters + unseen.characters)[ord("\n")]), 1),  # one of them may be cut in two
             "words": seen.num_words + unseen.num_words,
             "characters": seen.num_characters + unseen.num_characters,
             "bytes": seen.num_bytes + unseen.num_bytes,
             "characters_held_out": unseen.num_characters,
         },
         costs=costs,
-        suggestion=_suggestion(seen, costs, as_bytes=as_bytes),
+        suggestion=_suggestion(seen, as_bytes=as_bytes),
         line_lengths=_edges(seen.line_lengths),
         document_lengths=_edges(seen.document_lengths) if seen.num_documents > 1 else {},
-        machine={"flops_per_s": rate},
+        assumed=assumed,
         findings=sorted(findings, key=lambda finding: ("error", "warning", "info").index(finding.severity)),
     )
 
@@ -110,42 +139,54 @@ def cost(
     num_tokens: int,
     unknown_share: float,
     *,
+    hidden_size: int,
+    embedding_size: int,
     batch_size: int,
     window: int,
     flops_per_s: float,
-    hidden_size: int | None = None,
 ) -> Cost:
     """What an LSTM of one layer costs on these tokens.
 
-    With V ids, H units, input I = V (bytes, characters: one-hot, a gather) or H (words, BPE: embedded):
-    parameters P = 4H(I + H + 2) + V(H + 1), + V·H for the embedding;
-    arithmetic of a training step per token F = 3·2·(4H·H + 4H·H if embedded + H·V), backward twice forward;
-    memory 16·P (weight, gradient, two moments, float32) + 4·B·T·6H (gates, h, c) + 4·256·V (a block of logits);
+    With V ids, H units, embeddings of size E (0: one-hot), input I = E or V, B·T tokens in an update:
+    parameters P = 4H(I + H + 2) + V(H + 1) + V·E;
+    arithmetic of a training step per token F = 3·2·(4H·H + 4H·E·min(1, V/(B·T)) + H·V), backward twice forward (each
+    row of the embedding is projected once, or each token if there are fewer);
+    memory 16·P (weight, gradient, two moments, float32) + 4·B·T·(6H + E) (gates, h, c, input) + 4·256·V (a block of
+    logits);
     time of an epoch F·N / rate.
-
-    Args:
-        hidden_size: H; None: the one of HIDDEN_SIZES whose recurrent parameters come nearest to the number of tokens.
     """
-    is_embedded = kind in ("word", "bpe")
-
-    def recurrent(size: int) -> int:
-        return 4 * size * ((size if is_embedded else vocab_size) + size + 2)
-
-    size = hidden_size or min(HIDDEN_SIZES, key=lambda size: abs(np.log(recurrent(size) / max(num_tokens, 1))))
-    parameters = recurrent(size) + vocab_size * (size + 1) + (vocab_size * size if is_embedded else 0)
-    inner, softmax = 4 * size * size * (2 if is_embedded else 1), size * vocab_size
+    tokens = batch_size * window
+    inputs = embedding_size or vocab_size
+    parameters = 4 * hidden_size * (inputs + hidden_size + 2) + vocab_size * (hidden_size + 1 + embedding_size)
+    inner = 4 * hidden_size * (hidden_size + embedding_size * min(1.0, vocab_size / tokens))
+    softmax = hidden_size * vocab_size
     return Cost(
         kind=kind,
         vocab_size=vocab_size,
         num_tokens=num_tokens,
         unknown_share=unknown_share,
-        hidden_size=size,
         num_parameters=parameters,
         parameter_bytes=4 * parameters,
         softmax_share=softmax / (inner + softmax),
-        memory_bytes=16 * parameters + 24 * batch_size * window * size + 1024 * vocab_size,
+        memory_bytes=16 * parameters + 4 * tokens * (6 * hidden_size + embedding_size) + 1024 * vocab_size,
         epoch_s=6 * (inner + softmax) * num_tokens / flops_per_s,
     )
+
+
+def _text(documents: list[Document], seen: Survey, unseen: Survey, *, encoding: str) -> dict[str, Any]:
+    """How the text is written down."""
+    if encoding == "bytes":
+        return {"encoding": encoding}
+    notes = dict.fromkeys([*seen.notes, *unseen.notes])  # both name the document that was cut
+    characters = seen.characters + unseen.characters
+    num_cr_lf = sum(int(match[1].replace(",", "")) for match in map(_CR_LF.search, notes) if match)
+    line_ends = {"LF": int(characters[ord("\n")]) - num_cr_lf, "CR LF": num_cr_lf, "CR": int(characters[ord("\r")])}
+    return {
+        "encoding": encoding,
+        "is_ascii": not characters[128:].any(),
+        "has_byte_order_mark": any(note.endswith("byte order mark removed") for note in notes),
+        "line_ends": {name: count for name, count in line_ends.items() if count},
+    }
 
 
 def _readable(documents: list[Document], findings: list[Finding]) -> list[Document]:
@@ -191,12 +232,6 @@ def _about_characters(survey: Survey, *, as_bytes: bool) -> Iterator[Finding]:
     if survey.not_composed:
         remedy = "one letter has two spellings; unicodedata.normalize('NFC', text) makes the vocabulary smaller"
         yield Finding("info", "characters that are not composed (not NFC)", survey.not_composed, remedy)
-
-
-def _about_encoding(seen: Survey, *, as_bytes: bool) -> Iterator[Finding]:
-    nuls = int(seen.characters[0])
-    if nuls > seen.num_characters // 5 and not as_bytes:
-        yield Finding("error", f"{nuls:,} NULs, as UTF-16 has", seen.suspects["\0"], "pass --encoding utf-16-le or -be")
 
 
 def _about_vocabulary(seen: Survey, unseen: Survey, *, as_bytes: bool) -> Iterator[Finding]:
@@ -312,7 +347,7 @@ def _first(pieces: Iterator[str], most: int) -> Iterator[str]:
             return
 
 
-def _suggestion(seen: Survey, costs: list[Cost], *, as_bytes: bool) -> dict[str, Any]:
+def _suggestion(seen: Survey, *, as_bytes: bool) -> dict[str, Any]:
     if as_bytes:
         kind, reason = "byte", "the text is read as bytes"
     elif seen.looks_tokenised:
@@ -323,22 +358,25 @@ def _suggestion(seen: Survey, costs: list[Cost], *, as_bytes: bool) -> dict[str,
         kind, reason = "bpe", "with this much text, pieces of words learn faster than characters"
     else:
         kind, reason = "char", "few different characters, and nothing is unknown"
-    by_kind = {cost.kind: cost for cost in costs}
-    size = by_kind.get(kind, by_kind.get("word", costs[0])).hidden_size
-    return {"tokenizer": kind, "hidden_size": size, "reason": f"{reason}; about as many parameters as training tokens"}
+    return {"tokenizer": kind, "reason": reason}
 
 
 def _product_flops_per_s() -> float:
-    """A float32 matrix product of NumPy, the best of twenty: other programs may be computing too."""
-    size = 384
+    """All cores' speed, from the fastest of many short float32 products of NumPy on one core.
+
+    Products of 64 are too small for a BLAS to share them out: where other programs compute too, a shared one waits for
+    whole time slices of its other threads, and would say a hundredth.
+    """
+    size = 64
     square = np.ones((size, size), np.float32)
     result = np.empty_like(square)
-    best = float("inf")
-    for _ in range(20):
+    best, end = float("inf"), time.perf_counter() + _MEASURED_S
+    while time.perf_counter() < end:
         start = time.perf_counter()
         np.matmul(square, square, out=result)
         best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return num_cores * 2 * size**3 / best
 
 
 def _edges(octaves: Counter[int]) -> dict[int, int]:

@@ -45,7 +45,7 @@ def prepare(
         tokenizer: a kind, with `vocab_size`, `min_count` and `split_punctuation` as for `rnnkit.text.build`; or a
             tokeniser that exists already (resuming, continuing on a new text), which is taken as it is.
         held_out_sources: the held-out text itself; `held_out` and `split_by` are then refused.
-        split_by: see `split`. None: "characters" for bytes and characters, "lines" for words and BPE.
+        split_by: see `split`. None: by `split_rule`.
         folder: where the token files live (train.tokens, held_out.tokens), reused when text and tokeniser are the same;
             None keeps the tokens in memory.
     Raises: DataError, ArgumentError, SaveError as the parts do.
@@ -61,8 +61,7 @@ def prepare(
     if held_out_sources is not None:
         training, held = documents, read_documents(held_out_sources, encoding=encoding, as_bytes=as_bytes)
     else:
-        by = split_by or ("characters" if kind in ("byte", "char") else "lines")
-        training, held = split(documents, held_out, by=by)
+        training, held = split(documents, held_out, by=split_by or split_rule(kind))
     if isinstance(tokenizer, str):
         tokenizer = text.build(
             tokenizer,
@@ -76,6 +75,11 @@ def prepare(
         Corpus.build(training, tokenizer, folder and Path(folder) / "train.tokens"),
         Corpus.build(held, tokenizer, folder and Path(folder) / "held_out.tokens"),
     )
+
+
+def split_rule(kind: str) -> str:
+    """How a text is split for this kind of tokeniser: in the middle of a line only where tokens are characters."""
+    return "characters" if kind in ("byte", "char") else "lines"
 
 
 def vocabulary_pieces(documents: Sequence[Document], kind: str) -> Iterator[str]:

@@ -22,6 +22,7 @@ from rnnkit.data.documents import PIECE_SIZE, Document, default_documents
 from rnnkit.errors import ArgumentError, DataError
 
 FOLDER_SUFFIXES = (".txt", ".txt.gz")
+_FEW_NULS = 100  # a text may hold; more of them, and a fifth of all characters, and it is no text
 _SPOOL_BYTES = 1 << 26  # stdin and pipes up to this size stay in memory, longer ones go to a temporary file
 
 
@@ -37,8 +38,8 @@ def read_documents(
         encoding: of all files. A byte order mark is removed; CR LF becomes LF, and a CR alone stays. Both are noted.
         as_bytes: read bytes as they are, with no change at all, for a byte tokeniser.
     Raises: DataError for a file that is missing (with the nearest name), unreadable or empty; while reading, for
-        bytes that are not in `encoding` and for damaged .gz data (with the byte offset). ArgumentError for an encoding
-        that does not exist.
+        bytes that are not in `encoding`, for a text full of NULs and for damaged .gz data (with the place).
+        ArgumentError for an encoding that does not exist.
     """
     if sources is None:
         if as_bytes:
@@ -100,6 +101,12 @@ class FileDocument(Document):
                 if text[0] == "\ufeff":
                     text = text[1:]
                     self._note("byte order mark removed")
+            nuls = text.count("\0")
+            if nuls > max(_FEW_NULS, len(text) // 5):
+                raise DataError(
+                    f"{self.name}: {nuls:,} of {len(text):,} characters from line {line} on are NUL, as in UTF-16 or "
+                    "a binary file; pass --encoding utf-16-le or utf-16-be, or --bytes"
+                )
             held = ""
             if data and text.endswith("\r"):  # its LF may stand in the next piece
                 text, held = text[:-1], "\r"

@@ -28,7 +28,6 @@ class Cost:
     vocab_size: int
     num_tokens: int  # of the training part
     unknown_share: float  # of the held-out tokens
-    hidden_size: int
     num_parameters: int
     parameter_bytes: int
     softmax_share: float  # of the arithmetic of a training step
@@ -40,12 +39,13 @@ class Cost:
 class Report:
     """What `doctor` found. `.lines()` for people, `.to_dict()` for --json."""
 
+    text: dict[str, Any]  # encoding, is_ascii, has_byte_order_mark, line_ends (name → count, as they were in the files)
     sizes: dict[str, int]  # documents, lines, characters, bytes, words; training and held-out parts
     costs: list[Cost]
-    suggestion: dict[str, Any]  # tokenizer, hidden_size and the reason
+    suggestion: dict[str, Any]  # tokenizer and the reason
     line_lengths: dict[int, int]  # lower edge of a power-of-two bin → count, training part
     document_lengths: dict[int, int]
-    machine: dict[str, float]  # flops_per_s that the times assume
+    assumed: dict[str, Any]  # what costs assume: hidden_size, embedding_size, batch_size, window, flops_per_s(_from)
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -57,21 +57,28 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """The report for a terminal."""
+        if self.text:
+            yield _text_line(self.text)
         if self.sizes:
             yield ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in self.sizes.items())
         if self.costs:
             yield ""
             yield (
-                f"{'tokens':<6} {'vocabulary':>10} {'training':>12} {'unknown':>8} {'units':>6} {'parameters':>12} "
-                + (f"{'softmax':>8} {'memory':>8} {'epoch':>8}")
+                f"{'tokens':<6} {'vocabulary':>10} {'training':>12} {'unknown':>8} {'parameters':>12} "
+                f"{'softmax':>8} {'memory':>8} {'epoch':>8}"
             )
             for cost in self.costs:
                 yield (
                     f"{cost.kind:<6} {cost.vocab_size:>10,} {cost.num_tokens:>12,} {cost.unknown_share:>8.2%} "
-                    f"{cost.hidden_size:>6,} {cost.num_parameters:>12,} {cost.softmax_share:>8.0%} "
+                    f"{cost.num_parameters:>12,} {cost.softmax_share:>8.0%} "
                     f"{_bytes(cost.memory_bytes):>8} {_duration(cost.epoch_s):>8}"
                 )
-            yield f"(epoch: at {self.machine['flops_per_s'] / 1e9:.0f} Gflop/s; unknown: of the held-out tokens)"
+            assumed = self.assumed
+            yield (
+                f"(unknown: of the held-out tokens; for one LSTM layer of {assumed['hidden_size']} units, "
+                f"embeddings of {assumed['embedding_size']}, {assumed['batch_size']} rows of {assumed['window']} "
+                f"tokens; epoch: at {assumed['flops_per_s'] / 1e9:.3g} Gflop/s, {assumed['flops_per_s_from']})"
+            )
         for name, histogram in (("lines", self.line_lengths), ("documents", self.document_lengths)):
             if histogram:
                 yield ""
@@ -79,15 +86,23 @@ class Report:
                 yield from _bars(histogram)
         if self.suggestion:
             yield ""
-            yield (
-                f"suggested: --tokenizer {self.suggestion['tokenizer']} "
-                f"--hidden-size {self.suggestion['hidden_size']}: {self.suggestion['reason']}"
-            )
+            yield f"suggested: --tokenizer {self.suggestion['tokenizer']}: {self.suggestion['reason']}"
         if self.sizes:
             yield ""
         yield from map(str, self.findings)
         if not self.findings:
             yield "nothing to complain about"
+
+
+def _text_line(text: dict[str, Any]) -> str:
+    if text["encoding"] == "bytes":
+        return "read as bytes, whatever they mean"
+    ends = text["line_ends"]
+    counted = ", ".join(f"{count:,} {name}" for name, count in ends.items()) if len(ends) > 1 else "".join(ends)
+    return (
+        f"encoding {text['encoding']}{' (all of it ASCII)' if text['is_ascii'] else ''}, "
+        f"{'with' if text['has_byte_order_mark'] else 'no'} byte order mark, line ends {counted or 'none'}"
+    )
 
 
 def _bars(histogram: dict[int, int]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnkit.data.documents import Document, utf8
+from rnnkit.text.word import words_of
 
 MIN_DUPLICATE = 20  # shorter lines repeat without meaning anything
 _SUSPECT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b\u2060\ufeff\ufffd\u202a-\u202e\u2066-\u2069]")
@@ -39,11 +40,12 @@ class Survey:
     line_lengths: Counter[int] = field(default_factory=Counter)
     document_lengths: Counter[int] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    split_punctuation: bool = False  # whether `words` has punctuation marks as words of their own
 
     @classmethod
-    def of(cls, documents: Iterable[Document]) -> Survey:
+    def of(cls, documents: Iterable[Document], *, split_punctuation: bool = False) -> Survey:
         """Count. Cost: one pass; memory for the distinct words, and about 150 bytes per distinct long line."""
-        survey = cls()
+        survey = cls(split_punctuation=split_punctuation)
         for document in documents:
             survey._add(document)
         return survey
@@ -86,7 +88,7 @@ class Survey:
         if len(line) > self.longest_line[0]:
             self.longest_line = len(line), place
         words = line.split()
-        self.words.update(words)
+        self.words.update(words_of(line, split_punctuation=True) if self.split_punctuation else words)
         self.num_spaced_marks += words.count(".") + words.count(",")
         for character in set(_SUSPECT.findall(line)):
             self.suspects.setdefault(character, place)

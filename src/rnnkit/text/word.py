@@ -68,7 +68,7 @@ class WordTokenizer(Tokenizer):
             _refuse_surrogates(text)
             counts[END_OF_LINE] += text.count("\n")
             for line in text.split("\n"):
-                counts.update(_words(line, split_punctuation))
+                counts.update(words_of(line, split_punctuation=split_punctuation))
         if not any(counts.values()):
             raise DataError("the training text has no words; give text with at least one")
         reserved = {word: counts.pop(word, 0) for word in (END_OF_LINE, UNKNOWN)}
@@ -103,7 +103,7 @@ class WordTokenizer(Tokenizer):
         to_id, end_of_line = self._ids.__getitem__, self.begin_id
         ids: list[int] = []
         for line in text.split("\n"):
-            ids.extend(map(to_id, _words(line, self.split_punctuation)))
+            ids.extend(map(to_id, words_of(line, split_punctuation=self.split_punctuation)))
             ids.append(end_of_line)
         ids.pop()  # what follows the last newline has no end
         return np.array(ids, np.int32)
@@ -128,7 +128,8 @@ class _Ids(dict[str, int]):
         return self.unknown
 
 
-def _words(line: str, split_punctuation: bool) -> list[str]:
+def words_of(line: str, *, split_punctuation: bool = False) -> list[str]:
+    """The words of one line."""
     return _RAW_WORD.findall(line) if split_punctuation else line.split()
 
 
