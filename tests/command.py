@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TEXT = "the cat sat on the mat. the dog sat on the log. a cat and a dog sat and sat.\n" * 60
-SMALL = (
-    "--hidden-size=16", "--batch-size=4", "--window=16", "--max-steps=6", "--sample-tokens=20", "--ngram-order=2",
-    "baselines.mlp_hidden_size=8", "baselines.mlp_order=3", "baselines.mlp_embedding_size=4",
+_NETWORK = ("--hidden-size=16", "--batch-size=4", "--window=16", "--max-steps=6", "--sample-tokens=20")
+_BASELINES = (
+    "--ngram-order=2", "baselines.mlp_hidden_size=8", "baselines.mlp_order=3", "baselines.mlp_embedding_size=4",
 )  # fmt: skip
+SMALL = (*_NETWORK, *_BASELINES)
+SMALLEST = (*_NETWORK, "--baseline=unigram")
 
 
 @dataclass(frozen=True)

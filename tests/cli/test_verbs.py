@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import SMALL, TEXT, Outcome, spawn
+from command import SMALL, SMALLEST, TEXT, Outcome, spawn
 
 from rnnkit import LanguageModel
 
@@ -52,7 +52,7 @@ def test_the_model_card_has_the_measured_table(run: Path) -> None:
 
 
 def test_train_json_is_metrics_and_nothing_else(text_file: Path, tmp_path: Path) -> None:
-    outcome = spawn("train", "lm", text_file, "--run", tmp_path / "run", *SMALL, "--baseline", "unigram", "--json")
+    outcome = spawn("train", "lm", text_file, "--run", tmp_path / "run", *SMALLEST, "--json")
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out) == json.loads((tmp_path / "run/metrics.json").read_bytes())
 
@@ -60,7 +60,7 @@ def test_train_json_is_metrics_and_nothing_else(text_file: Path, tmp_path: Path)
 def test_a_second_train_into_the_same_folder_is_refused_and_force_replaces(
     text_file: Path, tmp_path: Path, call: Callable[..., Outcome]
 ) -> None:
-    arguments = ["train", "lm", text_file, "--run", tmp_path / "run", *SMALL, "--baseline", "unigram"]
+    arguments = ["train", "lm", text_file, "--run", tmp_path / "run", *SMALLEST]
     assert call(*arguments).code == 0
     (tmp_path / "run/mark").touch()
     refused = call(*arguments)
@@ -74,7 +74,7 @@ def test_a_second_train_into_the_same_folder_is_refused_and_force_replaces(
 def test_resume_of_another_configuration_names_the_key(
     text_file: Path, tmp_path: Path, call: Callable[..., Outcome]
 ) -> None:
-    arguments = ["train", "lm", text_file, "--run", tmp_path / "run", *SMALL, "--baseline", "unigram"]
+    arguments = ["train", "lm", text_file, "--run", tmp_path / "run", *SMALLEST]
     assert call(*arguments).code == 0
     refused = call(*arguments, "--resume", "--lr", "0.1")
     assert refused.code == 1
@@ -83,12 +83,19 @@ def test_resume_of_another_configuration_names_the_key(
 
 
 def test_dry_run_estimates_and_writes_nothing(text_file: Path, tmp_path: Path, call: Callable[..., Outcome]) -> None:
-    outcome = call("train", "lm", text_file, "--run", tmp_path / "run", *SMALL, "--dry-run")
+    outcome = call("train", "lm", text_file, *SMALL, "--dry-run")
     assert outcome.code == 0
     assert all(word in outcome.out for word in ("parameters", "memory", "epoch"))
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "runs").exists()
     estimate = json.loads(call("train", "lm", text_file, *SMALL, "--dry-run", "--json").out)
     assert estimate["parameters"] > 0
+
+
+@pytest.mark.parametrize("option", ["--run=run", "--resume", "--force", "--tensorboard"])
+def test_dry_run_refuses_what_it_would_ignore(option: str, text_file: Path, call: Callable[..., Outcome]) -> None:
+    outcome = call("train", "lm", text_file, "--dry-run", option)
+    assert outcome.code == 2
+    assert f"{option.partition('=')[0]} has no effect with --dry-run" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -97,6 +104,9 @@ def test_dry_run_estimates_and_writes_nothing(text_file: Path, tmp_path: Path, c
         (b"", (), "empty"),
         (b"caf\xe9 au lait" * 50, (), "--encoding"),
         (TEXT.encode(), ("--dropout", "0.5"), "num_layers"),
+        (TEXT.encode(), ("--locked-dropout", "--output-dropout", "0"), "locked_dropout has no effect"),
+        (TEXT.encode(), ("--cell", "gru_after", "model.forget_bias=2"), "forget_bias=2.0 has no effect"),
+        (TEXT.encode(), ("--no-bias", "model.forget_bias=2"), "forget_bias=2.0 has no effect without bias"),
         (TEXT.encode(), ("--tied", "--embedding-size", "0"), "embedding_size"),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_dropped_word_without_an_unknown_id_reads_zeros():
 
 @pytest.mark.parametrize("cell", ["lstm", "gru_after"])
 def test_the_forget_gate_starts_open_and_the_other_biases_as_torch(cell):
-    model = Generator(config(cell=cell, forget_bias=1.5))
+    model = Generator(config(cell=cell, **({"forget_bias": 1.5} if cell == "lstm" else {})))
     gates = model.recurrent.cell.gates
     b, c = (getattr(model.recurrent, f"bias_{kind}_l1").view(len(gates), 8) for kind in ("ih", "hh"))
     if cell == "lstm":

@@ -45,15 +45,16 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
-ALL = {"kinds": ["unigram", "kneser-ney", "window-mlp"]}
-MLP = {"kinds": ["unigram", "window-mlp"]}
+SMALL_MLP = {"mlp_hidden_size": 6, "mlp_order": 4, "mlp_embedding_size": 3}
+ALL = {"kinds": ["unigram", "kneser-ney", "window-mlp"], **SMALL_MLP}
+MLP = {"kinds": ["unigram", "window-mlp"], **SMALL_MLP}
 
 
 def configure(text: Path | None, **sections: dict[str, Any]) -> LmConfig:
     values: dict[str, dict[str, Any]] = {
         "data": {"sources": None if text is None else [str(text)]},
         "model": {"hidden_size": 8, "embedding_size": 0, "output_dropout": 0.0},
-        "baselines": {"kinds": ["unigram"], "mlp_hidden_size": 6, "mlp_order": 4, "mlp_embedding_size": 3},
+        "baselines": {"kinds": ["unigram"]},
         "samples": {"sample_tokens": 20},
     }
     for name, options in sections.items():

@@ -38,6 +38,11 @@ def test_the_peers_options_are_the_window_mlps() -> None:
     assert ours - {field.name for field in fields(WindowMLPConfig)} == {"lr"}
 
 
+def test_every_option_of_the_peer_needs_the_peer() -> None:
+    ours = {name for name in BaselinesConfig.model_fields if name.startswith("mlp_")}
+    assert ours == BaselinesConfig.owners.keys() - {"ngram_order"}
+
+
 def test_every_field_says_what_it_is() -> None:
     silent = [
         f"{section}.{name}"
@@ -61,6 +66,17 @@ def test_no_two_fields_share_a_name_so_that_each_can_be_a_flag() -> None:
         ({"data": {"sources": ["a"], "valid_sources": ["b"]}}, "valid_sources goes with test_sources"),
         ({"data": {"sources": ["a"], "test_sources": ["b"], "held_out": 0.2}}, "held_out has no effect"),
         ({"data": {"held_out": 1.0}}, "held_out"),
+        ({"data": {"encoding": "cp1252"}}, "encoding has no effect on the default text"),
+        (
+            {"data": {"sources": ["a"], "as_bytes": True, "encoding": "cp1252"}, "tokenizer": {"kind": "byte"}},
+            "encoding has no effect .* as_bytes",
+        ),
+        ({"baselines": {"kinds": ["unigram"], "ngram_order": 3}}, "ngram_order has no effect without kneser-ney"),
+        ({"baselines": {"kinds": ["unigram"], "mlp_lr": 1e-2}}, "mlp_lr has no effect without window-mlp"),
+        (
+            {"samples": {"sample_tokens": 0, "sample_prompt": "Once"}},
+            "sample_prompt has no effect with sample_tokens 0",
+        ),
         ({"model": {"cell": "transformer"}}, "cell"),
         ({"model": {"hiden_size": 3}}, "hiden_size"),
         ({"baselines": {"kinds": []}}, "kinds"),

@@ -144,6 +144,7 @@ def lm(
     from rnnkit import api
     from rnnkit.cli import terminal
     from rnnkit.cli.progress import Progress
+    from rnnkit.errors import UsageError
 
     texts, overrides = _split(sources or [])
     options = {name: value for name, value in context.params.items() if name not in _NOT_CONFIG and _is_given(value)}
@@ -153,6 +154,9 @@ def lm(
         options["test_sources"] = options.pop("valid_sources")
     settings: dict[str, Any] = {"config": config, "overrides": overrides, **options}
     if dry_run:
+        unused = {"--run": run is not None, "--resume": resume, "--force": force, "--tensorboard": tensorboard}
+        if given := [name for name, is_given in unused.items() if is_given]:
+            raise UsageError(f"{given[0]} has no effect with --dry-run, which writes no run: leave one of them out")
         estimate = api.dry_run(texts or None, **settings)
         if as_json:
             terminal.print_json(estimate)

@@ -35,7 +35,7 @@ class GeneratorConfig:
     Args:
         vocab_size: V. embedding_size: E; 0 feeds one-hot rows of width V.
         cell, hidden_size, num_layers, bias: of the recurrent layers.
-        forget_bias: the forget gate's bias at the start (Jozefowicz et al. 2015), for cells that have one.
+        forget_bias: the forget gate's bias at the start (Jozefowicz et al. 2015); only for cells that have one.
         tied: score with the embedding table itself; a projection H→E precedes it when E ≠ H.
         softmax: "full" or "adaptive"; cutoffs: where the clusters of the adaptive one end.
         dropout: between layers. output_dropout: on the last hidden state. input_dropout: on the embedded input.
@@ -85,6 +85,13 @@ class GeneratorConfig:
         if self.dropout > 0 and self.num_layers == 1:
             raise ConfigError(
                 f"dropout={self.dropout} acts between layers and there is one; use output_dropout or num_layers=2"
+            )
+        if self.locked_dropout and not (self.dropout or self.input_dropout or self.output_dropout):
+            raise ConfigError("locked_dropout has no effect without dropout, input_dropout or output_dropout; set one")
+        if self.forget_bias != 1.0 and not (self.bias and "f" in spec.CELLS[self.cell].gates):
+            where = f"in cell {self.cell}, which has no forget gate" if self.bias else "without bias"
+            raise ConfigError(
+                f"forget_bias={self.forget_bias} has no effect {where}; leave it out, or use lstm with bias"
             )
         if self.unk_id is not None and not 0 <= self.unk_id < self.vocab_size:
             raise ConfigError(f"unk_id={self.unk_id} is outside the vocabulary 0..{self.vocab_size - 1}")

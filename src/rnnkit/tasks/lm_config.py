@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
-    """One section of a configuration: unknown keys are refused."""
+    """One section of a configuration: unknown keys are refused, and so is what would have no effect."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    owners: ClassVar[dict[str, tuple[Callable[[Any], bool], str]]] = {}
+    """Fields that act only beside something else: whether it is there, and what to call its absence."""
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> Self:
+        for name, (has_effect, absence) in self.owners.items():
+            if getattr(self, name) != type(self).model_fields[name].default and not has_effect(self):
+                raise ValueError(f"{name} has no effect {absence}: leave it out, or change that")
+        return self
 
 
 class DataConfig(Section):
@@ -35,12 +46,15 @@ class DataConfig(Section):
         description="Where token files are kept; None: $RNNKIT_CACHE, or rnnkit in the user's cache folder.",
     )
 
+    owners = {
+        "held_out": (lambda data: data.test_sources is None, "with test_sources"),
+        "encoding": (lambda data: data.sources is not None and not data.as_bytes, "on the default text or as_bytes"),
+    }
+
     @model_validator(mode="after")
     def _fits_together(self) -> DataConfig:
         if self.sources is None and (self.valid_sources or self.test_sources):
             raise ValueError("valid_sources and test_sources go with sources: name the text to train on too")
-        if self.test_sources is not None and self.held_out != DataConfig.model_fields["held_out"].default:
-            raise ValueError("held_out has no effect with test_sources: leave one of them out")
         if self.valid_sources is not None and self.test_sources is None:
             raise ValueError("valid_sources goes with test_sources: choose weights on one text, report on another")
         return self
@@ -103,6 +117,14 @@ class BaselinesConfig(Section):
     mlp_direct: bool = Field(default=False, description="Feed the window straight into the softmax too (Bengio's W).")
     mlp_lr: float = Field(default=2e-3, gt=0, description="Its peak learning rate (AdamW, cosine).")
 
+    owners = {
+        "ngram_order": (lambda baselines: "kneser-ney" in baselines.kinds, "without kneser-ney among kinds"),
+        **dict.fromkeys(
+            ("mlp_order", "mlp_embedding_size", "mlp_hidden_size", "mlp_direct", "mlp_lr"),
+            (lambda baselines: "window-mlp" in baselines.kinds, "without window-mlp among kinds"),
+        ),
+    }
+
 
 class SamplesConfig(Section):
     """Samples written during training, after every evaluation."""
@@ -110,6 +132,11 @@ class SamplesConfig(Section):
     sample_tokens: int = Field(default=300, ge=0, description="Length in tokens; 0: no samples.")
     sample_prompt: str = Field(default="", description="What they continue; empty: the beginning of a document.")
     sample_temperature: float = Field(default=0.8, ge=0, description="0 is greedy.")
+
+    owners = dict.fromkeys(
+        ("sample_prompt", "sample_temperature"),
+        (lambda samples: samples.sample_tokens > 0, "with sample_tokens 0"),
+    )
 
 
 class LmConfig(Section):
