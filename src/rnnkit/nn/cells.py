@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from rnnkit.nn import operators, spec
 from rnnkit.nn.backends import Backend, check_backend, choose
 from rnnkit.nn.layers import elman_cell, gru_cell, lstm_state
-from rnnkit.nn.stack import LayerDtypeError, LayerShapeError, Parts, check_size, check_state_part
+from rnnkit.nn.stack import (
+    LayerDtypeError,
+    LayerShapeError,
+    Parts,
+    autocast_to,
+    check_size,
+    check_state_part,
+    without_autocast,
+)
 
 
 class _Cell(nn.Module):
@@ -68,7 +76,9 @@ class _Cell(nn.Module):
         is_batched = x.dim() == 2
         if not is_batched:
             x, parts = x[None], None if parts is None else tuple(part[None] for part in parts)
-        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        x = autocast_to(weight, x)
+        parts = None if parts is None else tuple(autocast_to(weight, part) for part in parts)
+        if x.dtype != weight.dtype:
             raise LayerDtypeError(f"input is {x.dtype}, the weights are {weight.dtype}; use input.to({weight.dtype})")
         if x.shape[-1] != self.input_size:
             raise LayerShapeError(
@@ -76,7 +86,8 @@ class _Cell(nn.Module):
             )
         for name, part in zip(self.cell.parts, parts or (), strict=parts is not None):
             check_state_part(name, part, shape=(x.shape[0], self.hidden_size), like=weight)
-        state = self._new_state(x, parts)
+        with without_autocast(weight):
+            state = self._new_state(x, parts)
         return state if is_batched else tuple(part[0] for part in state)
 
     def _new_state(self, x: Tensor, parts: Parts | None) -> Parts:
@@ -93,7 +104,8 @@ class RNNCell(_Cell):
     """One Elman step, as torch.nn.RNNCell: h' = tanh(W x + b + U h + b_h), or max(0, …) with nonlinearity="relu".
 
     Args: as torch.nn.RNNCell, in its order; backend: "auto", "native" or "spec".
-    Call: `cell(x, h=None)` with x `[B, I]` or `[I]`, h `[B, H]` or `[H]`. Returns: h'.
+    Call: `cell(x, h=None)` with x `[B, I]` or `[I]`, h `[B, H]` or `[H]`. Returns: h', in the weights' dtype also under
+        torch.autocast (see `RNN`).
     Raises: ShapeError (also a RuntimeError), DtypeError (also a ValueError). Source: Elman 1990.
     """
 

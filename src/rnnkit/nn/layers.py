@@ -13,7 +13,16 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from rnnkit.errors import ArgumentError, ConfigError
 from rnnkit.nn import spec
 from rnnkit.nn.backends import Backend
-from rnnkit.nn.stack import LayerDtypeError, LayerShapeError, Lengths, Parts, Stack, check_state_part
+from rnnkit.nn.stack import (
+    LayerDtypeError,
+    LayerShapeError,
+    Lengths,
+    Parts,
+    Stack,
+    autocast_to,
+    check_state_part,
+    without_autocast,
+)
 
 
 class _TorchLayer(Stack):
@@ -95,7 +104,9 @@ class _TorchLayer(Stack):
     def _run(self, x: Tensor, parts: Parts | None, lengths: Lengths | None) -> tuple[Tensor, Parts]:
         """Time-major in and out; a part is `[L*D, B, H]` as in torch."""
         weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
-        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        x = autocast_to(weight, x)
+        parts = None if parts is None else tuple(autocast_to(weight, part) for part in parts)
+        if x.dtype != weight.dtype:
             raise LayerDtypeError(f"input is {x.dtype}, the weights are {weight.dtype}; use input.to({weight.dtype})")
         if x.shape[-1] != self.input_size:
             raise LayerShapeError(
@@ -106,7 +117,8 @@ class _TorchLayer(Stack):
         for name, part in zip(self.cell.parts, parts or (), strict=parts is not None):
             check_state_part(f"{name}_0", part, shape=shape, like=weight)
         states = None if parts is None else [tuple(part[n] for part in parts) for n in range(count)]
-        y, finals = self._unroll(x, states, lengths=lengths)
+        with without_autocast(weight):
+            y, finals = self._unroll(x, states, lengths=lengths)
         return y, tuple(torch.stack(part) for part in zip(*finals, strict=True))
 
 
@@ -121,7 +133,8 @@ class RNN(_TorchLayer):
     Call: `layer(x, h_0=None, *, lengths=None)` with x `[T, B, I]`, `[B, T, I]` if batch_first, `[T, I]` or a
         PackedSequence; h_0 `[L*D, B, H]`; lengths integers `[B]`: a row stops after its length, its later outputs are 0
         and its final state is the one at its length; lengths and T may be 0.
-    Returns: `(output, h_n)`, as torch.
+    Returns: `(output, h_n)`, as torch, in the weights' dtype: under torch.autocast too, where a floating point input or
+        state of another dtype is cast to it (torch.nn would compute in the lower precision). Elsewhere it is refused.
     Raises: ShapeError (also a RuntimeError) or DtypeError (also a ValueError), naming the axis or type.
     Cost: 2·T·B·D·H·(I+H) flop per layer. Source: Elman 1990.
     """

@@ -11,7 +11,7 @@ from torch.utils import _pytree
 from rnnkit.errors import ConfigError, DtypeError, ShapeError, StateError
 from rnnkit.nn import spec
 from rnnkit.nn.backends import Backend
-from rnnkit.nn.stack import LayerShapeError, Lengths, Stack, check_state_part
+from rnnkit.nn.stack import LayerShapeError, Lengths, Stack, autocast_to, check_state_part, without_autocast
 from rnnkit.state import State
 
 
@@ -31,7 +31,8 @@ class Recurrent(Stack):
         lengths: integers `[B]` in 0..T: a row stops there, its later outputs are 0.
         embedding: `[V, I]`; the ids then stand for its rows. The table is folded into the first layer's weights (cost:
             V rows instead of T·B) when that is cheaper: the outputs are the same bits either way.
-    Returns: y `[T, B, D*H]` and the State after each row's last step; gradients flow through both.
+    Returns: y `[T, B, D*H]` and the State after each row's last step; gradients flow through both. Both
+        have the weights' dtype, also under torch.autocast (see `RNN`).
     Raises: ShapeError, DtypeError, StateError, naming what does not fit.
     Cost: 2·T·B·D·G·H·(I+H) flop per layer.
     """
@@ -84,11 +85,15 @@ class Recurrent(Stack):
         lengths: Lengths | None = None,
         embedding: Tensor | None = None,
     ) -> tuple[Tensor, State]:
+        weight: Tensor = self.weight_hh_l0  # type: ignore[assignment]
+        x = autocast_to(weight, x)
+        embedding = None if embedding is None else autocast_to(weight, embedding)
         self._check(x, embedding)
         states = None
         if state is not None:
             states = [self._checked_state(state, index, batch=x.shape[1]) for index in range(len(self._suffixes))]
-        y, finals = self._unroll(x, states, lengths=lengths, embedding=embedding)
+        with without_autocast(weight):
+            y, finals = self._unroll(x, states, lengths=lengths, embedding=embedding)
         model = None if state is None else state.model
         return y, State([dict(zip(self.cell.parts, parts, strict=True)) for parts in finals], model=model)
 
@@ -108,6 +113,10 @@ class Recurrent(Stack):
                 raise LayerShapeError(f"ids have shape {list(x.shape)}, wanted [T, B]")
             if embedding is not None and (embedding.dim() != 2 or embedding.shape[1] != self.input_size):
                 raise ShapeError(f"embedding has shape {list(embedding.shape)}, wanted [V, {self.input_size}]")
+            if embedding is not None and embedding.dtype != weight.dtype:
+                raise DtypeError(
+                    f"embedding is {embedding.dtype}, the weights are {weight.dtype}; use embedding.to({weight.dtype})"
+                )
 
     def _checked_state(self, state: State, index: int, *, batch: int) -> tuple[Tensor, ...]:
         if len(state.layers) != len(self._suffixes):
@@ -115,12 +124,14 @@ class Recurrent(Stack):
                 f"the state has {len(state.layers)} layers and directions, this layer {len(self._suffixes)}; "
                 "start from layer.initial_state(batch)"
             )
-        parts, weight = state.layers[index], self.weight_hh_l0
+        parts: dict[str, Any] = dict(state.layers[index])
+        weight: Tensor = self.weight_hh_l0  # type: ignore[assignment]
         if tuple(parts) != self.cell.parts:
             raise StateError(f"the state has parts {tuple(parts)}, cell {self.cell.name} has {self.cell.parts}")
         for name, part in parts.items():
-            like: Any = weight
-            check_state_part(f"the state's layer {index}.{name}", part, shape=(batch, self.hidden_size), like=like)
+            parts[name] = autocast_to(weight, part)
+            where = f"the state's layer {index}.{name}"
+            check_state_part(where, parts[name], shape=(batch, self.hidden_size), like=weight)
         return tuple(parts[name] for name in self.cell.parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -197,6 +198,23 @@ def checked_lengths(lengths: Lengths, *, steps: int, batch: int) -> Tensor:
         row = int(wrong.nonzero()[0])
         raise ArgumentError(f"lengths[{row}]={int(result[row])} must be in 0..T={steps}; T counts the steps of x")
     return result
+
+
+def autocast_to(weight: Tensor, tensor: Tensor) -> Tensor:
+    """`tensor` itself, or, inside torch.autocast and floating point, in the dtype of the weights."""
+    if tensor.dtype == weight.dtype or not tensor.is_floating_point() or not _is_autocast(weight):
+        return tensor
+    return tensor.to(weight.dtype)
+
+
+def without_autocast(weight: Tensor) -> AbstractContextManager[Any]:
+    """Where layers compute: torch.autocast is off, since the core has no lower precision and `spec` must agree."""
+    return torch.autocast(weight.device.type, enabled=False) if _is_autocast(weight) else nullcontext()
+
+
+def _is_autocast(weight: Tensor) -> bool:
+    kind = weight.device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
 def check_state_part(name: str, part: Tensor, *, shape: tuple[int, ...], like: Tensor) -> None:
