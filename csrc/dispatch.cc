@@ -4,8 +4,16 @@
 #include <string>
 
 #include "isa/table.h"
+#include "mutants.h"
 
 namespace rnnkit {
+
+#ifdef RNNKIT_MUTANTS
+const int planted_bug = [] {
+  const char* number = std::getenv("RNNKIT_BUG");
+  return number != nullptr ? std::atoi(number) : 0;
+}();
+#endif
 
 #if defined(RNNKIT_HAS_AVX512)
 namespace avx512 {

@@ -1,10 +1,8 @@
-// Planted bugs: `-DRNNKIT_MUTANT=n` switches the n-th one on, and tests/mutants must find it. In a release build (n =
-// 0) every `planted(...)` is a constant false and leaves nothing behind.
+// Planted bugs, which tests/mutants must find. A build with `-DRNNKIT_MUTANTS=ON` holds all of them, and the
+// environment variable RNNKIT_BUG=n switches the n-th one on when the module is loaded: so every bug is tried in every
+// instruction set for the price of one build. In any other build every `planted(...)` is a constant false and leaves
+// nothing behind.
 #pragma once
-
-#ifndef RNNKIT_MUTANT
-#define RNNKIT_MUTANT 0
-#endif
 
 namespace rnnkit {
 
@@ -33,8 +31,17 @@ enum class Bug {
   dx_left_sorted,
   chunk_reads_the_previous_chunks_rows,
   initial_memory_taken_from_the_wrong_row,
+  blocks_of_the_vocabulary_added_as_they_are,
+  weight_of_a_row_not_on_its_target,
+  gradient_of_the_last_chunk_only,
+  softmax_over_lanes_past_the_end,
 };
 
-consteval bool planted(Bug bug) { return static_cast<int>(bug) == RNNKIT_MUTANT; }
+#ifdef RNNKIT_MUTANTS
+extern const int planted_bug;
+__attribute__((always_inline)) inline bool planted(Bug bug) { return static_cast<int>(bug) == planted_bug; }
+#else
+consteval bool planted(Bug) { return false; }
+#endif
 
 }  // namespace rnnkit

@@ -60,7 +60,7 @@ RNNKIT_INLINE V through_sigmoid(V d, V y) {
 }
 template <class V>
 RNNKIT_INLINE V through_tanh(V d, V y) {
-  if constexpr (planted(Bug::tanh_derivative_without_square)) return d * (V::broadcast(1) - y);
+  if (planted(Bug::tanh_derivative_without_square)) return d * (V::broadcast(1) - y);
   return d * fma(V::zero() - y, y, V::broadcast(1));
 }
 

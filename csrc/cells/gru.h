@@ -14,7 +14,7 @@ namespace gru {
 // Exact at z = 0 and z = 1.
 template <class V>
 RNNKIT_INLINE V mix(V z, V n, V h) {
-  if constexpr (planted(Bug::update_gate_mixes_the_other_way)) return fma(z, n, (V::broadcast(1) - z) * h);
+  if (planted(Bug::update_gate_mixes_the_other_way)) return fma(z, n, (V::broadcast(1) - z) * h);
   return fma(z, h, (V::broadcast(1) - z) * n);
 }
 
@@ -72,7 +72,7 @@ struct GruBefore {
     } else {
       const V r = at.slot(0), d_reset = V::load(at.d_reset_hidden);
       at.set_slot(0, through_sigmoid(d_reset * h, r));
-      if constexpr (!planted(Bug::reset_path_missing_in_dh)) fma(d_reset, r, V::load(at.dh)).store(at.dh);
+      if (!planted(Bug::reset_path_missing_in_dh)) fma(d_reset, r, V::load(at.dh)).store(at.dh);
     }
   }
 };

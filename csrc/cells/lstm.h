@@ -15,8 +15,7 @@ struct Lstm {
       .num_parts = 2,
       .parts = {"h", "c"},
       .num_slots = 4,
-      .input_gates = {0, 1, planted(Bug::input_gates_in_another_order) ? 3 : 2,
-                      planted(Bug::input_gates_in_another_order) ? 2 : 3},
+      .input_gates = {0, 1, 2, 3},
       .num_products = 1,
       .products = {{Source::hidden, 0, 4, {0, 1, 2, 3}}},
   };

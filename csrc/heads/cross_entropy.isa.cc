@@ -97,7 +97,8 @@ void finish_rows(const Chunk& c, int64_t vector, int64_t num_blocks) {
   double total[kLanes] = {};
   for (int64_t b = 0; b < num_blocks; ++b) {
     float factor[kLanes];
-    exp(F::load(c.block_largest + b * c.stride + at) - top).store(factor);
+    const F largest = F::load(c.block_largest + b * c.stride + at);
+    exp((planted(Bug::blocks_of_the_vocabulary_added_as_they_are) ? top : largest) - top).store(factor);
     const float* sum = c.block_sum + b * c.stride + at;
     for (int64_t i = 0; i < kLanes; ++i) total[i] += static_cast<double>(factor[i]) * sum[i];
   }
@@ -127,7 +128,8 @@ void differentiate(const Chunk& c, int64_t block, Range panels) {
   for (int64_t r = begin * kLanes; r < smaller(c.rows, end * kLanes); ++r) {
     const int64_t row = c.index[r], target = c.call.targets[row];
     if (target >= v_begin && target < v_end)
-      c.logits[target * c.stride + r] -= c.call.row_weights ? c.call.row_weights[row] : 1.0f;
+      c.logits[target * c.stride + r] -=
+          c.call.row_weights && !planted(Bug::weight_of_a_row_not_on_its_target) ? c.call.row_weights[row] : 1.0f;
   }
 }
 
@@ -141,7 +143,7 @@ void weight_gradient(const Chunk& c, int64_t block, Range panels) {
                                {c.call.dweight + v_begin * inputs, inputs},
                                inputs - (c.x_columns.num_vectors - 1) * kLanes,
                                nullptr,
-                               !c.is_first};
+                               !c.is_first && !planted(Bug::gradient_of_the_last_chunk_only)};
   multiply<F>(product, 0, v_end - v_begin, panels.begin, panels.end);
   if (c.call.dbias == nullptr || panels.begin != 0 || panels.end == 0) return;  // the worker of the first panel only
   for (int64_t v = v_begin; v < v_end; ++v) {                                   // D^T is 0 beyond the chunk's rows

@@ -15,7 +15,8 @@ constexpr float kLowest = -3.40282347e+38f;  // finite, so that -inf minus the l
 RNNKIT_INLINE F load_or_nothing(const float* at, int64_t lanes) {
   if (lanes >= kLanes) return F::load(at);
   float values[kLanes];
-  for (int64_t i = 0; i < kLanes; ++i) values[i] = i < lanes ? at[i] : -__builtin_inff();
+  for (int64_t i = 0; i < kLanes; ++i)
+    values[i] = i < lanes ? at[i] : planted(Bug::softmax_over_lanes_past_the_end) ? 0.0f : -__builtin_inff();
   return F::load(values);
 }
 

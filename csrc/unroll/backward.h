@@ -33,7 +33,7 @@ class BackwardLoop {
       if (rows <= 0) continue;  // none of our rows runs this long
       if (listed + rows > call_.chunk_rows) listed = input_gradient(listed);
       step<kInfo.num_products - 1>(s, rows);
-      if constexpr (planted(Bug::gradient_cut_every_32_steps))
+      if (planted(Bug::gradient_cut_every_32_steps))
         if (s % 32 == 0)
           memset(call_.dh + mine_.rows.begin * padded_, 0, static_cast<size_t>(rows * padded_) * sizeof(S));
       for (int64_t i = 0; i < rows; ++i, ++listed) {
@@ -141,7 +141,7 @@ class BackwardLoop {
   // One part of a weight gradient: the workers form a grid over its rows (gates) and its columns.
   void weight_gradient(int64_t slots, const Place* places, Rows<const S> x, int64_t width, S* out, S* bias) {
     int64_t num_rows = steps_.num_rows();
-    if constexpr (planted(Bug::last_rows_missing_in_weight_gradient)) num_rows -= num_rows % 16;
+    if (planted(Bug::last_rows_missing_in_weight_gradient)) num_rows -= num_rows % 16;
     const WeightGradient<S> product{.dy = {call_.gates, weights_.row},
                                     .places = places,
                                     .num_places = weights_.blocks * slots,

@@ -78,6 +78,8 @@ Layer<S>::Layer(const RecurrentTable<S>& table, const CellFunctions<S>& function
   const CellInfo& cell = info();
   const int64_t H = hidden_size();
   input_places_ = places(cell, H, 0, cell.num_gates, cell.input_gates);
+  if (planted(Bug::input_gates_in_another_order))
+    std::swap(input_places_[0].row, input_places_[cell.num_gates - 1].row);
   weights_.cell = &cell;
   weights_.input_size = input_size();
   weights_.hidden_size = H;

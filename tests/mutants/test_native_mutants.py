@@ -1,30 +1,53 @@
-"""The kernel tests find every bug planted in csrc/, and nothing when there is none."""
+"""The kernel tests find every bug planted in csrc/, and nothing when there is none.
 
+One build holds every bug; which one is switched on is said when it is loaded (csrc/mutants.h). So `make test` builds
+the portable core once and runs all bugs in it, and `make test-slow` the same in every other instruction set.
+"""
+
+import os
 import re
 import subprocess
+import sys
 
 import pytest
 from native_build import REPOSITORY, build, run_tests
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = pytest.mark.timeout(1500)
 
 HEADER = (REPOSITORY / "csrc" / "mutants.h").read_text()
 BUGS = re.findall(r"^  (\w+),$", HEADER, re.MULTILINE)  # in the order of the enumeration; the first is "none"
+TESTS = ("tests/kernels/test_parity.py", "tests/kernels/test_heads.py", "-k", "not torch")
+
+each_bug = pytest.mark.parametrize("bug", BUGS[1:])
+each_other_isa = pytest.mark.parametrize("isa", ["avx2", "avx512"])
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("native")
+def portable(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("portable"), RNNKIT_ISAS="portable", RNNKIT_MUTANTS="ON")
 
 
-def run_parity(folder, number):
-    core = build(folder, RNNKIT_ISAS="portable", RNNKIT_MUTANT=number)
-    return run_tests(core, "tests/kernels/test_parity.py", "-k", "not torch")
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("all"), RNNKIT_ISAS="all", RNNKIT_MUTANTS="ON")
 
 
-def test_the_core_without_a_bug_passes(folder):
-    done = run_parity(folder, 0)
+def check_found(bug, core, isa):
+    done = run_tests(core, *TESTS, RNNKIT_ISA=isa, RNNKIT_BUG=str(BUGS.index(bug)))
+    assert done.returncode == 1, f"not found: {bug}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    assert "AssertionError" in done.stdout
+
+
+def check_clean(core, isa):
+    done = run_tests(core, *TESTS, RNNKIT_ISA=isa, RNNKIT_BUG="0")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def skip_without(isa):
+    program = "import rnnkit.kernels"
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"RNNKIT_ISA": isa}, capture_output=True)
+    if done.returncode != 0:
+        pytest.skip(f"this machine has no {isa}")
 
 
 def test_there_are_enough_bugs():
@@ -34,20 +57,38 @@ def test_there_are_enough_bugs():
     assert {f"Bug::{bug}" for bug in BUGS[1:]} == set(used.stdout.split())
 
 
-@pytest.mark.parametrize("bug", BUGS[1:])
-def test_the_suite_finds(bug, folder):
-    done = run_parity(folder, BUGS.index(bug))
-    assert done.returncode == 1, f"not found: {bug}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-    assert "AssertionError" in done.stdout
+def test_the_core_without_a_bug_passes(portable):
+    check_clean(portable, "portable")
 
 
-def test_no_function_compiled_for_one_instruction_set_can_serve_another(folder):
+@each_bug
+def test_the_suite_finds(bug, portable):
+    check_found(bug, portable, "portable")
+
+
+@pytest.mark.slow
+@each_other_isa
+def test_the_core_without_a_bug_passes_in_every_instruction_set(isa, complete):
+    skip_without(isa)
+    check_clean(complete, isa)
+
+
+@pytest.mark.slow
+@each_other_isa
+@each_bug
+def test_the_suite_finds_in_every_instruction_set(bug, isa, complete):
+    skip_without(isa)
+    check_found(bug, complete, isa)
+
+
+@pytest.mark.slow
+def test_no_function_compiled_for_one_instruction_set_can_serve_another(tmp_path):
     """Every symbol that the linker may merge lies in the namespace of its instruction set."""
-    build(folder, RNNKIT_ISAS="all", RNNKIT_MUTANT=0)
-    objects = [path for isa in ("avx512", "avx2") for path in folder.glob(f"CMakeFiles/rnnkit_{isa}.dir/**/*.o")]
+    build(tmp_path, RNNKIT_ISAS="all")
+    objects = [path for isa in ("avx512", "avx2") for path in tmp_path.glob(f"CMakeFiles/rnnkit_{isa}.dir/**/*.o")]
     assert len(objects) > 4
     for path in objects:
-        isa = path.relative_to(folder).parts[1].removeprefix("rnnkit_").removesuffix(".dir")
+        isa = path.relative_to(tmp_path).parts[1].removeprefix("rnnkit_").removesuffix(".dir")
         symbols = subprocess.run(["nm", "-C", "--defined-only", str(path)], capture_output=True, text=True, check=True)
         escaped = [
             line for line in symbols.stdout.splitlines() if line[17] in "WVuTDB" and f"rnnkit::{isa}::" not in line
