@@ -15,6 +15,8 @@ from rnnkit.api.config import find_key, known_keys
 from rnnkit.api.training import RunConfig, configure
 from rnnkit.cli import app, train
 
+ADAPTIVE = ["--softmax", "adaptive", "--tokenizer", "word"]
+
 # option: (arguments, key, the value that must arrive); what an option cannot stand without comes with it.
 CASES: dict[str, tuple[list[str], str, Any]] = {
     "--valid": (["--valid", "v", "--test", "t"], "data.valid_sources", ["v"]),
@@ -38,8 +40,8 @@ CASES: dict[str, tuple[list[str], str, Any]] = {
     "--bias": (["--bias"], "model.bias", True),
     "--tied": (["--tied", "--emsize", "9"], "model.tied", True),
     "--untied": (["--untied"], "model.tied", False),
-    "--softmax": (["--softmax", "adaptive", "--cutoffs", "2,5"], "model.softmax", "adaptive"),
-    "--cutoffs": (["--softmax", "adaptive", "--cutoffs", "2,5"], "model.cutoffs", (2, 5)),
+    "--softmax": ([*ADAPTIVE, "--cutoffs", "2,5"], "model.softmax", "adaptive"),
+    "--cutoffs": ([*ADAPTIVE, "--cutoffs", "2,5"], "model.cutoffs", (2, 5)),
     "--dropout": (["--dropout", "0.1"], "model.dropout", 0.1),
     "--input-dropout": (["--input-dropout", "0.1"], "model.input_dropout", 0.1),
     "--dropouti": (["--dropouti", "0.1"], "model.input_dropout", 0.1),

@@ -248,9 +248,10 @@ def test_every_model_option_has_a_case() -> None:
 
 @pytest.mark.parametrize("option", MODEL_CHANGES)
 def test_the_model_option_changes_what_is_learned(text: Path, tmp_path: Path, option: str) -> None:
-    quiet = {"sample_tokens": 0}
-    without = configure(text, samples=quiet, model=BESIDE.get(option, {}))
-    with_it = configure(text, samples=quiet, model=MODEL_CHANGES[option])
+    kind = "word" if "softmax" in MODEL_CHANGES[option] else "char"
+    shared: dict[str, Any] = {"samples": {"sample_tokens": 0}, "tokenizer": {"kind": kind}}
+    without = configure(text, **shared, model=BESIDE.get(option, {}))
+    with_it = configure(text, **shared, model=MODEL_CHANGES[option])
     assert weights_after(without, tmp_path / "without") != weights_after(with_it, tmp_path / "with")
 
 

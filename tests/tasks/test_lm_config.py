@@ -77,6 +77,11 @@ def test_no_two_fields_share_a_name_so_that_each_can_be_a_flag() -> None:
             {"samples": {"sample_tokens": 0, "sample_prompt": "Once"}},
             "sample_prompt has no effect with sample_tokens 0",
         ),
+        ({"model": {"softmax": "adaptive", "cutoffs": [4]}}, "softmax adaptive needs ids by falling frequency.*word"),
+        (
+            {"model": {"softmax": "adaptive", "cutoffs": [4]}, "tokenizer": {"kind": "bpe"}},
+            "not those of tokenizer kind bpe; choose kind word",
+        ),
         ({"model": {"cell": "transformer"}}, "cell"),
         ({"model": {"hiden_size": 3}}, "hiden_size"),
         ({"baselines": {"kinds": []}}, "kinds"),

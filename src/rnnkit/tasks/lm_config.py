@@ -84,7 +84,7 @@ class ModelConfig(Section):
     forget_bias: float = Field(default=1.0, description="The forget gate's bias at the start.")
     tied: bool = Field(default=False, description="Score with the embedding table itself.")
     softmax: Literal["full", "adaptive"] = Field(
-        default="full", description="adaptive saves time with a large vocabulary."
+        default="full", description="adaptive saves time with a large vocabulary of words."
     )
     cutoffs: tuple[int, ...] = Field(default=(), description="Where the clusters of the adaptive softmax end.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Between layers.")
@@ -152,4 +152,9 @@ class LmConfig(Section):
     def _fits_together(self) -> LmConfig:
         if self.data.as_bytes and self.tokenizer.kind != "byte":
             raise ValueError(f"as_bytes goes with tokenizer kind byte, not {self.tokenizer.kind}")
+        if self.model.softmax == "adaptive" and self.tokenizer.kind != "word":
+            raise ValueError(
+                f"softmax adaptive needs ids by falling frequency, not those of tokenizer kind {self.tokenizer.kind}; "
+                "choose kind word, or softmax full"
+            )
         return self
