@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from rnnkit.api import config
+from rnnkit.api.training import RunConfig
 from rnnkit.errors import ConfigError
 
 
@@ -93,3 +94,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_an_override_that_is_no_yaml_is_named() -> None:
     with pytest.raises(ConfigError, match=r"training\.lr='\[1'"):
         config.build(_Whole, overrides=["training.lr=[1"])
+
+
+def test_what_is_written_down_is_read_back_whole(tmp_path: Path) -> None:
+    kept = RunConfig.model_validate(
+        {
+            "data": {"sources": ["caf\udce9: 'x'.txt", "-", "雪.txt"]},
+            "model": {"softmax": "adaptive", "cutoffs": [4, 9]},
+            "tokenizer": {"kind": "word"},
+            "training": {"lr": 1e-5, "max_steps": 3, "betas": [0.5, 0.75]},
+        }
+    )
+    config.write_yaml(tmp_path / "run.yaml", kept)
+    assert config.build(RunConfig, file=tmp_path / "run.yaml") == kept

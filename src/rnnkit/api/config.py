@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from rnnkit import durable
 from rnnkit.errors import ConfigError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -84,6 +85,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; a configuration is a mapping such as 'model: …'")
     return values
+
+
+def write_yaml(path: Path, model: BaseModel) -> None:
+    """Keep a configuration so that `build` reads it back, the defaults of today included. Raises: SaveError."""
+    durable.write_file(path, yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False).encode())
 
 
 def _parse(name: str, text: str) -> Any:

@@ -56,7 +56,7 @@ class LanguageModel(runtime.LanguageModel):
             run: the run folder; None: the first free `runs/lm-N`.
             config, overrides, options: see the configuration reference; `hidden_size=256`, `lr=2e-3`,
                 `time_limit_s=90` are options, `"training.lr=2e-3"` is an override; later ones win.
-            resume, force: go on with the run in `run`, or replace it.
+            resume, force: go on with the run in `run`, in its own configuration where no other is given; or replace it.
             observers: called with every event of training.
             tensorboard: also write `run/tensorboard`.
         Returns: the model with the weights of its best evaluation; `.metrics` has the table.
@@ -66,7 +66,9 @@ class LanguageModel(runtime.LanguageModel):
         """
         from rnnkit.api import training
 
-        settings = training.configure(sources, config=config, overrides=overrides, options=options)
+        settings = training.configure(
+            sources, config=config, overrides=overrides, options=options, resumed=run if resume else None
+        )
         folder = training.train(
             settings, run=run, resume=resume, force=force, watchers=observers, tensorboard=tensorboard
         )
@@ -89,8 +91,8 @@ class LanguageModel(runtime.LanguageModel):
     ) -> dict[str, Any]:
         """Judge on a text, beside the baselines of the run, all on exactly the same tokens; needs no torch.
 
-        Returns: `model` and `baselines` as in metrics.json; with `reset_per_line` also `model.reset_per_line`, judged
-            line by line from a fresh state.
+        Returns: `model` and `baselines` as in metrics.json; each row has `reset_per_line`, its figures from a fresh
+            state for every line, if they are asked for.
         Raises:  DataError for a text that cannot be read; BundleError for a damaged baseline.
         """
         from rnnkit.api import evaluation

@@ -19,6 +19,7 @@ from rnnkit.training.config import TrainConfig
 Observer = Callable[[dict[str, Any]], None]
 Sources = str | Path | Sequence[str | Path] | None
 RUNS = Path("runs")
+SETTINGS = "run.yaml"  # in a run folder from its start: what `resume` goes on with
 # What only a run leaves behind: a folder without any of it is never deleted.
 _TRACES_OF_A_RUN = ("manifest.json", "metrics.json", "checkpoints")
 
@@ -40,9 +41,15 @@ def configure(
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
+    resumed: str | Path | None = None,
 ) -> RunConfig:
-    """The configuration of a run. Raises: ConfigError; see `rnnkit.api.config.build`."""
+    """The configuration of a run. Raises: ConfigError; see `rnnkit.api.config.build`.
+
+    Args: resumed: the folder of a run to go on with; what it keeps of its configuration stands in for `config`.
+    """
     options = dict(options or {})
+    if config is None and resumed is not None and (Path(resumed) / SETTINGS).exists():
+        config = Path(resumed) / SETTINGS
     if sources is not None:
         options["data.sources"] = [str(s) for s in ([sources] if isinstance(sources, str | Path) else sources)]
     return configuration.build(RunConfig, file=config, options=options, overrides=overrides)
@@ -63,7 +70,7 @@ def train(
     """
     folder = choose_folder(run, resume=resume, force=force)
     task = _task(settings)
-    watching = [*watchers]
+    watching = [_keep(settings, folder), *watchers]
     if tensorboard:
         watching.append(observers.TensorBoard(folder / "tensorboard"))
     if force and folder.exists():
@@ -116,6 +123,23 @@ def choose_folder(run: str | Path | None, *, resume: bool, force: bool) -> Path:
     if not force:
         raise UsageError(f"{folder} already holds a run; go on with --resume, replace it with --force, or choose --run")
     return folder
+
+
+def _keep(settings: RunConfig, folder: Path) -> Observer:
+    """An observer that writes down the configuration once the run begins, with sources found from any folder."""
+    data = settings.data
+    found = {
+        key: [str(Path(source).resolve()) if source != "-" else source for source in sources]
+        for key in ("sources", "valid_sources", "test_sources")
+        if (sources := getattr(data, key)) is not None
+    }
+    kept = settings.model_copy(update={"data": data.model_copy(update=found)})
+
+    def observe(event: dict[str, Any]) -> None:
+        if event["event"] == "start" and event["run_dir"] == str(folder):
+            configuration.write_yaml(folder / SETTINGS, kept)
+
+    return observe
 
 
 def _task(settings: RunConfig) -> Any:

@@ -47,6 +47,7 @@ class Texts:
             split_punctuation=tokenizer.split_punctuation,
             folder=folder,
         )
+        self._config = config
         self.tokenizer = prepared.tokenizer
         self.train = prepared.train
         self.test = self.valid = prepared.held_out
@@ -60,10 +61,13 @@ class Texts:
         return {"train": self.train, "valid": self.valid, "test": self.test}
 
     def identity(self) -> dict[str, Any]:
-        """Digests, for checkpoints."""
+        """What made them, and digests of what they are, for checkpoints. Where they lie does not count."""
+        settings, tokenizer = self._config.data, self._config.tokenizer.model_dump(mode="json")
         return {
-            "data.train": self.train.fingerprint,
-            "data.valid": self.valid.fingerprint,
+            **{f"data.{key}": getattr(settings, key) for key in ("held_out", "encoding", "as_bytes")},
+            **{f"tokenizer.{key}": value for key, value in tokenizer.items()},
+            "training text": self.train.fingerprint,
+            "held-out text": self.valid.fingerprint,
             "tokenizer": self.tokenizer.digest(),
         }
 

@@ -63,7 +63,10 @@ class Trainable(Protocol):
     def epoch(self) -> Epoch: ...
 
     def identity(self) -> dict[str, Any]:
-        """JSON-able: what a resumed run must agree on with its checkpoint, by dotted key."""
+        """JSON-able: what a resumed run must agree on with its checkpoint.
+
+        By dotted key what can be chosen, and after that, by a name without a dot ("training text"), digests of content.
+        """
         ...
 
     def build_model(self) -> nn.Module:

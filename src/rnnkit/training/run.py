@@ -279,7 +279,7 @@ class Run:
 
     def _identity(self) -> dict[str, Any]:
         training = {f"training.{key}": value for key, value in self.config.model_dump(mode="json").items()}
-        return {**self.task.identity(), **training}
+        return {**training, **self.task.identity()}
 
     def _save(self) -> None:
         """Write `checkpoints/last`: what the next step depends on, and what was learned about the run so far."""
@@ -360,9 +360,16 @@ def _is_finite(carry: State) -> bool:
 
 
 def _check_identity(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
-    for key in sorted({*before, *now}):
-        if key not in _FREE_ON_RESUME and before.get(key) != now.get(key):
+    run = folder.parent.parent
+    for key in {**now, **before}:  # in the task's order: what was chosen, before what came of it
+        if key in _FREE_ON_RESUME or before.get(key) == now.get(key):
+            continue
+        if "." not in key:
             raise CheckpointError(
-                f"{key} is {now.get(key)!r}, the run in {folder.parent.parent} was trained with {before.get(key)!r}; "
-                f"resume with {key}={before.get(key)!r}, or train into another folder"
+                f"the {key} is not the one that the run in {run} began with; bring that one back, or train into another "
+                "folder"
             )
+        raise CheckpointError(
+            f"{key} is {now.get(key)!r}, the run in {run} was trained with {before.get(key)!r}; "
+            f"resume with {key}={before.get(key)!r}, or train into another folder"
+        )
