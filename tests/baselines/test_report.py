@@ -1,9 +1,10 @@
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from rnnkit.baselines import NgramModel, draw_bytes_and_unseen, ngram_table
+from rnnkit.baselines import NgramModel, draw_bytes_and_unseen, ngram_table, report
 from rnnkit.errors import MissingExtraError
 
 TOKENS = np.random.default_rng(0).integers(0, 12, 900) ** 2 // 12
@@ -39,6 +40,24 @@ def test_the_table_holds_every_order_from_the_unigram_to_six():
     shares = [row.unseen_share for row in table]
     assert sizes == sorted(sizes)
     assert shares == sorted(shares)
+
+
+def test_of_a_text_larger_than_memory_a_leading_part_is_counted_and_the_row_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "MAX_TRAIN_TOKENS", 10_000)
+    np.resize(TOKENS, 1 << 20).astype(np.uint8).tofile(tmp_path / "tokens")
+    long = np.memmap(tmp_path / "tokens", np.uint8, mode="r")
+    sizes = {"vocab_size": 12, "begin_id": 3, "num_characters": 1, "num_bytes": 1, "unit": "char", "orders": [3]}
+    tracemalloc.start()
+    (row,) = ngram_table(long, TOKENS, train_starts=[0, 300, 10_000, 99_999], **sizes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20  # all of the tokens as int64 alone are 8 MiB
+    assert row.name == "Kneser-Ney-3 (first 10,000 tokens)"
+    assert row.to_dict()["num_train_tokens"] == 10_000
+    counted = NgramModel.fit(long[:10_000], order=3, vocab_size=12, begin_id=3, document_starts=[0, 300])
+    assert row.score.nll == counted.nll(TOKENS).sum()
+    (whole,) = ngram_table(long[:10_000], TOKENS, **sizes)
+    assert whole.name == "Kneser-Ney-3"
 
 
 def test_the_picture_is_a_png(tmp_path):

@@ -215,7 +215,11 @@ def test_eval_shows_the_model_beside_its_baselines_without_torch(run: Path, text
     assert {report["model"]["name"], *(row["name"] for row in report["baselines"])} == NAMES
     tokens = {row["num_tokens"] for row in [report["model"], *report["baselines"]]}
     assert tokens == {len(TEXT)}
-    assert report["model"]["reset_per_line"]["nll"] != report["model"]["nll"]
+    for row in [report["model"], *report["baselines"]]:
+        by_line = row["reset_per_line"]
+        assert by_line["num_characters"] == row["num_characters"]
+        sees_past_the_line = row["name"] in ("lstm", "window-mlp")
+        assert (by_line["nll"] != row["nll"]) == sees_past_the_line, row["name"]
 
 
 def test_eval_of_the_held_out_text_repeats_the_table(run: Path, tmp_path: Path, call: Callable[..., Outcome]) -> None:
@@ -229,9 +233,20 @@ def test_eval_of_the_held_out_text_repeats_the_table(run: Path, tmp_path: Path, 
         assert want["nll"] == pytest.approx(got["nll"], rel=1e-12), want["name"]
 
 
+def test_eval_finds_an_ngram_that_counted_only_the_start_of_its_text(
+    text_file: Path, tmp_path: Path, call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnnkit.baselines.report.MAX_TRAIN_TOKENS", 100)
+    assert call("train", "lm", text_file, "--run", tmp_path / "run", *SMALL).code == 0
+    report = json.loads(call("eval", tmp_path / "run", text_file, "--json").out)
+    assert report["baselines"][0]["name"] == "unigram (first 100 tokens)"
+    assert report["baselines"][0]["num_train_tokens"] == 100
+
+
 def test_eval_prints_the_other_number_when_asked(run: Path, text_file: Path, call: Callable[..., Outcome]) -> None:
     outcome = call("eval", run, text_file, "--reset-per-line")
-    assert "reset per line: perplexity" in outcome.out
+    carried, by_line = outcome.out.split("reset per line", 1)
+    assert all(name in carried and name in by_line for name in NAMES)
     assert "reset per line" not in call("eval", run, text_file).out
 
 

@@ -12,10 +12,15 @@ from rnnkit.metrics.language import LANGUAGE_MODEL_COLUMNS
 MODEL = "model"
 
 
-def result_table(metrics: Mapping[str, Any]) -> ResultTable:
-    """The model beside its baselines, best first, as the command line, the card and the README show it."""
+def result_table(metrics: Mapping[str, Any], *, reset_per_line: bool = False) -> ResultTable:
+    """The model beside its baselines, best first, as the command line, the card and the README show it.
+
+    Args: reset_per_line: the figures from a fresh state for every line, instead of those with the state carried.
+    """
     rows = [Row(metrics["model"].get("name", MODEL), metrics["model"], is_baseline=False)]
     rows += [Row(entry["name"], entry, is_baseline=True) for entry in metrics["baselines"]]
+    if reset_per_line:
+        rows = [Row(row.name, row.values["reset_per_line"], is_baseline=row.is_baseline) for row in rows]
     rows.sort(key=lambda row: row.values["nats_per_character"])
     return ResultTable(rows, columns=LANGUAGE_MODEL_COLUMNS)
 

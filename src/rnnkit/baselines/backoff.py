@@ -67,18 +67,15 @@ class BackoffModel:
         Cost:    one binary search per token and order; scratch for a million tokens at a time.
         """
         tokens = token_array(tokens)
-        starts = checked_starts(document_starts, len(tokens))
         out = np.empty(len(tokens))
-        for first, stop, stream, age in self._chunks(tokens, starts):
-            probs = self.levels[0].probs[stream]
-            rows = stream
-            for k, (contexts, rows) in enumerate(self._rows(stream, age), start=2):
-                lower, level = self.levels[k - 2], self.levels[k - 1]
-                known, found = contexts >= 0, rows >= 0
-                probs[known] *= lower.backoffs[contexts[known]]
-                probs[found] = level.probs[rows[found]]
-            out[first:stop] = -np.log(probs[age > 0][first - stop :])
+        for first, stop, values in self._nll_chunks(tokens, document_starts):
+            out[first:stop] = values
         return out
+
+    def total_nll(self, tokens: ArrayLike, document_starts: ArrayLike | None = None) -> float:
+        """The sum of `nll`, without holding it: a memory-mapped text may be larger than memory."""
+        chunks = self._nll_chunks(token_array(tokens), document_starts)
+        return sum((float(values.sum()) for _, _, values in chunks), 0.0)
 
     def next_token_probs(self, context: ArrayLike) -> Floats:
         """P(token | context) for every token of the vocabulary.
@@ -120,6 +117,21 @@ class BackoffModel:
                 unseen[k - 1] += np.count_nonzero(rows[fits] < 0)
                 total[k - 1] += len(fits)
         return unseen / np.maximum(total, 1)
+
+    def _nll_chunks(
+        self, tokens: NDArray[np.integer], document_starts: ArrayLike | None
+    ) -> Iterator[tuple[int, int, Floats]]:
+        """Yield (first, stop, nats of tokens[first:stop])."""
+        starts = checked_starts(document_starts, len(tokens))
+        for first, stop, stream, age in self._chunks(tokens, starts):
+            probs = self.levels[0].probs[stream]
+            rows = stream
+            for k, (contexts, rows) in enumerate(self._rows(stream, age), start=2):
+                lower, level = self.levels[k - 2], self.levels[k - 1]
+                known, found = contexts >= 0, rows >= 0
+                probs[known] *= lower.backoffs[contexts[known]]
+                probs[found] = level.probs[rows[found]]
+            yield first, stop, -np.log(probs[age > 0][first - stop :])
 
     def _known_tokens(self) -> NDArray[np.bool_]:
         return np.ones(self.vocab_size, dtype=bool)

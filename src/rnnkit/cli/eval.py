@@ -30,9 +30,5 @@ def evaluate(
     title = f"{file}: {metrics['model']['num_tokens']:,} tokens"
     terminal.print_result_table(api.result_table(metrics), title=title)
     if reset_per_line:
-        fresh = metrics["model"]["reset_per_line"]
-        print(
-            f"reset per line: perplexity {terminal.figure(fresh['perplexity'], 2)}, "
-            f"{terminal.figure(fresh['nats_per_character'], 4)} nats/char, "
-            f"{terminal.figure(fresh['bits_per_character'], 4)} bits/char"
-        )
+        title = "reset per line: each line from a fresh state"
+        terminal.print_result_table(api.result_table(metrics, reset_per_line=True), title=title)

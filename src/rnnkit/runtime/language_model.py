@@ -140,7 +140,7 @@ class LanguageModel(NextTokenModel):
         starts = np.cumsum([0, *(len(piece) for piece in encoded)])[:-1]
         num_unknown = 0 if self.tokenizer.unk_id is None else int((ids == self.tokenizer.unk_id).sum())
         return LanguageModelScore(
-            nll=float(self.nll(ids, document_starts=starts).sum()) + num_unknown * self.tokenizer.unknown_nats,
+            nll=self.total_nll(ids, starts) + num_unknown * self.tokenizer.unknown_nats,
             num_tokens=len(ids),
             num_characters=len(text.decode("utf-8", "replace") if isinstance(text, bytes) else text),
             num_bytes=len(text if isinstance(text, bytes) else text.encode()),

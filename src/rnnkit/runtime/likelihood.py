@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,26 +20,40 @@ _MAX_BATCH = 32  # documents side by side
 
 def nll(model: NextTokenModel, ids: Any, *, document_starts: Any, state: State | None) -> np.ndarray:
     """See `NextTokenModel.nll`."""
-    ids = np.asanyarray(ids)  # a memory-mapped corpus stays one
+    ids = np.asanyarray(ids)
+    out = np.empty(ids.shape, np.float64)
+    for places, values in _windows(model, ids, document_starts, state):
+        out[places] = values
+    return out
+
+
+def total_nll(model: NextTokenModel, ids: Any, *, document_starts: Any) -> float:
+    """See `NextTokenModel.total_nll`."""
+    windows = _windows(model, np.asanyarray(ids), document_starts, None)
+    return sum((float(values.sum()) for _, values in windows), 0.0)
+
+
+def _windows(
+    model: NextTokenModel, ids: np.ndarray, document_starts: Any, state: State | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield places in `ids` and the nats of the tokens there, each place once; `ids` is read window by window."""
     if ids.ndim != 1:
         raise ShapeError(f"ids must have one axis [N], got the shape {list(ids.shape)}")
     if ids.dtype.kind not in "iu" and ids.size:
         raise DtypeError(f"ids must be integers, got {ids.dtype}; encode text with model.tokenizer.encode")
     starts = _checked_starts(document_starts, len(ids))
     ends = np.append(starts[1:], len(ids))
-    out = np.empty(len(ids), np.float64)
     order = np.argsort(starts - ends, kind="stable")  # longest first, so that rows that end are the last ones
     rows = row_limit(model.vocab_size)
     batch = min(_MAX_BATCH, rows)
     first = 0
     if state is not None and len(ids):  # the first document has a state of its own
-        _score(model, ids, starts[:1], ends[:1], state, rows, out)
+        yield from _score(model, ids, starts[:1], ends[:1], state, rows)
         order = order[order != 0]
     while first < len(order):
         group = order[first : first + batch]
-        _score(model, ids, starts[group], ends[group], model.initial_state(len(group)), rows, out)
+        yield from _score(model, ids, starts[group], ends[group], model.initial_state(len(group)), rows)
         first += batch
-    return out
 
 
 def row_limit(vocab_size: int) -> int:
@@ -53,8 +68,7 @@ def _score(
     ends: np.ndarray,
     state: State,
     rows: int,
-    out: np.ndarray,  # [N], filled between starts and ends
-) -> None:
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     parts = model._checked(state, len(starts))
     window = max(1, rows // len(starts))
     for offset in range(0, int(ends[0] - starts[0]), window):
@@ -75,7 +89,7 @@ def _score(
         features, parts = model._forward(inputs, parts, lengths=lengths)
         log_probs = model._softmax.log_probs(features[counts])
         places = (starts[:B] + offset + np.arange(len(inputs))[:, None])[counts]
-        out[places] = -log_probs[np.arange(len(wanted)), wanted]
+        yield places, -log_probs[np.arange(len(wanted)), wanted].astype(np.float64)
 
 
 def _checked_starts(document_starts: Any, size: int) -> np.ndarray:

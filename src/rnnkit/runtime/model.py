@@ -147,6 +147,10 @@ class NextTokenModel(ABC):
         """
         return likelihood.nll(self, ids, document_starts=document_starts, state=state)
 
+    def total_nll(self, ids: Any, document_starts: Any = None) -> float:
+        """The sum of `nll`, without holding it: a memory-mapped text may be larger than memory."""
+        return likelihood.total_nll(self, ids, document_starts=document_starts)
+
     # ---- what a kind of model adds -----------------------------------------------------------------------------------
 
     @abstractmethod

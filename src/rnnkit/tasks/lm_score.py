@@ -2,20 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
 from rnnkit.data import Corpus
 from rnnkit.metrics import LanguageModelScore
+from rnnkit.text import Tokenizer
+
+_BLOCK = 1 << 20  # tokens whose lines are looked for at a time
 
 
-def score(nll: float, corpus: Corpus, *, unknown_nats: float) -> LanguageModelScore:
-    """How well all of `corpus` was predicted.
+class Scorer(Protocol):
+    """A model of the run half, or an n-gram model."""
 
-    Args: nll: nats in all.  unknown_nats: of the corpus' tokeniser, what each unknown token costs beside that, so that
-        vocabularies compare.
+    def total_nll(self, ids: Any, document_starts: Any = None, /) -> float: ...
+
+
+def scores(
+    scorer: Scorer, corpus: Corpus, tokenizer: Tokenizer, *, nll: float | None = None, with_lines: bool = True
+) -> dict[str, Any]:
+    """How well all of `corpus` was predicted, the state carried through each document; and under `reset_per_line` from
+    a fresh state for every line: the same tokens, and the same characters to divide by.
+
+    Args: nll: nats of the former in all, where they are known.
+    Cost: the corpus is read in pieces; one larger than memory is judged.
     """
-    return LanguageModelScore(
-        nll=nll + corpus.num_unknown * unknown_nats,
-        num_tokens=len(corpus),
-        num_characters=corpus.num_characters,
-        num_bytes=corpus.num_bytes,
-        unit=corpus.description["tokenizer"],
-    )
+
+    def measured(nll: float) -> dict[str, Any]:
+        return LanguageModelScore(
+            nll=nll + corpus.num_unknown * tokenizer.unknown_nats,  # so that vocabularies compare
+            num_tokens=len(corpus),
+            num_characters=corpus.num_characters,
+            num_bytes=corpus.num_bytes,
+            unit=tokenizer.kind,
+        ).to_dict()
+
+    values = measured(scorer.total_nll(corpus.tokens, corpus.document_starts) if nll is None else nll)
+    if with_lines:
+        by_line = (scorer.total_nll(tokens, starts) for tokens, starts in line_blocks(corpus, tokenizer))
+        values["reset_per_line"] = measured(sum(by_line, 0.0))
+    return values
+
+
+def line_blocks(corpus: Corpus, tokenizer: Tokenizer) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (tokens, where a line starts in them): the corpus in blocks of whole lines, about a million tokens each.
+
+    A line ends with the token that holds its newline (of BPE, that may hold the next line's indentation too) and at the
+    end of its document.
+    """
+    ends_line = np.array(["\n" in tokenizer.decode([token]) for token in range(tokenizer.vocab_size)])
+    first = 0
+    for begin in range(0, len(corpus), _BLOCK):
+        end = min(begin + _BLOCK, len(corpus))
+        after_newline = begin + 1 + np.flatnonzero(ends_line[corpus.tokens[begin:end]])
+        documents = slice(*np.searchsorted(corpus.document_starts, [begin + 1, end + 1]))
+        starts = np.union1d(after_newline, corpus.document_starts[documents])
+        if len(starts):  # else still within one long line
+            last = int(starts[-1])
+            yield corpus.tokens[first:last], np.append(first, starts[:-1]) - first
+            first = last
+    if first < len(corpus):
+        yield corpus.tokens[first:], np.zeros(1, np.int64)

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnkit import durable
-from rnnkit.baselines import NgramRow, draw_bytes_and_unseen, ngram_table
+from rnnkit.baselines import NgramRow, draw_bytes_and_unseen, ngram_name, ngram_table
 from rnnkit.bundle import strict_json
-from rnnkit.metrics import LanguageModelScore
 from rnnkit.runtime import LanguageModel, WindowMLP
 from rnnkit.tasks.lm_config import LmConfig
-from rnnkit.tasks.lm_score import score
+from rnnkit.tasks.lm_score import scores
 from rnnkit.tasks.machine import commit, describe_machine
 from rnnkit.tasks.task import TrainingReport
 
@@ -32,18 +31,17 @@ def judge(
 ) -> dict[str, Any]:
     """Score the bundle in `run_dir`, its peers in `run_dir/baselines` and the n-grams on all of the test text.
 
-    The state is carried through each document; `model.reset_per_line` is the other number, with a fresh state for every
-    line. Every row scores the same tokens; an unknown one costs the same extra in each (`tokenizer.unknown_nats`).
+    The state is carried through each document; a row's `reset_per_line` is the other number, with a fresh state for
+    every line. Every row scores the same tokens; an unknown one costs the same extra in each (`unknown_nats`).
 
     Returns: what it writes to `run_dir/metrics.json`.
     """
     model = LanguageModel.load(run_dir)
-    by_line = model.score(texts.tokenizer.decode(texts.test.tokens), reset_per_line=True)
-    row = _row(name, model, run_dir, texts, report) | {"reset_per_line": by_line.to_dict()}
-    baselines = []
-    ngrams = _ngrams(run_dir, config, texts)
-    for ngram in ngrams:
-        baselines.append(ngram.to_dict() | _score(ngram.score.nll, texts).to_dict())
+    row = _row(name, model, run_dir, texts, report)
+    baselines = [
+        ngram.to_dict() | scores(ngram.model, texts.test, texts.tokenizer, nll=ngram.score.nll)
+        for ngram in _ngrams(run_dir, config, texts)
+    ]
     for peer, peer_report in peers:
         folder = run_dir / "baselines" / peer
         baselines.append(_row(peer, WindowMLP.load(folder), folder, texts, peer_report))
@@ -69,18 +67,13 @@ def judge(
 def _row(
     name: str, model: LanguageModel | WindowMLP, folder: Path, texts: Texts, report: TrainingReport
 ) -> dict[str, Any]:
-    nll = model.nll(texts.test.tokens, document_starts=texts.test.document_starts)
     return {
         "name": name,
-        **_score(float(nll.sum()), texts).to_dict(),
+        **scores(model, texts.test, texts.tokenizer),
         "bytes": (folder / "model.safetensors").stat().st_size,
         "num_parameters": sum(tensor.size for tensor in model._tensors.values()),
         "train_seconds": report.seconds,
     }
-
-
-def _score(nll: float, texts: Texts) -> LanguageModelScore:
-    return score(nll, texts.test, unknown_nats=texts.tokenizer.unknown_nats)
 
 
 def _ngrams(run_dir: Path, config: LmConfig, texts: Texts) -> list[NgramRow]:
@@ -102,9 +95,7 @@ def _ngrams(run_dir: Path, config: LmConfig, texts: Texts) -> list[NgramRow]:
         orders=orders,
     )
     for row in rows:
-        folder = run_dir / "baselines" / row.name.lower()
-        folder.mkdir(parents=True, exist_ok=True)
-        row.model.save(folder)
+        row.model.save(run_dir / "baselines" / ngram_name(row.model.order).lower())
     if len(rows) > 1:
         draw_bytes_and_unseen(rows, run_dir / "ngrams.png")
     return rows
