@@ -35,7 +35,7 @@ def test_the_schema_demands_what_the_learn_half_exports(model):
 
 
 @pytest.mark.parametrize("cell", schema.GATES)
-def test_every_cell_of_the_learn_half_has_its_tensors(cell):
+def test_every_cell_of_the_run_half_has_its_tensors(cell):
     config, tensors = Generator(GeneratorConfig(vocab_size=5, hidden_size=3, cell=cell)).export()
     schema.check_tensors(config, tensors)
 

@@ -55,7 +55,7 @@ def onnx_model(cell, hidden_size, directions):
 
 
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
-@pytest.mark.parametrize("cell", spec.CELLS)
+@pytest.mark.parametrize("cell", OPERATOR)
 def test_onnx_runtime_gives_the_same(cell, bidirectional):
     onnxruntime = pytest.importorskip("onnxruntime")
     T, B, I, H = 9, 4, 5, 7

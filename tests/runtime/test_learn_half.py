@@ -6,6 +6,7 @@ import tiny
 import torch
 
 from rnnkit import runtime
+from rnnkit.kernels import CELLS
 from rnnkit.models.generator import Generator, GeneratorConfig
 from rnnkit.models.window_mlp import WindowMLP, WindowMLPConfig
 
@@ -20,7 +21,7 @@ def compare(want, got, name):
     assert error < 1e-6, f"{name}: {error:.2e}"
 
 
-@pytest.mark.parametrize("cell", ["elman_tanh", "elman_relu", "lstm", "gru_before", "gru_after"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
     "shape",
     [

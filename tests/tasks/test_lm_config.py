@@ -82,7 +82,7 @@ def test_no_two_fields_share_a_name_so_that_each_can_be_a_flag() -> None:
             {"model": {"softmax": "adaptive", "cutoffs": [4]}, "tokenizer": {"kind": "bpe"}},
             "not those of tokenizer kind bpe; choose kind word",
         ),
-        ({"model": {"cell": "transformer"}}, "cell"),
+        ({"model": {"cell": "transformer"}}, "no cell 'transformer': choose one of elman_tanh, "),
         ({"model": {"hiden_size": 3}}, "hiden_size"),
         ({"baselines": {"kinds": []}}, "kinds"),
     ],

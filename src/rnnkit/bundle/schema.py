@@ -13,7 +13,8 @@ from rnnkit.errors import SchemaError, TensorError, VersionError
 
 FORMAT = 1
 PRECISIONS = ("fp32",)
-GATES = {"elman_tanh": 1, "elman_relu": 1, "lstm": 4, "gru_before": 3, "gru_after": 3}  # tests hold it to kernels.CELLS
+# The cells that the run half knows, and their number of gates; tests hold it to kernels.CELLS, which bundle cannot see.
+GATES = {"elman_tanh": 1, "elman_relu": 1, "lstm": 4, "gru_before": 3, "gru_after": 3}
 ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
 
 Shapes = dict[str, tuple[int, ...]]

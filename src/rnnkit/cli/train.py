@@ -74,7 +74,7 @@ def lm(
     # ---- model
     cell: Annotated[
         str | None,
-        typer.Option("--cell", "--model", help="lstm, gru_before, gru_after, elman_tanh or elman_relu."),
+        typer.Option("--cell", "--model", help="lstm, gru_before, gru_after …: a wrong name lists them all."),
     ] = None,
     hidden_size: Annotated[
         int | None, typer.Option("--hidden-size", "--nhid", "--rnn-size", help="Units per layer.")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from rnnkit.bundle.schema import GATES
 
 
 class Section(BaseModel):
@@ -74,8 +76,9 @@ class TokenizerConfig(Section):
 class ModelConfig(Section):
     """The recurrent model: the fields of `rnnkit.models.generator.GeneratorConfig` that the text does not decide."""
 
-    cell: Literal["elman_tanh", "elman_relu", "lstm", "gru_before", "gru_after"] = Field(
-        default="lstm", description="One time step; GRU with its reset gate before or after the product."
+    cell: str = Field(
+        default="lstm",
+        description=f"One time step: {', '.join(GATES)}. The GRU's reset gate acts before or after the product.",
     )
     hidden_size: int = Field(default=512, ge=1, description="Units per layer H.")
     num_layers: int = Field(default=1, ge=1, description="Recurrent layers L.")
@@ -93,6 +96,15 @@ class ModelConfig(Section):
     locked_dropout: bool = Field(default=False, description="One mask per window and row instead of one per step.")
     embedding_dropout: float = Field(default=0.0, ge=0, lt=1, description="On whole rows of the embedding table.")
     word_dropout: float = Field(default=0.0, ge=0, lt=1, description="On single input tokens.")
+
+    @field_validator("cell")
+    @classmethod
+    def _runs_without_torch(cls, cell: str) -> str:
+        if cell not in GATES:
+            raise ValueError(
+                f"the run half, which writes samples and judges, has no cell {cell!r}: choose one of {', '.join(GATES)}"
+            )
+        return cell
 
 
 Baseline = Literal["unigram", "kneser-ney", "window-mlp"]
