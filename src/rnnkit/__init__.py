@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnnkit.api import LanguageModel, compare, doctor
+    from rnnkit.api import LanguageModel, compare, doctor, dry_run
     from rnnkit.errors import RnnkitError
     from rnnkit.kernels.threads import get_num_threads, set_num_threads
     from rnnkit.nn import explain_backend
@@ -25,6 +25,7 @@ __all__ = [
     "State",
     "compare",
     "doctor",
+    "dry_run",
     "explain_backend",
     "get_num_threads",
     "set_num_threads",
@@ -35,6 +36,7 @@ _HOMES = {
     "State": "rnnkit.state",
     "compare": "rnnkit.api",
     "doctor": "rnnkit.api",
+    "dry_run": "rnnkit.api",
     "explain_backend": "rnnkit.nn",
     "get_num_threads": "rnnkit.kernels.threads",
     "set_num_threads": "rnnkit.kernels.threads",

@@ -16,6 +16,7 @@ PUBLIC = {
     "State",
     "compare",
     "doctor",
+    "dry_run",
     "explain_backend",
     "get_num_threads",
     "set_num_threads",
