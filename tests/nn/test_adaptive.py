@@ -48,7 +48,7 @@ def test_rows_of_weight_zero_are_not_read():
     h, targets = torch.randn(6, 16), torch.tensor([0, 49, 12, -100, 3, 35])
     weights = torch.tensor([1.0, 1, 0, 0, 1, 1])
     h[2:4] = float("nan")
-    losses = ours(h, targets, weights)
+    losses = ours(h, targets, weights=weights)
     (losses * weights).sum().backward()
     assert not losses[2:4].any() and losses[[0, 1, 4, 5]].all()
     assert all(p.grad is None or p.grad.isfinite().all() for p in ours.parameters())

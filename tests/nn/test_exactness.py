@@ -111,7 +111,7 @@ def test_the_number_of_threads_changes_no_bit_gradients_included(cell, restore_t
         threads.set_num_threads(count)
         leaf = x.clone().requires_grad_()
         y, final = layer(leaf, state, lengths=[40, 3, 0, 17, 40, 1, 22, 39, 8])
-        scores = nn.linear_cross_entropy(y, weight, None, torch.arange(360).view(40, 9) % 140)
+        scores = nn.linear_cross_entropy(y, torch.arange(360).view(40, 9) % 140, weight=weight)
         total = scores.sum() + sum(part.sum() for parts in final.layers for part in parts.values())
         gradients = torch.autograd.grad(total, [leaf, *layer.parameters()])
         results.append((y.detach(), scores.detach(), *gradients))

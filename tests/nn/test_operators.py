@@ -153,7 +153,8 @@ def test_cross_entropy_agrees_with_torch_for_any_upstream_gradient(upstream, wit
         "ones": torch.ones(9, dtype=dtype),
     }[upstream]
     ours = [t.detach().to(dtype).requires_grad_() for t in tensors]
-    losses = nn.linear_cross_entropy(*ours, targets, weights)
+    h, weight, bias = ours
+    losses = nn.linear_cross_entropy(h, targets, weight=weight, bias=bias, weights=weights)
     got = [losses, *torch.autograd.grad((losses * g).sum(), ours)]
     exact = [t.detach().double().requires_grad_() for t in tensors]
     want_losses = F.cross_entropy(F.linear(*exact), targets, reduction="none") * (base != 0)
@@ -164,7 +165,8 @@ def test_cross_entropy_agrees_with_torch_for_any_upstream_gradient(upstream, wit
 
 def test_cross_entropy_may_run_backward_twice_and_frees_its_gradients():
     tensors, targets = cross_entropy_case()
-    losses = nn.linear_cross_entropy(*tensors, targets)
+    h, weight, bias = tensors
+    losses = nn.linear_cross_entropy(h, targets, weight=weight, bias=bias)
     first = torch.autograd.grad(losses.sum(), tensors, retain_graph=True)
     again = torch.autograd.grad(losses.sum(), tensors)
     for a, b in zip(first, again, strict=True):
@@ -177,9 +179,8 @@ def test_rows_of_weight_zero_count_nothing_even_when_they_are_nan():
     results = []
     for filling in (0.0, float("nan")):
         rows = h.detach().masked_fill((weights == 0)[:, None], filling).requires_grad_()
-        losses = nn.linear_cross_entropy(
-            rows, weight, bias, targets.masked_fill(weights == 0, -100 if filling else 0), weights
-        )
+        kept = targets.masked_fill(weights == 0, -100 if filling else 0)
+        losses = nn.linear_cross_entropy(rows, kept, weight=weight, bias=bias, weights=weights)
         results.append([losses, *torch.autograd.grad((losses * weights).sum(), [rows, weight, bias])])
     assert all(map(torch.equal, *results))
     assert not results[0][0][weights == 0].any()
@@ -188,7 +189,7 @@ def test_rows_of_weight_zero_count_nothing_even_when_they_are_nan():
 def test_an_all_padding_batch_has_loss_and_gradients_zero():
     (h, weight, bias), targets = cross_entropy_case()
     zeros = torch.zeros(9)
-    losses = nn.linear_cross_entropy(h, weight, bias, targets, zeros)
+    losses = nn.linear_cross_entropy(h, targets, weight=weight, bias=bias, weights=zeros)
     gradients = torch.autograd.grad((losses * zeros).sum(), [h, weight, bias])
     assert not losses.any() and not any(g.any() for g in gradients)
 
@@ -196,8 +197,8 @@ def test_an_all_padding_batch_has_loss_and_gradients_zero():
 def test_targets_and_weights_that_do_not_fit_are_named():
     (h, weight, bias), targets = cross_entropy_case()
     with pytest.raises(ArgumentError, match=r"targets have shape \[8\]"):
-        nn.linear_cross_entropy(h, weight, bias, targets[:8])
+        nn.linear_cross_entropy(h, targets[:8], weight=weight, bias=bias)
     with pytest.raises(ArgumentError, match=r"weights have shape \[8\]"):
-        nn.linear_cross_entropy(h, weight, bias, targets, torch.ones(8))
+        nn.linear_cross_entropy(h, targets, weight=weight, bias=bias, weights=torch.ones(8))
     with pytest.raises(ArgumentError, match="11"):
-        nn.linear_cross_entropy(h, weight, bias, targets.clone().fill_(11))
+        nn.linear_cross_entropy(h, targets.clone().fill_(11), weight=weight, bias=bias)

@@ -201,8 +201,8 @@ class Generator(nn.Module):
             where 0 the loss is 0 and nothing is read. Summing `weights · loss` makes backward cheapest.
         """
         if isinstance(self.head, AdaptiveSoftmax):
-            return self.head(hidden, targets, weights)
-        return linear_cross_entropy(hidden, self._scores(), self.head.bias, targets, weights)
+            return self.head(hidden, targets, weights=weights)
+        return linear_cross_entropy(hidden, targets, weight=self._scores(), bias=self.head.bias, weights=weights)
 
     def log_prob(self, hidden: Tensor) -> Tensor:
         """Log-probabilities `[T, B, V]` of the next token. Materialises all of them; `loss` does not."""

@@ -115,8 +115,8 @@ class WindowMLP(torch.nn.Module):
     def loss(self, hidden: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """Nats per token `[T, B]` of `targets`, given what `forward` returned; as `Generator.loss`."""
         if isinstance(self.head, AdaptiveSoftmax):
-            return self.head(hidden, targets, weights)
-        return linear_cross_entropy(hidden, self.head.weight, self.head.bias, targets, weights)
+            return self.head(hidden, targets, weights=weights)
+        return linear_cross_entropy(hidden, targets, weight=self.head.weight, bias=self.head.bias, weights=weights)
 
     def export(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """`config.json` of kind `window_mlp` and the weights as float32 arrays, named as in the state_dict."""

@@ -21,7 +21,7 @@ class AdaptiveSoftmax(nn.Module):
         input_size: I. vocab_size: V; ids must be sorted by falling frequency.
         cutoffs: rising ids in 1..V-1 where clusters end; the first cluster is scored together with the cluster choice.
         div_value: cluster i has I // div_value^i dimensions.
-    Call: `softmax(h, targets, weights=None)`: losses in nats, as `rnnkit.nn.linear_cross_entropy`.
+    Call: `softmax(h, targets, *, weights=None)`: losses in nats, as `rnnkit.nn.linear_cross_entropy`.
     Raises: ConfigError for cutoffs that do not fit.
     Source: Grave et al. 2017, arXiv:1609.04309.
     """
@@ -52,7 +52,7 @@ class AdaptiveSoftmax(nn.Module):
         bounds = zip(self.cutoffs, self.cutoffs[1:], self.tail, strict=False)
         return [(low, high, pair[0].weight, pair[1].weight) for low, high, pair in bounds]  # type: ignore[index]
 
-    def forward(self, h: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    def forward(self, h: Tensor, targets: Tensor, *, weights: Tensor | None = None) -> Tensor:
         rows, flat = h.reshape(-1, h.shape[-1]), targets.reshape(-1)
         row_weights = None if weights is None else weights.reshape(-1)
         counts = torch.ones_like(flat, dtype=torch.bool) if row_weights is None else row_weights != 0
@@ -64,12 +64,13 @@ class AdaptiveSoftmax(nn.Module):
             inside = (flat >= low) & (flat < high)
             choice = choice.masked_fill(inside, self.cutoffs[0] + index)
             clusters.append(((inside & counts).nonzero().squeeze(1), low, projection, weight))
-        losses = linear_cross_entropy(rows, self.head.weight, None, choice.masked_fill(~counts, 0), row_weights)
+        choice = choice.masked_fill(~counts, 0)
+        losses = linear_cross_entropy(rows, choice, weight=self.head.weight, weights=row_weights)
         for members, low, projection, weight in clusters:
             if len(members):
                 narrow = linear(rows[members], projection)
                 chosen = None if row_weights is None else row_weights[members]
-                inner = linear_cross_entropy(narrow, weight, None, flat[members] - low, chosen)
+                inner = linear_cross_entropy(narrow, flat[members] - low, weight=weight, weights=chosen)
                 losses = losses.index_add(0, members, inner)
         return losses.view(targets.shape)
 

@@ -187,7 +187,7 @@ def _rows(x: Tensor) -> np.ndarray:
 
 
 def linear_cross_entropy(
-    h: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, weights: Tensor | None = None
+    h: Tensor, targets: Tensor, *, weight: Tensor, bias: Tensor | None = None, weights: Tensor | None = None
 ) -> Tensor:
     """Negative log-probability of each target under softmax(h Wᵀ + b), without ever holding all N·V scores.
 
@@ -197,7 +197,7 @@ def linear_cross_entropy(
     multiple of `weights`, at no cost when it equals `weights`; any other upstream gradient costs the forward again.
 
     Args:
-        h: `[..., I]`. weight: `[V, I]`. bias: `[V]` or None. targets: integers `[...]` in 0..V-1.
+        h: `[..., I]`. targets: integers `[...]` in 0..V-1. weight: `[V, I]`. bias: `[V]` or None.
         weights: `[...]`, how much each row will count; rows with 0 are not read. None: all count 1.
     Returns: the unweighted losses `[...]`.
     Raises: ArgumentError for a target outside the vocabulary (from the core, naming the row); ShapeError.
