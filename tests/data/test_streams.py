@@ -22,9 +22,6 @@ def layouts(draw):
         "batch_size": draw(st.integers(1, 7)),
         "window": window,
         "stride": draw(st.none() | st.integers(1, window)),
-        "random_offset": draw(st.booleans()),
-        "shuffle_documents": draw(st.booleans()),
-        "seed": draw(st.integers(0, 3)),
     }
 
 
@@ -134,30 +131,12 @@ def test_an_epoch_begins_anew_with_reset_rows():
     assert source.epoch == 2
 
 
-@pytest.mark.parametrize("option", ["random_offset", "shuffle_documents"])
-def test_epochs_differ_when_asked_and_repeat_with_the_seed(option):
-    epochs = {}
-    for seed in (0, 0, 1):
-        source = streams([7, 11, 5, 9, 8], batch_size=2, window=4, seed=seed, **{option: True})
-        told = [[flat(window) for window in source] for _ in range(3)]
-        assert told[0] != told[1] != told[2]
-        assert epochs.setdefault(seed, told) == told
-    assert epochs[0] != epochs[1]
-
-
-def test_shuffled_documents_stay_whole():
-    source = streams([4, 4, 4], batch_size=1, window=10, shuffle_documents=True)
-    assert {tuple(window.targets[:, 0]) for window in source} == {(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)}
-
-
 def test_more_streams_than_tokens_leave_rows_empty():
     (window,) = streams([2], batch_size=5, window=3)
     assert sorted(window.lengths.tolist()) == [0, 0, 0, 1, 1]
 
 
-@pytest.mark.parametrize(
-    "name", ["batch_size", "window", "stride", "random_offset", "shuffle_documents", "seed", "begin_id", "num_tokens"]
-)
+@pytest.mark.parametrize("name", ["batch_size", "window", "stride", "begin_id", "num_tokens"])
 def test_a_state_of_other_settings_is_refused_by_name(name):
     source = streams([9], batch_size=2, window=4)
     state = source.state_dict()
@@ -170,7 +149,6 @@ def test_a_state_of_other_settings_is_refused_by_name(name):
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size is 0"),
-        ({"seed": -1}, "seed -1"),
         ({"window": 0}, "window 0"),
         ({"stride": 5}, "stride is 5 and window 4"),
         ({"stride": 0}, "stride is 0"),

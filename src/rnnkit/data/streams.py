@@ -32,12 +32,12 @@ class Window:
 class Streams:
     """Cut N tokens into B parallel streams and go through them by windows.
 
-    Each epoch puts the documents in a row, cuts the row into B streams whose lengths differ by at most one token, and
-    lets each stream advance by `stride` tokens per window, of which it sees `window`. A window ends at a document's
-    end, and the next one resets that row. A stream that begins inside a document begins with the initial state and the
-    token before it as input. When windows overlap (`stride` < `window`), only the last `stride` targets of a window
-    count, all of them in the first one: so every token counts exactly once per epoch, with the longest past that any
-    window gives it. The state to carry on is then the one after `stride` steps.
+    The row of documents is cut into B streams whose lengths differ by at most one token; in each epoch every stream
+    advances by `stride` tokens per window, of which it sees `window`. A window ends at a document's end, and the next
+    one resets that row. A stream that begins inside a document begins with the initial state and the token before it as
+    input. When windows overlap (`stride` < `window`), only the last `stride` targets of a window count, all of them in
+    the first one: so every token counts exactly once per epoch, with the longest past that any window gives it. The
+    state to carry on is then the one after `stride` steps.
 
         for epoch in range(num_epochs):
             for window in streams:          # one epoch; after `load_state_dict`, the rest of one
@@ -49,10 +49,6 @@ class Streams:
         begin_id: the input before a document's first token.
         batch_size: streams B. Those that get no token (B > N) stay empty.
         window: tokens per window, at most; stride: tokens to advance, 1 … window; None: window.
-        random_offset: begin each epoch at a random token, and come back to it: streams and windows are cut elsewhere
-            every time.
-        shuffle_documents: a new order of documents in each epoch.
-        seed: of both; an epoch's order depends on (seed, epoch) only.
     Raises: ArgumentError.
     Cost: O(B·window) per window; O(D) per epoch.
     Source: Williams & Peng 1990; parallel streams as in Zaremba et al. 2014.
@@ -67,9 +63,6 @@ class Streams:
         batch_size: int,
         window: int,
         stride: int | None = None,
-        random_offset: bool = False,
-        shuffle_documents: bool = False,
-        seed: int = 0,
     ) -> None:
         starts = np.asarray(document_starts, np.int64)
         if tokens.ndim != 1 or not len(tokens):
@@ -77,13 +70,19 @@ class Streams:
         if starts.ndim != 1 or not len(starts) or starts[0] != 0 or (np.diff(starts, append=len(tokens)) < 1).any():
             raise ArgumentError("document_starts must ascend from 0 within the tokens; take them from the Corpus")
         stride = window if stride is None else stride
-        if batch_size < 1 or seed < 0:
-            raise ArgumentError(f"batch_size is {batch_size} and seed {seed}; at least 1 and at least 0 are wanted")
+        if batch_size < 1:
+            raise ArgumentError(f"batch_size is {batch_size}; at least 1 is wanted")
         if not 1 <= stride <= window:
             raise ArgumentError(f"stride is {stride} and window {window}; 1 ≤ stride ≤ window is wanted")
         self.tokens, self.document_starts, self.begin_id = tokens, starts, begin_id
         self.batch_size, self.window, self.stride = batch_size, window, stride
-        self.random_offset, self.shuffle_documents, self.seed = random_offset, shuffle_documents, seed
+        # Segments: stretches of one document in one stream.
+        begins = np.arange(batch_size + 1) * len(tokens) // batch_size  # where each stream begins
+        self._starts = np.union1d(starts, begins[begins < len(tokens)])
+        self._stops = np.append(self._starts[1:], len(tokens))
+        self._begins_document = np.isin(self._starts, starts)
+        segments = np.searchsorted(self._starts, begins)
+        self._first_segment, self._last_segment = segments[:-1], segments[1:]
         self._begin_epoch(0)
 
     def __iter__(self) -> Self:
@@ -153,54 +152,12 @@ class Streams:
         self._counted = np.array(state["counted"], np.int64)
 
     def _settings(self) -> dict[str, Any]:
-        names = ("batch_size", "window", "stride", "random_offset", "shuffle_documents", "seed", "begin_id")
+        names = ("batch_size", "window", "stride", "begin_id")
         sizes = {"num_tokens": len(self.tokens), "num_documents": len(self.document_starts)}
         return {name: getattr(self, name) for name in names} | sizes
 
     def _begin_epoch(self, epoch: int) -> None:
-        """Lay out the epoch as segments: stretches of one document in one stream."""
         self.epoch, self.windows_done = epoch, 0
-        # Philox keyed by (seed, epoch): no generator state to save.
-        random = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
-        total = len(self.tokens)
-        starts, stops = self.document_starts, np.append(self.document_starts[1:], total)
-        if self.shuffle_documents:
-            order = random.permutation(len(starts))
-            starts, stops = starts[order], stops[order]
-        begins = np.ones(len(starts), bool)
-        if self.random_offset:
-            starts, stops, begins = _rotate(starts, stops, begins, int(random.integers(total)))
-        streams = np.arange(self.batch_size + 1) * total // self.batch_size  # where each stream begins, in the row
-        starts, stops, begins = _cut(starts, stops, begins, streams)
-        place = np.concatenate([[0], np.cumsum(stops - starts)])
-        first = np.searchsorted(place, streams)
-        self._starts, self._stops, self._begins_document = starts, stops, begins
-        self._first_segment, self._last_segment = first[:-1], first[1:]
         self._segment = self._first_segment.copy()
-        self._position = starts[np.minimum(self._segment, len(starts) - 1)]
+        self._position = self._starts[np.minimum(self._segment, len(self._starts) - 1)]
         self._counted = self._position.copy()
-
-
-def _rotate(
-    starts: np.ndarray, stops: np.ndarray, begins: np.ndarray, offset: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The row of segments begun `offset` tokens in, with what was before at its end."""
-    starts, stops, begins = _cut(starts, stops, begins, np.array([offset]))
-    first = int(np.searchsorted(np.concatenate([[0], np.cumsum(stops - starts)]), offset))
-    return np.roll(starts, -first), np.roll(stops, -first), np.roll(begins, -first)
-
-
-def _cut(
-    starts: np.ndarray, stops: np.ndarray, begins: np.ndarray, places: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The row of segments with every one of `places` (positions in the row) at the start of a segment."""
-    ends = np.cumsum(stops - starts)
-    row = np.concatenate([[0], ends[:-1]])
-    new = np.setdiff1d(places, np.append(row, ends[-1]))  # sorted, each once
-    inside = np.searchsorted(ends, new, side="right")
-    at = starts[inside] + new - row[inside]
-    order = np.argsort(np.concatenate([row, new]), kind="stable")
-    row_all = np.concatenate([row, new])[order]
-    starts_all = np.concatenate([starts, at])[order]
-    begins_all = np.concatenate([begins, np.zeros(len(new), bool)])[order]
-    return starts_all, starts_all + np.diff(row_all, append=ends[-1]), begins_all
