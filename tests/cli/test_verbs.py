@@ -204,6 +204,50 @@ def test_predict_names_the_line_that_it_cannot_read(run: Path) -> None:
     assert result.stderr == (b"rnnkit: stdin, line 2, byte 3: not utf-8; name the --encoding, or use --bytes\n")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "mark", "line_end"),
+    [
+        ("utf-8", "", "\r\n"),
+        ("utf-8", "\ufeff", "\n"),
+        ("utf-16-le", "\ufeff", "\r\n"),
+        ("utf-16", "", "\n"),
+        ("latin-1", "", "\r\n"),
+    ],
+)
+def test_predict_reads_lines_as_training_does(encoding: str, mark: str, line_end: str, run: Path) -> None:
+    odd = "\u0a0a\u010a" if "16" in encoding else "\xe9"  # in UTF-16 with bytes 0x0a that end no line
+    lines = ["the cat", "", "the do\rg", odd, "the cat"]
+
+    def predict(data: bytes, *options: str) -> list[str]:
+        command = [sys.executable, "-c", "import sys; from rnnkit.cli import main; sys.exit(main())", "predict"]
+        result = subprocess.run(
+            [*command, str(run), *options], input=data, capture_output=True, check=True, timeout=120
+        )
+        return result.stdout.decode().split("\n")
+
+    want = predict("\n".join(lines).encode())
+    assert [line.split("\t")[2] for line in want[:-1]] == lines
+    assert predict((mark + line_end.join(lines)).encode(encoding), "--encoding", encoding) == want
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [("hex", "no text encoding 'hex'"), ("utf-9", "no text encoding 'utf-9'"), ("utf-16", "byte 0: not utf-16")],
+)
+def test_predict_refuses_what_it_cannot_decode(encoding: str, message: str, run: Path) -> None:
+    refused = spawn("predict", run, "--encoding", encoding, stdin="a\n")
+    assert refused.code == 1 + (encoding != "utf-16")
+    assert refused.err.count("\n") == 1
+    assert message in refused.err
+
+
+def test_predict_reads_bytes_as_they_are(tmp_path: Path, text_file: Path) -> None:
+    options = ["--tokenizer", "byte", "--max-steps=1", "--hidden-size=4", "--baseline", "unigram", "--sample-tokens=1"]
+    assert spawn("train", "lm", text_file, "--run", tmp_path / "run", *options).code == 0
+    scored = spawn("predict", tmp_path / "run", "--bytes", stdin="\ufeffthe cat\r\n").out
+    assert scored.split("\t")[1] == "11"
+
+
 # ---- eval, compare, doctor -------------------------------------------------------------------------------------------
 
 

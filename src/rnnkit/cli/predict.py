@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -31,20 +35,39 @@ def predict(
     from rnnkit.api import LanguageModel
 
     model = LanguageModel.load(run)
-    for number, line in enumerate(sys.stdin.buffer, start=1):
+    lines = _byte_lines(sys.stdin.buffer) if as_bytes else _text_lines(sys.stdin.buffer, encoding)
+    for number, line in enumerate(lines, start=1):
         try:
-            raw = line.removesuffix(b"\n")
-            text = raw.decode(encoding, "replace" if as_bytes else "strict")
-            score = model.score(raw if as_bytes else text).to_dict() if raw else {"nll": 0.0, "num_tokens": 0}
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"stdin, line {number}, byte {error.start}: not {encoding}; name the --encoding, or use --bytes"
-            ) from None
-        except LookupError:
-            raise ArgumentError(f"there is no encoding {encoding!r}; try utf-8, latin-1 or cp1252") from None
+            score = model.score(line).to_dict() if line else {"nll": 0.0, "num_tokens": 0}
         except RnnkitError as error:
             raise type(error)(f"stdin, line {number}: {error}") from None
+        text = line.decode(errors="replace") if isinstance(line, bytes) else line
         if as_json or output is LineFormat.JSONL:
             print(json.dumps({"text": text, **score}, ensure_ascii=False), flush=True)
         else:
             print(f"{score['nll']:.4f}\t{score['num_tokens']}\t{text}", flush=True)
+
+
+def _byte_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    return (line.removesuffix(b"\n") for line in stream)
+
+
+def _text_lines(stream: IO[bytes], encoding: str) -> Iterator[str]:
+    """The lines as training reads a text (no byte order mark, CR LF as LF, a CR alone stays), each as it comes."""
+    try:
+        io.TextIOWrapper(io.BytesIO(), encoding=encoding)  # refuses codecs that are not from bytes to text
+    except LookupError:
+        raise ArgumentError(f"there is no text encoding {encoding!r}; try utf-8, latin-1 or cp1252") from None
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    held, number = "", 1
+    for data in chain(stream, [b""]):  # cut at bytes 0x0a, which need not be line ends; the empty one ends the decoder
+        try:
+            *lines, held = (held + decoder.decode(data, final=not data)).split("\n")
+        except UnicodeError as error:
+            place = f"stdin, line {number}, byte {getattr(error, 'start', 0)}"
+            raise DataError(f"{place}: not {encoding}; name the --encoding, or use --bytes") from None
+        for line in lines:
+            yield (line.removeprefix("\ufeff") if number == 1 else line).removesuffix("\r")
+            number += 1
+    if held:
+        yield held.removeprefix("\ufeff") if number == 1 else held
