@@ -32,7 +32,7 @@ def write_arpa(model: BackoffModel, path: str | Path, *, token_texts: Sequence[s
     Args:
         token_texts: the text of every id, all different, none empty.
     Raises: ArgumentError for token texts that do not fit, SaveError.
-    Cost:   some two seconds per million n-grams.
+    Cost:   one pass over the n-grams, a line of text at a time.
     """
     words = [_escape(text) for text in token_texts]
     different = len(set(words) - {""})
@@ -61,7 +61,7 @@ def read_arpa(path: str | Path, *, begin: str = "<s>") -> tuple[BackoffModel, li
         begin: the word that stands for the context before a document; for a file of `write_arpa` the model's own.
     Returns: the model and the text of every id, in the order of the file.
     Raises:  DataError naming file, line and remedy.
-    Cost:    some four seconds per million n-grams.
+    Cost:    one pass over the file in Python; memory for every n-gram.
     """
     path = Path(path)
     try:

@@ -14,7 +14,7 @@ from rnnkit.cli import eval as eval_verb
 
 app = typer.Typer(
     help="Recurrent networks on an ordinary machine: train, judge, sample.",
-    rich_markup_mode=None,  # rich costs 60 ms, a fifth of what `rnnkit --help` may take
+    rich_markup_mode=None,  # rich takes long to import, and `rnnkit --help` is to be quick (docs/decisions/0006)
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -20,8 +20,8 @@ from rnnkit import runtime
 def threads(count: int | None) -> Iterator[None]:
     """Within it, the native core uses `count` threads (None: as many as before) and torch one; both come back after.
 
-    torch's own workers spin while they wait, on the cores that the native core needs: with two of them, on a busy
-    two-core machine, the optimiser took 40 to 280 ms a step instead of 24, and the whole step up to half longer.
+    torch's own workers spin while they wait, on the cores that the native core needs, and slow its
+    steps down wherever another program wants a core too.
     """
     native, torchs = runtime.get_num_threads(), torch.get_num_threads()
     try:
