@@ -241,5 +241,7 @@ def test_prepare_refuses_options_that_would_have_no_effect(tmp_path):
         prepare(sources, as_bytes=True)
     with pytest.raises(ArgumentError, match="belong to building a tokeniser"):
         prepare(sources, tokenizer=text.build("byte", []), min_count=2)
+    with pytest.raises(ArgumentError, match="belong to building a tokeniser"):
+        prepare(sources, tokenizer=text.build("byte", []), special_tokens=["<pad>"])
     with pytest.raises(ArgumentError, match="no effect beside held_out_sources"):
         prepare(sources, held_out_sources=sources, held_out=0.2)

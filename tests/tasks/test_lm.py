@@ -260,6 +260,7 @@ OTHER_CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "tokenizer.vocab_size": ({"kind": "word"}, {"kind": "word", "vocab_size": 8}),
     "tokenizer.min_count": ({"kind": "word"}, {"kind": "word", "min_count": 30}),
     "tokenizer.split_punctuation": ({"kind": "word"}, {"kind": "word", "split_punctuation": True}),
+    "tokenizer.special_tokens": ({}, {"special_tokens": ["<pad>"]}),
     "data.held_out": ({}, {"held_out": 0.3}),
     "data.encoding": ({}, {"encoding": "latin-1"}),
     "baselines.kinds": ({}, MLP),

@@ -36,14 +36,15 @@ def prepare(
     vocab_size: int | None = None,
     min_count: int = 1,
     split_punctuation: bool = False,
+    special_tokens: Sequence[str] = (),
     folder: str | Path | None = None,
 ) -> Prepared:
     """Read, split, build the vocabulary from the training part only, tokenise.
 
     Args:
         sources, encoding, as_bytes: see `read_documents`.
-        tokenizer: a kind, with `vocab_size`, `min_count` and `split_punctuation` as for `rnnkit.text.build`; or a
-            tokeniser that exists already (resuming, continuing on a new text), which is taken as it is.
+        tokenizer: a kind, with `vocab_size`, `min_count`, `split_punctuation` and `special_tokens` as `rnnkit.text.build`;
+            or a tokeniser that exists already (resuming, continuing on a new text), which is taken as it is.
         held_out_sources: the held-out text itself; `held_out` and `split_by` are then refused.
         split_by: see `split`. None: by `split_rule`.
         folder: where the token files live (train.tokens, held_out.tokens), reused when text and tokeniser are the same;
@@ -53,8 +54,11 @@ def prepare(
     kind = tokenizer if isinstance(tokenizer, str) else tokenizer.kind
     if as_bytes and kind != "byte":
         raise ArgumentError(f"text read as bytes needs the byte tokeniser, not {kind!r}; choose byte, or an encoding")
-    if not isinstance(tokenizer, str) and (vocab_size, min_count, split_punctuation) != (None, 1, False):
-        raise ArgumentError("vocab_size, min_count and split_punctuation belong to building a tokeniser; name a kind")
+    building = (vocab_size, min_count, split_punctuation, tuple(special_tokens))
+    if not isinstance(tokenizer, str) and building != (None, 1, False, ()):
+        raise ArgumentError(
+            "vocab_size, min_count, split_punctuation and special_tokens belong to building a tokeniser; name a kind"
+        )
     if held_out_sources is not None and (held_out, split_by) != (0.1, None):
         raise ArgumentError("held_out and split_by have no effect beside held_out_sources; leave them out")
     documents = read_documents(sources, encoding=encoding, as_bytes=as_bytes)
@@ -69,6 +73,7 @@ def prepare(
             vocab_size=vocab_size,
             min_count=min_count,
             split_punctuation=split_punctuation,
+            special_tokens=special_tokens,
         )
     return Prepared(
         tokenizer,

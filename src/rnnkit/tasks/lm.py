@@ -45,6 +45,7 @@ class Texts:
             vocab_size=tokenizer.vocab_size,
             min_count=tokenizer.min_count,
             split_punctuation=tokenizer.split_punctuation,
+            special_tokens=tokenizer.special_tokens,
             folder=folder,
         )
         self._config = config

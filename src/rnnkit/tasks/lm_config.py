@@ -71,6 +71,9 @@ class TokenizerConfig(Section):
     vocab_size: int | None = Field(default=None, ge=2, description="Most tokens; None: all of them (bpe: 8192).")
     min_count: int = Field(default=1, ge=1, description="Tokens seen less often are unknown.")
     split_punctuation: bool = Field(default=False, description="Words of raw text: split their punctuation off.")
+    special_tokens: tuple[str, ...] = Field(
+        default=(), description='Entries that no text encodes to, such as "<pad>"; at the end of the vocabulary.'
+    )
 
 
 class ModelConfig(Section):
