@@ -43,7 +43,7 @@ def prepare(
 
     Args:
         sources, encoding, as_bytes: see `read_documents`.
-        tokenizer: a kind, with `vocab_size`, `min_count`, `split_punctuation` and `special_tokens` as `rnnkit.text.build`;
+        tokenizer: a kind, with `vocab_size`, `min_count`, `split_punctuation` and `special_tokens` of `text.build`;
             or a tokeniser that exists already (resuming, continuing on a new text), which is taken as it is.
         held_out_sources: the held-out text itself; `held_out` and `split_by` are then refused.
         split_by: see `split`. None: by `split_rule`.
