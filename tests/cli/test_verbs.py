@@ -91,6 +91,16 @@ def test_dry_run_estimates_and_writes_nothing(text_file: Path, tmp_path: Path, c
     assert estimate["parameters"] > 0
 
 
+def test_dry_run_counts_the_activations_of_a_window(text_file: Path) -> None:
+    peaks = []
+    text_file.write_text(TEXT * 10, encoding="utf-8")
+    for rows in (4, 256):
+        arguments = (*SMALLEST, "--hidden-size=128", "--window=128", f"--batch-size={rows}", "--dry-run", "--json")
+        peaks.append(json.loads(spawn("train", "lm", text_file, *arguments).out)["peak_bytes"])
+    kept = (256 - 4) * 128 * (4 + 1) * 128 * 4  # four gates and an output, in float32, for every token
+    assert peaks[1] - peaks[0] > kept
+
+
 @pytest.mark.parametrize("option", ["--run=run", "--resume", "--force", "--tensorboard"])
 def test_dry_run_refuses_what_it_would_ignore(option: str, text_file: Path, call: Callable[..., Outcome]) -> None:
     outcome = call("train", "lm", text_file, "--dry-run", option)

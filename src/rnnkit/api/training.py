@@ -90,7 +90,8 @@ def dry_run(
     """What training would take: parameters, bytes, seconds per step and epoch, steps and seconds of the run.
 
     Args: as `LanguageModel.train`, without what concerns the folder.
-    Cost: reads the text and makes a few steps; writes nothing.
+    Returns: as `rnnkit.training.dry_run`, which says what each figure includes.
+    Cost: reads the text and makes a few steps and an evaluation; writes nothing but the token files in the cache.
     """
     settings = configure(sources, config=config, overrides=overrides, options=options)
     task = _task(settings)

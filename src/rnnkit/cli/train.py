@@ -199,7 +199,14 @@ def _print_estimate(estimate: dict[str, Any]) -> None:
     from rnnkit.cli import terminal
 
     print(f"parameters        {estimate['parameters']:,} ({terminal.num_bytes(estimate['parameter_bytes'])})")
-    print(f"training memory   {terminal.num_bytes(estimate['training_bytes'])} for weights, gradients and optimiser")
+    training, peak = (terminal.num_bytes(estimate[key]) for key in ("training_bytes", "peak_bytes"))
+    print(f"training memory   {training} for weights, gradients, optimiser and average")
+    print(f"memory in all     {peak}, with a window's activations, Python and torch")
     print(f"speed             {estimate['tokens_per_s']:,.0f} tokens/s, {estimate['step_s'] * 1000:.0f} ms per step")
     print(f"one epoch         {terminal.duration(estimate['epoch_s'])}")
-    print(f"this run          {estimate['total_steps']:,} steps, {terminal.duration(estimate['total_s'])}")
+    print(
+        f"this run          {estimate['total_steps']:,} steps with their evaluations, "
+        f"{terminal.duration(estimate['total_s'])}"
+    )
+    for name, peer_s in estimate["peers_s"].items():
+        print(f"{name:17} {terminal.duration(peer_s)} more; then the n-grams and the table")

@@ -78,7 +78,9 @@ class TimeBudget:
         is_enough = self._steps >= _FIRST_CALLS + _MEASURED_STEPS and self._seconds >= _MEASURED_SHARE * self.limit_s
         return is_enough or elapsed_s >= self.limit_s / 2
 
-    def plan(self, *, step: int, elapsed_s: float, eval_s: float, most_steps: int | None) -> Plan:
+    def plan(
+        self, *, step: int, elapsed_s: float, eval_s: float, most_steps: int | None, step_s: float | None = None
+    ) -> Plan:
         """Turn what is left of the limit into steps.
 
         Args:
@@ -86,9 +88,11 @@ class TimeBudget:
             elapsed_s:  seconds gone, with the evaluation just made.
             eval_s:     seconds of that evaluation, saving included.
             most_steps: a limit on the number of steps that holds as well, or None.
+            step_s:     seconds of a step; None: as measured here.
         """
         measured = self._steps - _FIRST_CALLS
-        step_s = self._seconds / measured if measured > 0 else elapsed_s / max(step, 1)
+        if step_s is None:
+            step_s = self._seconds / measured if measured > 0 else elapsed_s / max(step, 1)
         left_s = max(self.limit_s * _MARGIN - elapsed_s, 0.0)
         every = self.config.eval_every_steps
         if every is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import resource
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,8 @@ import torch
 
 from rnnkit.errors import CheckpointError, UsageError
 from rnnkit.tasks.machine import describe_machine, threads
-from rnnkit.tasks.task import Task, Trainable, TrainingReport
+from rnnkit.tasks.task import Peer, Task, Trainable, TrainingReport
+from rnnkit.training.budget import TimeBudget, count_steps
 from rnnkit.training.checkpoint import has_checkpoint
 from rnnkit.training.config import TrainConfig
 from rnnkit.training.run import Observer, Run
@@ -76,43 +79,86 @@ def fit(
         report = train(task, run_dir, config)
         reports = []
         for name, peer in task.peers().items():
-            shared = {key: getattr(config, key) for key in _SHARED_WITH_PEERS}
-            peer_config = TrainConfig(**{**shared, **peer.training})
-            reports.append((name, train(peer.task, run_dir / "baselines" / name, peer_config)))
+            reports.append((name, train(peer.task, run_dir / "baselines" / name, _peer_config(config, peer))))
         metrics = task.finish(run_dir, report=report, peers=reports)
     for observer in observers:
         observer({"event": "done", "name": task.name, "run_dir": str(run_dir), "metrics": metrics})
     return Result(run_dir=run_dir, metrics=metrics, report=report)
 
 
-def dry_run(task: Task, *, config: TrainConfig, num_steps: int = 8) -> dict[str, Any]:
-    """What a run would take, from building the model and making a few steps in memory; writes nothing.
+def dry_run(
+    task: Task, *, config: TrainConfig, num_steps: int = 8, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, Any]:
+    """What a run would take, from building each of its models and making a few steps and an evaluation in memory.
 
-    Returns: `parameters`; `parameter_bytes`, `training_bytes` (weights, gradients, optimiser, average); `step_s`;
-        `tokens_per_s`; `epoch_s`; `total_steps` and `total_s` (None without an end in steps or seconds); `machine`.
+    Returns:
+        parameters: of the task's model.  parameter_bytes: its weights.
+        training_bytes: weights, gradients, what the optimiser keeps; with ema or asgd the average, and the trained
+            weights set aside while it is judged.
+        peak_bytes: the most that this process has held so far: all of that, the activations of a window and of an
+            evaluation, the scores of a chunk of words, the text's share, Python and torch.
+        step_s, tokens_per_s, epoch_s: of the model, without evaluations.  eval_s: of an evaluation with its sample.
+        total_steps, total_s: of the model's training with its evaluations, if patience does not end it before.
+        peers_s: the same seconds for each neural peer, by name; they come after it. Counting the n-grams and judging
+            all of the test text come last and are in none of these figures.
+        machine.
+    Cost: writes nothing.
     """
-    with threads(config.threads), torch.random.fork_rng(devices=[]):
-        run = Run(task, Path(), config)
-        times = []
-        for _ in range(num_steps):
-            started = time.perf_counter()
-            run.step()
-            times.append(time.perf_counter() - started)
-    step_s = sorted(times)[len(times) // 2]
-    parameters = sum(p.numel() for p in run.model.parameters())
-    copies = 2 + (2 if config.optimizer == "adamw" else bool(config.momentum)) + bool(config.ema)
-    stride = config.stride or config.window
-    tokens_per_step = config.batch_size * stride
+    with threads(config.threads):
+        with torch.random.fork_rng(devices=[]):
+            estimate = _estimate(task, config, num_steps, clock)
+        peers_s = {}
+        for name, peer in task.peers().items():
+            with torch.random.fork_rng(devices=[]):
+                peers_s[name] = _estimate(peer.task, _peer_config(config, peer), num_steps, clock)["total_s"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if config.optimizer == "asgd":  # whose average begins later
+        peak += 2 * estimate["parameter_bytes"]
+    return {**estimate, "peak_bytes": peak, "peers_s": peers_s, "machine": describe_machine()}
+
+
+def _peer_config(config: TrainConfig, peer: Peer) -> TrainConfig:
+    return TrainConfig(**{**{key: getattr(config, key) for key in _SHARED_WITH_PEERS}, **peer.training})
+
+
+def _estimate(task: Trainable, config: TrainConfig, num_steps: int, clock: Callable[[], float]) -> dict[str, Any]:
+    def seconds(work: Callable[[], object]) -> float:
+        started = clock()
+        work()
+        return clock() - started
+
+    run = Run(task, Path(), config)
+    steps_s = sorted(seconds(run.step) for _ in range(num_steps))
+    step_s = steps_s[num_steps // 2]
+    weights = sum(p.nbytes for p in run.model.parameters())
+    gradients = sum(p.grad.nbytes for p in run.model.parameters() if p.grad is not None)
+    moments = sum(t.nbytes for t in run.optimizer.state_dict().values())
+    averages = 2 * weights if config.ema or config.optimizer == "asgd" else 0
+
+    def evaluate() -> None:
+        run.model.eval()
+        with run.average.applied(), torch.no_grad():
+            task.evaluate(run.model, max_tokens=config.eval_tokens)
+            task.sample(run.model, seed=config.seed)
+
+    eval_s = seconds(evaluate)
+    tokens_per_step = config.batch_size * run.tbptt.stride
     steps_per_epoch = task.epoch.tokens / tokens_per_step
-    total_steps = run.plan.total_steps if run.plan else math.floor((config.time_limit_s or 0) / step_s)
+    plan = run.plan or TimeBudget(config).plan(
+        step=0,
+        step_s=step_s,
+        elapsed_s=0.0,
+        eval_s=eval_s,
+        most_steps=count_steps(config, steps_per_epoch=steps_per_epoch),
+    )
     return {
-        "parameters": parameters,
-        "parameter_bytes": 4 * parameters,
-        "training_bytes": 4 * parameters * copies,
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "parameter_bytes": weights,
+        "training_bytes": weights + gradients + moments + averages,
         "step_s": step_s,
+        "eval_s": eval_s,
         "tokens_per_s": tokens_per_step / step_s,
         "epoch_s": steps_per_epoch * step_s,
-        "total_steps": total_steps,
-        "total_s": total_steps * step_s,
-        "machine": describe_machine(),
+        "total_steps": plan.total_steps,
+        "total_s": plan.total_steps * step_s + math.ceil(plan.total_steps / plan.eval_every) * eval_s,
     }
