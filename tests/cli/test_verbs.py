@@ -314,6 +314,46 @@ def test_compare_prints_a_table_and_draws(run: Path, tmp_path: Path, call: Calla
     assert rows[0]["cell"] == "lstm"
 
 
+def variant(run: Path, folder: Path, nats: float, text: str) -> Path:
+    """A run folder like `run` that scored `nats` on another text."""
+    metrics = json.loads((run / "metrics.json").read_bytes())
+    metrics["model"]["nats_per_character"] = nats
+    metrics["data"]["test"]["text_sha256"] = text
+    folder.mkdir()
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    return folder
+
+
+def test_compare_ranks_only_runs_that_were_judged_on_one_text(
+    run: Path, tmp_path: Path, call: Callable[..., Outcome]
+) -> None:
+    runs = [variant(run, tmp_path / name, nats, name[0]) for name, nats in (("a1", 3.0), ("b1", 1.0), ("a2", 2.0))]
+    outcome = call("compare", *runs, "--picture", tmp_path / "curves.png")
+    assert [line for line in outcome.err.splitlines() if "2 different texts" in line]
+    places = [outcome.out.index(str(runs[number])) for number in (2, 0, 1)]
+    assert places == sorted(places)
+    assert outcome.out.count("best baseline") == 2
+    rows = json.loads(call("compare", *runs, "--json").out)
+    assert [(row["test_text"], row["nats_per_character"]) for row in rows] == [("a", 2.0), ("a", 3.0), ("b", 1.0)]
+    assert "different texts" not in call("compare", runs[0], runs[2], "--picture", tmp_path / "curves.png").err
+
+
+def test_compare_prints_its_table_where_nothing_can_be_drawn(
+    run: Path, tmp_path: Path, call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("compare", run, "--json").code == 0
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    outcome = call("compare", run)
+    assert outcome.code == 0
+    assert "Kneser-Ney-2" in outcome.out
+    assert "no curves: drawing needs matplotlib" in outcome.err
+    refused = call("compare", run, "--picture", "asked.png")
+    assert refused.code == 2
+    assert "rnnkit[train]" in refused.err
+
+
 def test_doctor_reports_and_refuses(tmp_path: Path, text_file: Path, call: Callable[..., Outcome]) -> None:
     outcome = call("doctor", text_file)
     assert outcome.code == 0

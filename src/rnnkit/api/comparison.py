@@ -11,11 +11,11 @@ from rnnkit.errors import BundleError, MissingFileError
 
 
 def compare(runs: Sequence[str | Path], *, picture: str | Path | None = None) -> list[dict[str, Any]]:
-    """The figures of several runs, best first.
+    """The figures of several runs, best first among those judged on one text: only they compare.
 
     Args:    runs: run folders.  picture: where to draw their learning curves as PNG, or None.
     Returns: one dict per run: `run`, `cell`, `num_parameters`, `perplexity`, `nats_per_character`,
-             `bits_per_character`, `best_baseline`, `train_seconds`.
+             `bits_per_character`, `best_baseline`, `train_seconds`, `test_text` (SHA-256 of what it was judged on).
     Raises:  MissingFileError for a folder without metrics; MissingExtraError if a picture needs matplotlib.
     """
     by_name = {str(run): read_metrics(run) for run in runs}
@@ -37,9 +37,11 @@ def compare(runs: Sequence[str | Path], *, picture: str | Path | None = None) ->
                 "bits_per_character": model["bits_per_character"],
                 "best_baseline": f"{best['name']} {best['nats_per_character']:.4f}",
                 "train_seconds": metrics["train_seconds"],
+                "test_text": metrics["data"]["test"]["text_sha256"],
             }
         )
-    return sorted(rows, key=lambda row: row["nats_per_character"])
+    texts = [row["test_text"] for row in rows]
+    return sorted(rows, key=lambda row: (texts.index(row["test_text"]), row["nats_per_character"]))
 
 
 def read_metrics(run: str | Path) -> dict[str, Any]:
