@@ -228,6 +228,11 @@ def test_what_training_refuses_is_refused(tmp_path):
     path.write_text(SOUND)
     with pytest.raises(ArgumentError, match="split_punctuation belongs to 'word'"):
         doctor([path], split_punctuation=True)
+    with pytest.raises(ArgumentError, match="name the text to train on too"):
+        doctor(None, held_out_sources=[path])
+    for name in ("hidden_size", "embedding_size", "batch_size", "window", "min_count"):
+        with pytest.raises(ArgumentError, match=f"{name} is -1"):
+            doctor([path], **{name: -1})
     with pytest.raises(ArgumentError, match="held_out has no effect"):
         doctor([path], held_out_sources=[path], held_out=0.2)
 

@@ -61,8 +61,16 @@ def doctor(
         raise ArgumentError(f"there is no tokeniser {tokenizer!r}; choose one of {', '.join(text.KINDS)}")
     if split_punctuation and tokenizer != "word":
         raise ArgumentError(f"split_punctuation belongs to 'word', not to {tokenizer!r}; leave it out")
+    if held_out_sources is not None and sources is None:
+        raise ArgumentError("held-out text goes with training text; name the text to train on too")
     if held_out_sources is not None and held_out != 0.1:
         raise ArgumentError("held_out has no effect beside held_out_sources; leave one of them out")
+    sizes = {"hidden_size": hidden_size, "batch_size": batch_size, "window": window, "min_count": min_count}
+    for name, size in sizes.items():
+        if size < 1:
+            raise ArgumentError(f"{name} is {size}, it must be at least 1; leave it out for the default")
+    if embedding_size < 0:
+        raise ArgumentError(f"embedding_size is {embedding_size}, it must be at least 0, which feeds one-hot rows")
     findings: list[Finding] = []
     documents = _readable(read_documents(sources, encoding=encoding, as_bytes=as_bytes), findings)
     if held_out_sources is not None:
@@ -221,6 +229,9 @@ def _about_characters(survey: Survey, *, as_bytes: bool) -> Iterator[Finding]:
         elif character == "\r":
             remedy = "if they are line ends, make them LF: tr '\\r' '\\n'"
             yield Finding("warning", f"{count:,} CR without LF", place, remedy)
+        elif character == "\0":
+            remedy = "take them out; if every other character is one, pass --encoding utf-16-le or utf-16-be"
+            yield Finding("warning", f"{count:,} × U+0000 (NUL)", place, remedy)
         elif unicodedata.category(character) == "Cc":
             yield Finding(
                 "warning", f"{count:,} × U+{code:04X} ({name})", place, "take them out, unless they are meant"
