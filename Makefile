@@ -36,7 +36,7 @@ test-slow: $(BUILT) $(VENV)/.group-test  ## what `make test` cannot hold, at mos
 	  RNNKIT_ISA=$$isa $(PY) -m pytest tests/kernels tests/nn tests/runtime || exit 1; \
 	done
 
-soak: $(BUILT) $(VENV)/.group-test  ## loops of hours
+soak: $(BUILT) $(VENV)/.group-test  ## loops of hours; RNNKIT_SOAK_S=30 make soak tries them
 	$(PY) -m pytest -m soak --timeout 0
 
 check: $(BUILT) $(VENV)/.group-check $(VENV)/.group-test  ## lint, format, types, import contracts, C++ format
