@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import SMALL, SMALLEST, TEXT, Outcome, spawn
@@ -31,7 +32,9 @@ def test_train_prints_progress_to_stderr_and_table_sample_and_folder_to_stdout(t
     assert all(name in out for name in NAMES)
     assert "sample:" in out
     assert "run folder: run" in out
+    assert "note: window-mlp will train after lstm" in err
     assert "training lstm" in err
+    assert "note: counting n-grams of " in err
     assert "held-out" in err
     assert "\r" not in err  # no terminal: plain lines
 
@@ -138,6 +141,22 @@ def test_tensorboard_writes_events(text_file: Path, tmp_path: Path) -> None:
         kinds=["unigram"], sample_tokens=3,
     )  # fmt: skip
     assert list((tmp_path / "run/tensorboard/lstm").glob("events*"))
+
+
+def test_tensorboard_events_of_a_run_that_ended_early_are_written(text_file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "eval":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        LanguageModel.train(
+            text_file, run=tmp_path / "run", tensorboard=True, max_steps=2, hidden_size=4, batch_size=2, window=8,
+            kinds=["unigram"], sample_tokens=3, observers=[stop],
+        )  # fmt: skip
+    (events,) = (tmp_path / "run/tensorboard/lstm").glob("events*")
+    assert b"training/loss" in events.read_bytes()
 
 
 def test_tensorboard_absent_names_the_extra(

@@ -62,7 +62,8 @@ def test_a_run_steps_evaluates_samples_saves_and_ends(tmp_path: Path) -> None:
     assert [e["step"] for e in events.of("eval")] == [4, 8, 12]
     assert [e["step"] for e in events.of("sample")] == [4, 8, 12]
     assert [events[0]["event"], events[1]["event"]] == ["start", "plan"]
-    assert [e["event"] for e in events[-2:]] == ["end", "done"]
+    assert [e["event"] for e in events[-3:]] == ["end", "note", "done"]
+    assert events[-2]["text"] == "judging"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoints", "model.json", "samples"]
     assert (tmp_path / "samples" / "step-000008.txt").read_text() == "a sample with seed 0"
     step = events.of("step")[5]
@@ -104,7 +105,8 @@ def test_training_leaves_torchs_own_random_numbers_alone(tmp_path: Path) -> None
 
 def test_peers_train_under_the_same_budget_in_a_folder_of_their_own(tmp_path: Path) -> None:
     task = TinyTask(peers={"peer": Peer(TinyTask(), {"lr": 0.5})})
-    train(tmp_path, task, max_steps=6, lr=0.001)
+    events = train(tmp_path, task, max_steps=6, lr=0.001)
+    assert events[0]["text"] == "peer will train after tiny, under the same budget"
     peer = load_checkpoint(tmp_path / "baselines" / "peer" / "checkpoints" / "last").values
     assert peer["counters"]["step"] == 6
     assert (peer["identity"]["training.lr"], peer["identity"]["training.batch_size"]) == (0.5, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,5 +135,8 @@ class TinyTask:
     def peers(self) -> dict[str, Peer]:
         return self._peers
 
-    def finish(self, run_dir: Path, *, report: TrainingReport, peers: Sequence[Any]) -> dict[str, Any]:
+    def finish(
+        self, run_dir: Path, *, report: TrainingReport, peers: Sequence[Any], note: Callable[[str], None]
+    ) -> dict[str, Any]:
+        note("judging")
         return {"steps": report.steps, "peers": [name for name, _ in peers]}

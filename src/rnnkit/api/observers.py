@@ -37,4 +37,9 @@ class TensorBoard:
             case "sample":
                 self._writer.add_text("sample", event["text"], event["step"])
             case "end":
-                self._writer.close()
+                self.close()
+
+    def close(self) -> None:
+        """Write out what is still held back; also for a run that ended early."""
+        if self._writer is not None:
+            self._writer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -70,15 +71,17 @@ def train(
     """
     folder = choose_folder(run, resume=resume, force=force)
     task = _task(settings)
-    watching = [_keep(settings, folder), *watchers]
+    watching, closing = [_keep(settings, folder), *watchers], contextlib.ExitStack()
     if tensorboard:
-        watching.append(observers.TensorBoard(folder / "tensorboard"))
+        board = closing.enter_context(contextlib.closing(observers.TensorBoard(folder / "tensorboard")))
+        watching.append(board)
     if force and folder.exists():
         task.build_model()  # refuses a shape that cannot be, while the old run is still there
         shutil.rmtree(folder)
     from rnnkit.training import fit
 
-    metrics = fit(task, run_dir=folder, config=settings.training, observers=watching, resume=resume).metrics
+    with closing:
+        metrics = fit(task, run_dir=folder, config=settings.training, observers=watching, resume=resume).metrics
     durable.write_file(folder / "curve.png", curves.draw_run(metrics))
     durable.write_file(folder / "README.md", report.model_card(metrics, name=folder.name).encode())
     return folder

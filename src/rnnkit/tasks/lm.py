@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +184,16 @@ class LanguageModelTask(_TextTask):
         return {"window-mlp": Peer(WindowMlpTask(self.config, self.texts), {"lr": settings.mlp_lr})}
 
     def finish(
-        self, run_dir: Path, *, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]
+        self,
+        run_dir: Path,
+        *,
+        report: TrainingReport,
+        peers: Sequence[tuple[str, TrainingReport]],
+        note: Callable[[str], None],
     ) -> dict[str, Any]:
         """The saved model and all baselines on all of the test text; writes `metrics.json` and `baselines/`."""
+        train, test = len(self.texts.train), len(self.texts.test)
+        note(f"counting n-grams of {train:,} tokens, and judging every row of the table on {test:,}")
         return judge(run_dir, name=self.name, config=self.config, texts=self.texts, report=report, peers=peers)
 
 

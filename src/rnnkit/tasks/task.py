@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -101,6 +101,16 @@ class Task(Trainable, Protocol):
         """Neural baselines to train under the same budget, by name."""
         ...
 
-    def finish(self, run_dir: Path, *, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]) -> dict:
-        """Judge the saved model beside its baselines and write `metrics.json`; returns its content."""
+    def finish(
+        self,
+        run_dir: Path,
+        *,
+        report: TrainingReport,
+        peers: Sequence[tuple[str, TrainingReport]],
+        note: Callable[[str], None],
+    ) -> dict:
+        """Judge the saved model beside its baselines and write `metrics.json`; returns its content.
+
+        Args: note: tells whoever watches what is under way, before anything that takes long.
+        """
         ...

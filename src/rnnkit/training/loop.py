@@ -6,7 +6,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,18 +69,25 @@ def fit(
     if resume and not run_dir.is_dir():
         raise CheckpointError(f"{run_dir} does not exist, so there is nothing to resume; leave resume out")
 
-    def train(task: Trainable, folder: Path, config: TrainConfig) -> TrainingReport:
+    def train(task: Trainable, folder: Path, config: TrainConfig, *, peers: Collection[str] = ()) -> TrainingReport:
         with torch.random.fork_rng(devices=[]):  # torch's own generator is left as it was
             run = Run(task, folder, config, resume=resume, observers=observers, clock=clock)
+            if peers:
+                note(f"{', '.join(peers)} will train after {task.name}, under the same budget")
             run.train()
             return run.save_best()
 
+    def note(text: str) -> None:
+        for observer in observers:
+            observer({"event": "note", "name": task.name, "text": text})
+
     with threads(config.threads):
-        report = train(task, run_dir, config)
+        peers = task.peers()
+        report = train(task, run_dir, config, peers=peers)
         reports = []
-        for name, peer in task.peers().items():
+        for name, peer in peers.items():
             reports.append((name, train(peer.task, run_dir / "baselines" / name, _peer_config(config, peer))))
-        metrics = task.finish(run_dir, report=report, peers=reports)
+        metrics = task.finish(run_dir, report=report, peers=reports, note=note)
     for observer in observers:
         observer({"event": "done", "name": task.name, "run_dir": str(run_dir), "metrics": metrics})
     return Result(run_dir=run_dir, metrics=metrics, report=report)

@@ -366,8 +366,8 @@ def _check_identity(before: Mapping[str, Any], now: Mapping[str, Any], folder: P
             continue
         if "." not in key:
             raise CheckpointError(
-                f"the {key} is not the one that the run in {run} began with; bring that one back, or train into another "
-                "folder"
+                f"the {key} is not the one that the run in {run} began with; bring that one back, or train into "
+                "another folder"
             )
         raise CheckpointError(
             f"{key} is {now.get(key)!r}, the run in {run} was trained with {before.get(key)!r}; "
