@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from rnnkit.baselines import BackoffModel, NgramModel, read_arpa, write_arpa
+from rnnkit import text
+from rnnkit.baselines import ArpaModel, BackoffModel, NgramModel, read_arpa, write_arpa
 from rnnkit.baselines.arpa import MARKERS
 from rnnkit.errors import ArgumentError, DataError, SaveError
 
@@ -87,8 +88,10 @@ def test_a_damaged_file_is_refused_by_line(tmp_path, old, new, words):
 
 
 def test_a_context_that_is_not_listed_is_refused_by_line(tmp_path):
-    text = FOREIGN.replace("ngram 2=3\n", "ngram 2=3\nngram 3=1\n").replace("\\end", "\\3-grams:\n-0.1 b b b\n\n\\end")
-    (tmp_path / "m.arpa").write_text(text)
+    content = FOREIGN.replace("ngram 2=3\n", "ngram 2=3\nngram 3=1\n").replace(
+        "\\end", "\\3-grams:\n-0.1 b b b\n\n\\end"
+    )
+    (tmp_path / "m.arpa").write_text(content)
     with pytest.raises(DataError, match="line 19: the context"):
         read_arpa(tmp_path / "m.arpa")
 
@@ -120,8 +123,58 @@ def test_token_texts_that_do_not_fit_are_refused(tmp_path):
         write_arpa(model, tmp_path / "nowhere" / "m.arpa", token_texts=["a", "b"])
 
 
+def test_a_file_is_written_durably(tmp_path, monkeypatch):
+    def refuse(descriptor):
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "m.arpa").write_text("old")
+    monkeypatch.setattr("rnnkit.durable.os.fsync", refuse)
+    with pytest.raises(SaveError, match=r"m\.arpa after \d+ bytes"):
+        write_arpa(NgramModel.fit([0, 1], order=2, vocab_size=2, begin_id=0), tmp_path / "m.arpa", token_texts=["a", "b"])
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
 def test_a_read_model_is_a_plain_backoff_model(tmp_path):
     (tmp_path / "m.arpa").write_text(FOREIGN)
     model, _ = read_arpa(tmp_path / "m.arpa")
     assert type(model) is BackoffModel
     assert (model.order, model.vocab_size, model.num_bytes) == (2, 4, 7 * 24)
+
+
+# ---- ArpaModel: a file's words as tokens of ours --------------------------------------------------------------------
+
+WORDS = text.build("word", ["a b c d\n"])
+WITH_UNKNOWN = FOREIGN.replace("ngram 1=4", "ngram 1=5").replace("-99\t<s>", "-1\t<unk>\n-99\t<s>")
+
+
+def log10(model, line):
+    return (-model.nll(WORDS.encode(line)) / np.log(10)).tolist()
+
+
+def test_a_model_of_sentences_begins_with_s_and_ends_lines_with_its_own_word(tmp_path):
+    (tmp_path / "m.arpa").write_text(WITH_UNKNOWN)
+    model = ArpaModel(tmp_path / "m.arpa", WORDS)
+    assert model.has_sentences
+    assert log10(model, "a b\n") == pytest.approx([-0.1, -0.2, -0.3])
+
+
+def test_words_that_the_file_lacks_share_its_unknown_evenly(tmp_path):
+    (tmp_path / "m.arpa").write_text(WITH_UNKNOWN)
+    model = ArpaModel(tmp_path / "m.arpa", WORDS)
+    # c, d and the tokeniser's own <unk>; "a" as a context weighs -0.1
+    assert log10(model, "a c") == pytest.approx([-0.1, -0.1 - 1 - np.log10(3)])
+    (tmp_path / "m.arpa").write_text(FOREIGN)
+    with pytest.raises(DataError, match=r"m\.arpa lists neither 'c' nor <unk>"):
+        log10(ArpaModel(tmp_path / "m.arpa", WORDS), "a c")
+
+
+@pytest.mark.parametrize("kind", text.KINDS)
+def test_our_own_file_begins_with_the_tokenisers_token(tmp_path, kind):
+    tokenizer = text.build(kind, ["b a\nab ba\n"], vocab_size=260 if kind == "bpe" else None)
+    tokens = tokenizer.encode("b a\nab ba\n" * 3)
+    model = NgramModel.fit(tokens, order=3, vocab_size=tokenizer.vocab_size, begin_id=tokenizer.begin_id)
+    write_arpa(model, tmp_path / "m.arpa", token_texts=[tokenizer.token_text(t) for t in range(tokenizer.vocab_size)])
+    read = ArpaModel(tmp_path / "m.arpa", tokenizer)
+    assert not read.has_sentences
+    np.testing.assert_allclose(read.nll(tokens, [0, 4]), model.nll(tokens, [0, 4]), atol=1e-8)
+    assert read.total_nll(tokens) == pytest.approx(model.total_nll(tokens), rel=1e-8)

@@ -143,8 +143,12 @@ def test_tensorboard_writes_events(text_file: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "run/tensorboard/lstm").glob("events*"))
 
 
-def test_tensorboard_events_of_a_run_that_ended_early_are_written(text_file: Path, tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
+def test_tensorboards_files_are_closed_however_a_run_ends(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter
+    closed, close = [], writer.close
+    monkeypatch.setattr(writer, "close", lambda self: (closed.append(self.log_dir), close(self)))
 
     def stop(event: dict[str, Any]) -> None:
         if event["event"] == "eval":
@@ -155,8 +159,7 @@ def test_tensorboard_events_of_a_run_that_ended_early_are_written(text_file: Pat
             text_file, run=tmp_path / "run", tensorboard=True, max_steps=2, hidden_size=4, batch_size=2, window=8,
             kinds=["unigram"], sample_tokens=3, observers=[stop],
         )  # fmt: skip
-    (events,) = (tmp_path / "run/tensorboard/lstm").glob("events*")
-    assert b"training/loss" in events.read_bytes()
+    assert closed == [str(tmp_path / "run" / "tensorboard" / "lstm")]
 
 
 def test_tensorboard_absent_names_the_extra(
@@ -333,6 +336,55 @@ def test_compare_prints_a_table_and_draws(run: Path, tmp_path: Path, call: Calla
     assert rows[0]["cell"] == "lstm"
 
 
+def test_an_exported_ngram_scores_as_in_the_table(
+    run: Path, text_file: Path, tmp_path: Path, call: Callable[..., Outcome]
+) -> None:
+    assert call("export-arpa", run, "--out", tmp_path / "two.arpa").code == 0
+    assert call("export-arpa", run, "--order", 1, "--out", tmp_path / "one.arpa").code == 0
+    arguments = ["--arpa", tmp_path / "two.arpa", "--arpa", tmp_path / "one.arpa", "--reset-per-line"]
+    rows = {row["name"]: row for row in json.loads(call("eval", run, text_file, *arguments, "--json").out)["baselines"]}
+    for ours, read in (("Kneser-Ney-2", "two.arpa"), ("unigram", "one.arpa")):
+        for want, got in (
+            (rows[ours], rows[read]),
+            (rows[ours]["reset_per_line"], rows[read]["reset_per_line"]),
+        ):
+            assert got["nll"] == pytest.approx(want["nll"], rel=1e-8)
+            assert got["num_characters"] == want["num_characters"]
+    assert rows["two.arpa"]["unseen_share"] == rows["Kneser-Ney-2"]["unseen_share"]
+    assert "two.arpa" in call("eval", run, text_file, *arguments).out
+
+
+def test_a_model_of_sentences_is_judged_line_by_line(
+    run: Path, text_file: Path, tmp_path: Path, call: Callable[..., Outcome]
+) -> None:
+    ngrams = ["-9 <s> -0.1", "-2 </s>", "-3 <unk>", "-0.5 t -0.2", "", "\\2-grams:", "-0.01 <s> t", "-0.1 </s> t"]
+    sizes = ["\\data\\", "ngram 1=4", "ngram 2=2", "", "\\1-grams:"]
+    (tmp_path / "lines.arpa").write_text("\n".join([*sizes, *ngrams, "", "\\end\\", ""]))
+    arguments = ["--arpa", tmp_path / "lines.arpa", "--reset-per-line", "--json"]
+    row = json.loads(call("eval", run, text_file, *arguments).out)["baselines"][-1]
+    assert row["name"] == "lines.arpa"
+    assert row["nll"] == row["reset_per_line"]["nll"]
+    (tmp_path / "one-line.txt").write_text(TEXT.split("\n")[0] + "\n")
+    one = json.loads(call("eval", run, tmp_path / "one-line.txt", *arguments).out)["baselines"][-1]
+    assert row["nll"] == pytest.approx(60 * one["nll"])
+
+
+def test_arpa_files_that_are_not_there_are_named(
+    run: Path, text_file: Path, tmp_path: Path, call: Callable[..., Outcome]
+) -> None:
+    (tmp_path / "bad.arpa").write_text("no model\n")
+    for arguments, words in (
+        (["eval", run, text_file, "--arpa", tmp_path / "bad.arpa"], "bad.arpa, line 1"),
+        (["export-arpa", run, "--order", 5, "--out", tmp_path / "m.arpa"], "orders [1, 2], none of 5"),
+        (["export-arpa", run, "--out", tmp_path / "no" / "m.arpa"], "m.arpa"),
+    ):
+        outcome = call(*arguments)
+        assert outcome.code in (1, 2)
+        assert outcome.err.count("\n") == 1
+        assert words in outcome.err
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".arpa"] == ["bad.arpa"]
+
+
 def variant(run: Path, folder: Path, nats: float, text: str) -> Path:
     """A run folder like `run` that scored `nats` on another text."""
     metrics = json.loads((run / "metrics.json").read_bytes())
@@ -390,9 +442,9 @@ def test_doctor_reports_and_refuses(tmp_path: Path, text_file: Path, call: Calla
     assert call("doctor", tmp_path / "bad.txt").code == 1
 
 
-@pytest.mark.parametrize("verb", ["sample", "complete", "eval", "predict", "compare"])
+@pytest.mark.parametrize("verb", ["sample", "complete", "eval", "predict", "compare", "export-arpa"])
 def test_a_folder_that_is_no_run_is_named(verb: str, tmp_path: Path, call: Callable[..., Outcome]) -> None:
-    rest = {"complete": ["x"], "eval": ["x"]}.get(verb, [])
+    rest = {"complete": ["x"], "eval": ["x"], "export-arpa": ["--out", "x"]}.get(verb, [])
     outcome = call(verb, tmp_path, *rest)
     assert outcome.code == 1
     assert outcome.err.count("\n") == 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnkit.api.comparison import compare
+    from rnnkit.api.evaluation import export_arpa
     from rnnkit.api.language_model import LanguageModel
     from rnnkit.api.report import result_table
     from rnnkit.api.training import dry_run
@@ -19,9 +20,10 @@ _HOMES = {
     "compare": "rnnkit.api.comparison",
     "doctor": "rnnkit.data",
     "dry_run": "rnnkit.api.training",
+    "export_arpa": "rnnkit.api.evaluation",
     "result_table": "rnnkit.api.report",
 }
-__all__ = ["LanguageModel", "ResultTable", "compare", "doctor", "dry_run", "result_table"]
+__all__ = ["LanguageModel", "ResultTable", "compare", "doctor", "dry_run", "export_arpa", "result_table"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnkit import data
-from rnnkit.baselines import BackoffModel, NgramModel, ngram_name
+from rnnkit import data, runtime
+from rnnkit.api.comparison import read_metrics
+from rnnkit.baselines import ArpaModel, BackoffModel, NgramModel, ngram_name, write_arpa
+from rnnkit.errors import ArgumentError
 from rnnkit.runtime import WindowMLP
-from rnnkit.tasks.lm_score import scores
+from rnnkit.tasks.lm_score import scores, total_by_line
 
 if TYPE_CHECKING:
     from rnnkit.api.language_model import LanguageModel
@@ -26,9 +28,11 @@ def evaluate(
     reset_per_line: bool = False,
     encoding: str = "utf-8",
     as_bytes: bool = False,
+    arpa: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
     """As `LanguageModel.evaluate`."""
     metrics = model.metrics
+    foreign = [ArpaModel(path, model.tokenizer) for path in arpa]
     sources = [sources] if isinstance(sources, str | Path) else sources
     documents = data.read_documents(sources, encoding=encoding, as_bytes=as_bytes)
     with tempfile.TemporaryDirectory(prefix="rnnkit-") as cache:  # memory-mapped: the text may be larger than memory
@@ -36,8 +40,10 @@ def evaluate(
 
         def row(trained: dict[str, Any], scorer: LanguageModel | BackoffModel | WindowMLP) -> dict[str, Any]:
             values = {key: trained[key] for key in _OF_THE_MODEL if key in trained}
-            values |= scores(scorer, corpus, model.tokenizer, with_lines=reset_per_line)
-            if isinstance(scorer, BackoffModel):
+            has_sentences = isinstance(scorer, ArpaModel) and scorer.has_sentences  # then a line is all it can see
+            nll = total_by_line(scorer, corpus, model.tokenizer) if has_sentences else None
+            values |= scores(scorer, corpus, model.tokenizer, nll=nll, with_lines=reset_per_line)
+            if isinstance(scorer, BackoffModel) and not has_sentences:
                 values["unseen_share"] = float(scorer.unseen_share(corpus.tokens, corpus.document_starts)[-1])
             return values
 
@@ -48,4 +54,24 @@ def evaluate(
             folder = model.path / "baselines" / name.lower()
             baseline = NgramModel.load(folder) if "n" in trained else WindowMLP.load(folder)
             report["baselines"].append(row(trained, baseline))
+        for scorer in foreign:
+            own = {"name": scorer.path.name, "n": scorer.order, "bytes": scorer.path.stat().st_size}
+            report["baselines"].append(row(own, scorer))
     return report
+
+
+def export_arpa(run: str | Path, path: str | Path, *, order: int | None = None) -> None:
+    """Write an n-gram baseline of a run as an ARPA file, its words as `token_text` shows the tokens.
+
+    Args:   order: tokens in the longest n-gram; None: the highest that the run has.
+    Raises: ArgumentError for an order that it has not; BundleError, DataError for a damaged run; SaveError.
+    """
+    tokenizer = runtime.LanguageModel.load(run).tokenizer
+    orders = [row["n"] for row in read_metrics(run)["baselines"] if "n" in row]
+    chosen = max(orders, default=0) if order is None else order
+    if chosen not in orders:
+        raise ArgumentError(
+            f"{run} has n-grams of the orders {orders}, none of {chosen}; choose one, or train with more"
+        )
+    model = NgramModel.load(Path(run) / "baselines" / ngram_name(chosen).lower())
+    write_arpa(model, path, token_texts=[tokenizer.token_text(token) for token in range(tokenizer.vocab_size)])

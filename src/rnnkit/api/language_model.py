@@ -88,13 +88,17 @@ class LanguageModel(runtime.LanguageModel):
         reset_per_line: bool = False,
         encoding: str = "utf-8",
         as_bytes: bool = False,
+        arpa: Sequence[str | Path] = (),
     ) -> dict[str, Any]:
         """Judge on a text, beside the baselines of the run, all on exactly the same tokens; needs no torch.
 
+        Args:    arpa: n-gram models of other tools, one more row for each file.
         Returns: `model` and `baselines` as in metrics.json; each row has `reset_per_line`, its figures from a fresh
             state for every line, if they are asked for.
         Raises:  DataError for a text that cannot be read; BundleError for a damaged baseline.
         """
         from rnnkit.api import evaluation
 
-        return evaluation.evaluate(self, sources, reset_per_line=reset_per_line, encoding=encoding, as_bytes=as_bytes)
+        return evaluation.evaluate(
+            self, sources, reset_per_line=reset_per_line, encoding=encoding, as_bytes=as_bytes, arpa=arpa
+        )

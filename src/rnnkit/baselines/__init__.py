@@ -1,11 +1,13 @@
 """What a network must beat: models that are counted or fitted, without torch, and saved beside it."""
 
 from rnnkit.baselines.arpa import read_arpa, write_arpa
+from rnnkit.baselines.arpa_model import ArpaModel
 from rnnkit.baselines.backoff import BackoffModel
 from rnnkit.baselines.ngram import Discounts, NgramModel
 from rnnkit.baselines.report import NgramRow, draw_bytes_and_unseen, ngram_name, ngram_table
 
 __all__ = [
+    "ArpaModel",
     "BackoffModel",
     "Discounts",
     "NgramModel",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
@@ -16,8 +16,9 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnkit import durable
 from rnnkit.baselines.backoff import BackoffModel, Level, level_rows
-from rnnkit.errors import ArgumentError, DataError, SaveError
+from rnnkit.errors import ArgumentError, DataError
 
 MARKERS = ("<s>", "</s>", "<unk>")
 """Words without which KenLM refuses a file; written with log10 P = -99, the format's zero, if the model lacks them."""
@@ -41,17 +42,7 @@ def write_arpa(model: BackoffModel, path: str | Path, *, token_texts: Sequence[s
             f"token_texts has {len(words)} texts, {different} of them different and not empty, for a vocabulary of "
             f"{model.vocab_size}; pass tokenizer.token_text(id) for every id"
         )
-    path = Path(path)
-    beside = path.with_name(path.name + ".part")
-    try:
-        with beside.open("w", encoding="utf-8", newline="\n") as file:
-            _write(file, model, words)
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise SaveError(
-            f"{path} could not be written: {error.strerror}; free some space or name another path"
-        ) from error
+    durable.write_file(path, (piece.encode() for piece in _pieces(model, words)))
 
 
 def read_arpa(path: str | Path, *, begin: str = "<s>") -> tuple[BackoffModel, list[str]]:
@@ -73,28 +64,35 @@ def read_arpa(path: str | Path, *, begin: str = "<s>") -> tuple[BackoffModel, li
         raise DataError(f"{path} is not UTF-8 text ({error.reason}); convert it, or unpack it first") from error
 
 
-def _write(file: TextIO, model: BackoffModel, words: list[str]) -> None:
+def _pieces(model: BackoffModel, words: list[str]) -> Iterator[str]:
+    """The file, some thousand lines at a time."""
+    lines = _lines(model, words)
+    while piece := "".join(islice(lines, 4096)):
+        yield piece
+
+
+def _lines(model: BackoffModel, words: list[str]) -> Iterator[str]:
     markers = [word for word in MARKERS if word not in words]
     sizes = [len(level.keys) for level in model.levels]
-    file.write("\\data\\\n")
+    yield "\\data\\\n"
     for k, size in enumerate(sizes, start=1):
-        file.write(f"ngram {k}={size + (len(markers) if k == 1 else 0)}\n")
+        yield f"ngram {k}={size + (len(markers) if k == 1 else 0)}\n"
     texts = words  # of the n-grams of order k, by row
     for k, level in enumerate(model.levels, start=1):
         if k > 1:
             contexts, tokens = np.divmod(level.keys, model.vocab_size)
             texts = [f"{texts[c]} {words[t]}" for c, t in zip(contexts.tolist(), tokens.tolist(), strict=True)]
-        file.write(f"\n\\{k}-grams:\n")
+        yield f"\n\\{k}-grams:\n"
         with np.errstate(divide="ignore"):
             probs = np.maximum(np.log10(level.probs), -99).tolist()
             backoffs = np.maximum(np.log10(level.backoffs), -99).tolist()
         if k < model.order:
-            file.writelines(f"{p:.10g}\t{t}\t{b:.10g}\n" for p, t, b in zip(probs, texts, backoffs, strict=True))
+            yield from (f"{p:.10g}\t{t}\t{b:.10g}\n" for p, t, b in zip(probs, texts, backoffs, strict=True))
         else:
-            file.writelines(f"{p:.10g}\t{t}\n" for p, t in zip(probs, texts, strict=True))
+            yield from (f"{p:.10g}\t{t}\n" for p, t in zip(probs, texts, strict=True))
         if k == 1:
-            file.writelines(f"-99\t{word}\n" for word in markers)
-    file.write("\n\\end\\\n")
+            yield from (f"-99\t{word}\n" for word in markers)
+    yield "\n\\end\\\n"
 
 
 class _Reader:

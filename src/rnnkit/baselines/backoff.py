@@ -133,6 +133,10 @@ class BackoffModel:
                 probs[found] = level.probs[rows[found]]
             yield first, stop, -np.log(probs[age > 0][first - stop :])
 
+    def _own_ids(self, tokens: NDArray[np.integer]) -> Ints:
+        """The tokens of a chunk as ids of this model."""
+        return checked_tokens(tokens, self.vocab_size)
+
     def _known_tokens(self) -> NDArray[np.bool_]:
         return np.ones(self.vocab_size, dtype=bool)
 
@@ -145,7 +149,7 @@ class BackoffModel:
             stop = min(first + _CHUNK, len(tokens))
             origin = max(0, first - self.order)  # one token more than the context: age 0 is never scored
             inside = starts[(starts >= origin) & (starts < stop)] - origin
-            chunk = checked_tokens(tokens[origin:stop], self.vocab_size)
+            chunk = self._own_ids(tokens[origin:stop])
             yield first, stop, *with_begins(chunk, inside, begin_id=self.begin_id)
 
     def _rows(self, stream: Ints, age: Ints) -> Iterator[tuple[Ints, Ints]]:

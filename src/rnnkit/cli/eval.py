@@ -16,6 +16,9 @@ def evaluate(
     ] = False,
     encoding: Annotated[str, typer.Option(help="The text's encoding.")] = "utf-8",
     as_bytes: Annotated[bool, typer.Option("--bytes", help="Read the text as bytes, whatever they mean.")] = False,
+    arpa: Annotated[
+        list[Path] | None, typer.Option("--arpa", help="Also an n-gram model of another tool, from its ARPA file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Score FILE with the model of RUN and with every baseline trained beside it. Needs no torch."""
@@ -23,7 +26,7 @@ def evaluate(
     from rnnkit.cli import terminal
 
     model = api.LanguageModel.load(run)
-    metrics = model.evaluate(file, reset_per_line=reset_per_line, encoding=encoding, as_bytes=as_bytes)
+    metrics = model.evaluate(file, reset_per_line=reset_per_line, encoding=encoding, as_bytes=as_bytes, arpa=arpa or ())
     if as_json:
         terminal.print_json(metrics)
         return

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from rnnkit.data import Corpus
 from rnnkit.metrics import LanguageModelScore
-from rnnkit.text import Tokenizer
+
+if TYPE_CHECKING:
+    from rnnkit.text import Tokenizer
 
 _BLOCK = 1 << 20  # tokens whose lines are looked for at a time
 
@@ -41,9 +43,13 @@ def scores(
 
     values = measured(scorer.total_nll(corpus.tokens, corpus.document_starts) if nll is None else nll)
     if with_lines:
-        by_line = (scorer.total_nll(tokens, starts) for tokens, starts in line_blocks(corpus, tokenizer))
-        values["reset_per_line"] = measured(sum(by_line, 0.0))
+        values["reset_per_line"] = measured(total_by_line(scorer, corpus, tokenizer))
     return values
+
+
+def total_by_line(scorer: Scorer, corpus: Corpus, tokenizer: Tokenizer) -> float:
+    """Nats of all of `corpus`, every line from a fresh state."""
+    return sum((scorer.total_nll(tokens, starts) for tokens, starts in line_blocks(corpus, tokenizer)), 0.0)
 
 
 def line_blocks(corpus: Corpus, tokenizer: Tokenizer) -> Iterator[tuple[np.ndarray, np.ndarray]]:
