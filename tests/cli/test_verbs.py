@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from command import SMALL, SMALLEST, TEXT, Outcome, spawn
 
 from rnnkit import LanguageModel
+from rnnkit.tasks.lm_score import scores
 
 NAMES = {"lstm", "unigram", "Kneser-Ney-2", "window-mlp"}
 
@@ -307,6 +309,22 @@ def test_eval_of_the_held_out_text_repeats_the_table(run: Path, tmp_path: Path, 
         [metrics["model"], *metrics["baselines"]], [report["model"], *report["baselines"]], strict=True
     ):
         assert want["nll"] == pytest.approx(got["nll"], rel=1e-12), want["name"]
+
+
+def test_eval_keeps_the_tokens_in_a_file_for_as_long_as_it_runs(
+    run: Path, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spy(scorer: Any, corpus: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        seen.append((type(corpus.tokens).__name__, len(list(scratch.iterdir()))))
+        return scores(scorer, corpus, *arguments, **options)
+
+    seen: list[tuple[str, int]] = []
+    (scratch := tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr("rnnkit.api.evaluation.scores", spy)
+    LanguageModel.load(run).evaluate(text_file)
+    assert seen == [("memmap", 1)] * len(NAMES)
+    assert not list(scratch.iterdir())
 
 
 def test_eval_finds_an_ngram_that_counted_only_the_start_of_its_text(
