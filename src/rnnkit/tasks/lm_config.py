@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Self
 
@@ -104,9 +105,9 @@ class ModelConfig(Section):
     @classmethod
     def _runs_without_torch(cls, cell: str) -> str:
         if cell not in GATES:
-            raise ValueError(
-                f"the run half, which writes samples and judges, has no cell {cell!r}: choose one of {', '.join(GATES)}"
-            )
+            near = difflib.get_close_matches(cell, GATES, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(GATES)}"
+            raise ValueError(f"the run half, which writes samples and judges, has no cell {cell!r}: {hint}")
         return cell
 
 
