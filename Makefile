@@ -6,7 +6,11 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP_INSTALL := install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(PY) -m pip $(PIP_INSTALL)
+PEERS := $(VENV)/peers
+PEERS_PIP := $(PY) -m pip --python $(PEERS)/bin/python $(PIP_INSTALL)
+TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 BUILT := $(VENV)/.built
 CORE_SOURCES := $(shell find csrc -type f)
 CXX_FILES := $(shell find csrc -name '*.h' -o -name '*.cc')
@@ -51,8 +55,9 @@ format: $(VENV)/.group-check  ## rewrite Python and C++ in the house's format
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/clang-format -i $(CXX_FILES)
 
-bench: $(BUILT) $(VENV)/.group-bench  ## every benchmark, beside its peers
-	for file in benchmarks/bench_*.py; do $(PY) $$file || exit 1; done
+bench: $(BUILT) $(PEERS)/.installed  ## every benchmark, beside its peers; about 25 minutes
+	$(PY) benchmarks/bench_layers.py --peers $(PEERS)/bin/python --out runs/bench
+	for file in benchmarks/bench_heads.py benchmarks/bench_startup.py; do $(PY) $$file || exit 1; done
 
 docs: $(BUILT) $(VENV)/.group-docs  ## guides and API reference as a static site in site/
 	$(VENV)/bin/mkdocs build --strict --quiet
@@ -80,8 +85,13 @@ $(PY):
 
 $(VENV)/.packages: pyproject.toml constraints.txt | $(PY)
 	$(PIP) pip setuptools
-	$(PIP) --group build "$$($(PY) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
-	  print(next(d for d in p["project"]["optional-dependencies"]["train"] if d.startswith("torch==")))')"
+	$(PIP) --group build "$(TORCH)"
+	@touch $@
+
+$(PEERS)/.installed: pyproject.toml constraints.txt | $(VENV)/.packages
+	$(PY) -m venv $(PEERS)
+	$(PEERS_PIP) "$(TORCH)"
+	$(PEERS_PIP) --group peers
 	@touch $@
 
 $(VENV)/.group-%: pyproject.toml constraints.txt | $(VENV)/.packages

@@ -1,0 +1,94 @@
+"""JAX: the input projected for all steps at once, then `lax.scan`, jitted; gradients by its own autodiff."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if sys.argv[1] != '1' else 'false'}"
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, nn
+from worker import Case, Job, NotOffered, serve
+
+
+def lstm(carry, projected, weight, bias):
+    h, c = carry
+    i, f, g, o = jnp.split(projected + h @ weight.T + bias, 4, axis=-1)
+    c = nn.sigmoid(f) * c + nn.sigmoid(i) * jnp.tanh(g)
+    h = nn.sigmoid(o) * jnp.tanh(c)
+    return (h, c), h
+
+
+def gru_after(carry, projected, weight, bias):
+    (h,) = carry
+    x_r, x_z, x_n = jnp.split(projected, 3, axis=-1)
+    h_r, h_z, h_n = jnp.split(h @ weight.T + bias, 3, axis=-1)
+    z = nn.sigmoid(x_z + h_z)
+    h = (1 - z) * jnp.tanh(x_n + nn.sigmoid(x_r + h_r) * h_n) + z * h
+    return (h,), h
+
+
+def gru_before(carry, projected, weight, bias):
+    (h,) = carry
+    H = h.shape[-1]
+    r, z = jnp.split(nn.sigmoid(projected[:, : 2 * H] + h @ weight[: 2 * H].T + bias[: 2 * H]), 2, axis=-1)
+    n = jnp.tanh(projected[:, 2 * H :] + (r * h) @ weight[2 * H :].T + bias[2 * H :])
+    h = (1 - z) * n + z * h
+    return (h,), h
+
+
+def elman(activation):
+    def step(carry, projected, weight, bias):
+        h = activation(projected + carry[0] @ weight.T + bias)
+        return (h,), h
+
+    return step
+
+
+STEPS = {
+    "lstm": lstm,
+    "gru_after": gru_after,
+    "gru_before": gru_before,
+    "elman_tanh": elman(jnp.tanh),
+    "elman_relu": elman(nn.relu),
+}
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "x")
+
+
+def prepare(case: Case) -> Job:
+    if case.is_ragged:
+        raise NotOffered("lax.scan knows no lengths")
+    arrays = {name: jnp.asarray(value) for name, value in case.arrays().items() if name != "lengths"}
+    step, zeros = STEPS[case.cell], jnp.zeros((case.B, case.H), jnp.float32)
+
+    def forward(given):
+        projected = given["x"] @ given["weight_ih"].T + given["bias_ih"]
+        start = (zeros, zeros) if case.cell == "lstm" else (zeros,)
+        return lax.scan(lambda c, p: step(c, p, given["weight_hh"], given["bias_hh"]), start, projected)[1]
+
+    def loss(given, upstream):
+        y = forward(given)
+        return jnp.vdot(y, upstream), y
+
+    given = {name: arrays[name] for name in WEIGHTS}
+    compiled = jax.jit(forward if case.mode == "forward" else jax.grad(loss, has_aux=True))
+    latest = {}
+
+    def run() -> None:
+        latest["out"] = jax.block_until_ready(
+            compiled(given) if case.mode == "forward" else compiled(given, arrays["upstream"])
+        )
+
+    def results() -> dict[str, np.ndarray]:
+        gradients, y = ({}, latest["out"]) if case.mode == "forward" else latest["out"]
+        return {name: np.asarray(value) for name, value in ({"y": y} | gradients).items()}
+
+    return Job(run, results)
+
+
+if __name__ == "__main__":
+    serve(prepare)

@@ -1,0 +1,80 @@
+"""The inside of a peer's process: cases come in as lines of JSON, seconds go out. NumPy only; every peer imports this.
+
+A peer's script ends in `serve(prepare)`, where `prepare(case)` returns a Job, or raises NotOffered with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+GATES = {"lstm": 4, "gru_before": 3, "gru_after": 3, "elman_tanh": 1, "elman_relu": 1}
+
+
+class NotOffered(Exception):
+    """This peer has no such case; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call: a layer of one cell over [T, B, I], forward, or forward with all gradients of sum(y * upstream)."""
+
+    cell: str
+    mode: str  # "forward" or "train"
+    B: int
+    T: int
+    I: int
+    H: int
+    is_ragged: bool = False
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Weights in torch's layout, input, upstream gradient and lengths: the same in every process."""
+        rng = np.random.default_rng(0)
+        rows, bound = GATES[self.cell] * self.H, self.H**-0.5
+        shapes = {"weight_ih": (rows, self.I), "weight_hh": (rows, self.H), "bias_ih": (rows,), "bias_hh": (rows,)}
+        arrays = {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
+        arrays["x"] = rng.standard_normal((self.T, self.B, self.I), np.float32)
+        arrays["upstream"] = rng.standard_normal((self.T, self.B, self.H), np.float32)
+        # Uniform in 1..T with one row of the whole length, longest first as PackedSequence likes it best.
+        lengths = np.sort(rng.integers(1, self.T + 1, self.B))[::-1] if self.is_ragged else np.full(self.B, self.T)
+        arrays["lengths"] = np.maximum(lengths, self.T * (np.arange(self.B) == 0)).astype(np.int64)
+        return arrays
+
+
+@dataclass(frozen=True)
+class Job:
+    """A prepared case. `run` does it once; `results` gives what it computed, `y` and gradients by parameter."""
+
+    run: Callable[[], object]
+    results: Callable[[], dict[str, np.ndarray]]
+
+
+def serve(prepare: Callable[[Case], Job]) -> None:
+    """Answer requests until stdin ends. What libraries print goes to stderr, so that stdout carries answers alone."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    job: Job | None = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer: dict[str, object] = {}
+        if request["do"] == "prepare":
+            job = None
+            try:
+                job = prepare(Case(**request["case"]))
+                job.run()
+                np.savez(request["results"], **job.results())
+            except NotOffered as error:
+                answer["not_offered"] = str(error)
+        else:
+            assert job is not None
+            start = time.perf_counter()
+            for _ in range(request["times"]):
+                job.run()
+            answer["seconds"] = (time.perf_counter() - start) / request["times"]
+        print(json.dumps(answer), file=answers, flush=True)
