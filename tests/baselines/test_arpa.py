@@ -130,7 +130,8 @@ def test_a_file_is_written_durably(tmp_path, monkeypatch):
     (tmp_path / "m.arpa").write_text("old")
     monkeypatch.setattr("rnnkit.durable.os.fsync", refuse)
     with pytest.raises(SaveError, match=r"m\.arpa after \d+ bytes"):
-        write_arpa(NgramModel.fit([0, 1], order=2, vocab_size=2, begin_id=0), tmp_path / "m.arpa", token_texts=["a", "b"])
+        model = NgramModel.fit([0, 1], order=2, vocab_size=2, begin_id=0)
+        write_arpa(model, tmp_path / "m.arpa", token_texts=["a", "b"])
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
