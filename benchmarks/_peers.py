@@ -6,7 +6,9 @@ with Peers({"rnnkit": [python, "rnnkit_peer.py"], "torch": [...]}) as peers:
 
 from __future__ import annotations
 
+import argparse
 import json
+import platform
 import random
 import statistics
 import subprocess
@@ -19,10 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+
+from rnnkit import kernels
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE / "peers"))
-from worker import Case  # noqa: E402
+from worker import LayerCase, SampleCase  # noqa: E402
+
+Case = LayerCase | SampleCase
 
 OURS = "rnnkit"
 TOLERANCE = {"bf16": 5e-2, "fp32": 2e-4}  # of the norm of a result; a wrong gate order or layout is off by about 1
@@ -94,7 +101,7 @@ class Peers:
         results = {}
         for name in names:
             path = Path(self._folder.name) / f"{name}.npz"
-            answer = self._ask(name, do="prepare", case=vars(case), results=str(path))
+            answer = self._ask(name, do="prepare", kind=type(case).__name__, case=vars(case), results=str(path))
             if "not_offered" in answer:
                 timing.left_out[name] = answer["not_offered"]
                 continue
@@ -129,3 +136,42 @@ class Peers:
 
 def geometric_mean(ratios: Sequence[float]) -> float:
     return float(np.exp(np.mean(np.log(ratios))))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every benchmark with peers has."""
+    parser.add_argument("--peers", default=str(HERE.parent / ".venv" / "peers" / "bin" / "python"), metavar="PYTHON")
+    parser.add_argument("--threads", type=int, default=kernels.get_num_threads())
+    parser.add_argument("--budget", type=float, default=10.0, help="seconds of timing for each case (10)")
+    parser.add_argument("--quick", action="store_true", help="few small cases, a second each: does it run?")
+    parser.add_argument("--json", action="store_true", help="print JSON on stdout")
+
+
+def check_options(options: argparse.Namespace) -> argparse.Namespace:
+    """The options, if the peers are there."""
+    if not Path(options.peers).exists():
+        raise SystemExit(f"{options.peers} is absent: `make bench` installs the peers there, or name it with --peers")
+    if options.quick:
+        options.budget = 1.0
+    return options
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """Which machine, and what it can do at best: torch's matrix products and a copy, the fastest of several."""
+    torch.set_num_threads(threads)
+
+    def fastest(work: Any) -> float:
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    size, found = 2048, {"machine": platform.machine(), "threads": threads, "isa": kernels.isa()}
+    for name, dtype in (("fp32_gflops", torch.float32), ("bf16_gflops", torch.bfloat16)):
+        a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+        found[name] = round(2e-9 * size**3 / fastest(lambda a=a, b=b: a @ b))
+    block = np.ones(1 << 28, np.uint8)
+    found["read_gb_per_s"] = round(1e-9 * block.nbytes / fastest(lambda: block.view(np.int64).sum()), 1)
+    return found

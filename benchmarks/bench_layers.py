@@ -12,13 +12,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import platform
 import sys
 from pathlib import Path
 
-from _peers import HERE, OURS, Case, Peers, Timing, geometric_mean
-
-from rnnkit import kernels
+from _peers import OURS, LayerCase, Peers, Timing, add_options, check_options, geometric_mean, machine
 
 SHAPES = [  # B, T, I, H
     (1, 100, 128, 128),
@@ -113,20 +110,14 @@ def draw(rows: list[dict], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", default=str(HERE.parent / ".venv" / "peers" / "bin" / "python"), metavar="PYTHON")
-    parser.add_argument("--threads", type=int, default=kernels.get_num_threads())
+    add_options(parser)
     parser.add_argument("--cell", choices=CELLS, action="append", help="this one only; may be given again")
     parser.add_argument("--mode", choices=("forward", "train"), action="append", help="this one only")
-    parser.add_argument("--budget", type=float, default=10.0, help="seconds of timing for each case (10)")
-    parser.add_argument("--quick", action="store_true", help="three small shapes, a second each: does it run?")
     parser.add_argument("--out", type=Path, help="folder for layers.json, layers.md and layers.png")
-    parser.add_argument("--json", action="store_true", help="print JSON on stdout")
-    options = parser.parse_args()
-    if not Path(options.peers).exists():
-        raise SystemExit(f"{options.peers} is absent: `make bench` installs the peers there, or name it with --peers")
+    options = check_options(parser.parse_args())
     shapes = [SHAPES[0], SHAPES[2], SHAPES[4]] if options.quick else SHAPES
     cases = [
-        Case(cell, mode, *shape, is_ragged=is_ragged)
+        LayerCase(cell, mode, *shape, is_ragged=is_ragged)
         for cell in options.cell or CELLS
         for mode in options.mode or ("forward", "train")
         for shape in shapes
@@ -138,11 +129,10 @@ def main() -> None:
         for case in cases:
             is_compiled = (case.B, case.T, case.I, case.H) in COMPILED_SHAPES and not (case.is_ragged or options.quick)
             only = [name for name in all_commands if name != "torch.compile" or is_compiled]
-            timing = peers.measure(case, budget_s=1.0 if options.quick else options.budget, only=only)
+            timing = peers.measure(case, budget_s=options.budget, only=only)
             rows.append(row(timing))
             print(f"{case}: {rows[-1]['fp32']}, any dtype {rows[-1]['any']}", file=sys.stderr, flush=True)
-    machine = {"machine": platform.machine(), "threads": options.threads, "isa": kernels.isa()}
-    report = {"machine": machine, "rows": rows}
+    report = {"machine": machine(options.threads), "rows": rows}
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "layers.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, nn
-from worker import Case, Job, NotOffered, serve
+from worker import Job, LayerCase, NotOffered, serve
 
 
 def lstm(carry, projected, weight, bias):
@@ -59,20 +59,45 @@ STEPS = {
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "x")
 
 
-def prepare(case: Case) -> Job:
+def step_job(case: LayerCase) -> Job:
+    arrays = {name: jnp.asarray(value) for name, value in case.arrays().items() if name != "lengths"}
+    weights = tuple(arrays[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+
+    @jax.jit
+    def step(carry, x, weight_ih, weight_hh, bias_ih, bias_hh):
+        return STEPS[case.cell](carry, x @ weight_ih.T + bias_ih, weight_hh, bias_hh)
+
+    outputs, inputs = np.empty((case.T, case.B, case.H), np.float32), list(arrays["x"])
+
+    def run() -> None:
+        carry = initial(case)
+        for t, x in enumerate(inputs):
+            carry, outputs[t] = step(carry, x, *weights)
+
+    return Job(run, lambda: {"y": outputs})
+
+
+def initial(case: LayerCase):
+    zeros = jnp.zeros((case.B, case.H), jnp.float32)
+    return (zeros, zeros) if case.cell == "lstm" else (zeros,)
+
+
+def layer_job(case: LayerCase) -> Job:
     if case.is_ragged:
         raise NotOffered("lax.scan knows no lengths")
+    if case.mode == "step":
+        return step_job(case)
     arrays = {name: jnp.asarray(value) for name, value in case.arrays().items() if name != "lengths"}
-    step, zeros = STEPS[case.cell], jnp.zeros((case.B, case.H), jnp.float32)
+    step = STEPS[case.cell]
 
     def forward(given):
         projected = given["x"] @ given["weight_ih"].T + given["bias_ih"]
-        start = (zeros, zeros) if case.cell == "lstm" else (zeros,)
+        start = initial(case)
         return lax.scan(lambda c, p: step(c, p, given["weight_hh"], given["bias_hh"]), start, projected)[1]
 
     def loss(given, upstream):
         y = forward(given)
-        return jnp.vdot(y, upstream), y
+        return jnp.vdot(y[-1], upstream[-1]) if case.mode == "last" else jnp.vdot(y, upstream), y
 
     given = {name: arrays[name] for name in WEIGHTS}
     compiled = jax.jit(forward if case.mode == "forward" else jax.grad(loss, has_aux=True))
@@ -91,4 +116,4 @@ def prepare(case: Case) -> Job:
 
 
 if __name__ == "__main__":
-    serve(prepare)
+    serve(layer=layer_job)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from worker import Case, Job, NotOffered, serve
+from worker import Job, LayerCase, NotOffered, serve
 
 LAYERS = {
     "lstm": torch.nn.LSTM,
@@ -16,9 +16,12 @@ LAYERS = {
     "elman_tanh": torch.nn.RNN,
     "elman_relu": lambda I, H: torch.nn.RNN(I, H, nonlinearity="relu"),
 }
+CELLS = {"lstm": torch.nn.LSTMCell, "gru_after": torch.nn.GRUCell, "elman_tanh": torch.nn.RNNCell}
 
 
-def torch_job(case: Case, layer: torch.nn.Module, call: Callable[..., torch.Tensor], *, is_bf16: bool = False) -> Job:
+def torch_job(
+    case: LayerCase, layer: torch.nn.Module, call: Callable[..., torch.Tensor], *, is_bf16: bool = False
+) -> Job:
     """A job over a module with torch's parameter names; `call(x, lengths)` gives y [T, B, H]."""
     arrays = case.arrays()
     with torch.no_grad():
@@ -26,7 +29,7 @@ def torch_job(case: Case, layer: torch.nn.Module, call: Callable[..., torch.Tens
             parameter.copy_(torch.from_numpy(arrays[name.removesuffix("_l0")]))
     x, upstream = torch.from_numpy(arrays["x"]), torch.from_numpy(arrays["upstream"])
     lengths = torch.from_numpy(arrays["lengths"])
-    x.requires_grad_(case.mode == "train")
+    x.requires_grad_(case.mode != "forward")
     latest: dict[str, torch.Tensor] = {}
 
     def run() -> None:
@@ -39,18 +42,42 @@ def torch_job(case: Case, layer: torch.nn.Module, call: Callable[..., torch.Tens
         x.grad = None
         with autocast:
             y = latest["y"] = call(x, lengths)
-        y.backward(upstream.to(y.dtype))
+        if case.mode == "last":
+            y[-1].backward(upstream[-1].to(y.dtype))
+        else:
+            y.backward(upstream.to(y.dtype))
 
     def results() -> dict[str, np.ndarray]:
         found = {"y": latest["y"].detach()}
-        if case.mode == "train":
+        if case.mode != "forward":
             found |= {name.removesuffix("_l0"): p.grad for name, p in layer.named_parameters()} | {"x": x.grad}
         return {name: tensor.float().numpy() for name, tensor in found.items()}
 
     return Job(run, results)
 
 
-def prepare(case: Case, options: set[str]) -> Job:
+def step_job(case: LayerCase) -> Job:
+    if case.cell not in CELLS:
+        raise NotOffered(f"torch has no cell for {case.cell}")
+    arrays, cell = {name: torch.from_numpy(a) for name, a in case.arrays().items()}, CELLS[case.cell](case.I, case.H)
+    outputs = torch.empty(case.T, case.B, case.H)
+    with torch.no_grad():
+        for name, parameter in cell.named_parameters():
+            parameter.copy_(arrays[name])
+
+    def run() -> None:
+        state = None
+        with torch.no_grad():
+            for t, x in enumerate(arrays["x"]):
+                state = cell(x, state)
+                outputs[t] = state[0] if case.cell == "lstm" else state
+
+    return Job(run, lambda: {"y": outputs.numpy()})
+
+
+def layer_job(case: LayerCase, options: set[str]) -> Job:
+    if case.mode == "step":
+        return step_job(case)
     if case.cell not in LAYERS:
         raise NotOffered(f"torch has no {case.cell}")
     layer = LAYERS[case.cell](case.I, case.H)
@@ -68,4 +95,4 @@ def prepare(case: Case, options: set[str]) -> Job:
 if __name__ == "__main__":
     torch.set_num_threads(int(sys.argv[1]))
     torch.set_flush_denormal("flush" in sys.argv)
-    serve(lambda case: prepare(case, set(sys.argv[2:])))
+    serve(layer=lambda case: layer_job(case, set(sys.argv[2:])))

@@ -1,6 +1,7 @@
 """The inside of a peer's process: cases come in as lines of JSON, seconds go out. NumPy only; every peer imports this.
 
-A peer's script ends in `serve(prepare)`, where `prepare(case)` returns a Job, or raises NotOffered with the reason.
+A peer's script ends in `serve(layer=prepare, ...)`, where `prepare(case)` returns a Job, or raises NotOffered with the
+reason.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ class NotOffered(Exception):
 
 
 @dataclass(frozen=True)
-class Case:
-    """One call: a layer of one cell over [T, B, I], forward, or forward with all gradients of sum(y * upstream)."""
+class LayerCase:
+    """A layer of one cell over [T, B, I].
+
+    mode: "forward"; "train", with all gradients of sum(y * upstream); "last", the same for the last step's y alone; or
+    "step", T calls of one step each, the state fed back.
+    """
 
     cell: str
-    mode: str  # "forward" or "train"
+    mode: str
     B: int
     T: int
     I: int
@@ -41,10 +46,34 @@ class Case:
         arrays = {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
         arrays["x"] = rng.standard_normal((self.T, self.B, self.I), np.float32)
         arrays["upstream"] = rng.standard_normal((self.T, self.B, self.H), np.float32)
+        if self.mode == "last":
+            arrays["upstream"][:-1] = 0
         # Uniform in 1..T with one row of the whole length, longest first as PackedSequence likes it best.
         lengths = np.sort(rng.integers(1, self.T + 1, self.B))[::-1] if self.is_ragged else np.full(self.B, self.T)
         arrays["lengths"] = np.maximum(lengths, self.T * (np.arange(self.B) == 0)).astype(np.int64)
         return arrays
+
+
+@dataclass(frozen=True)
+class SampleCase:
+    """`num_tokens` characters drawn from a language model: one-hot input, LSTM layers, a softmax over `vocab_size`."""
+
+    num_layers: int
+    H: int
+    vocab_size: int = 65
+    num_tokens: int = 200
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Weights by the names of a bundle, and `ids` [50]: a text whose scores every peer must agree on."""
+        rng, bound = np.random.default_rng(0), self.H**-0.5
+        shapes: dict[str, tuple[int, ...]] = {"head.weight": (self.vocab_size, self.H), "head.bias": (self.vocab_size,)}
+        for layer in range(self.num_layers):
+            width = self.H if layer else self.vocab_size
+            shapes |= {f"recurrent.weight_ih_l{layer}": (4 * self.H, width)}
+            shapes |= {f"recurrent.weight_hh_l{layer}": (4 * self.H, self.H)}
+            shapes |= {f"recurrent.bias_{kind}_l{layer}": (4 * self.H,) for kind in ("ih", "hh")}
+        arrays = {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
+        return arrays | {"ids": rng.integers(0, self.vocab_size, 50)}
 
 
 @dataclass(frozen=True)
@@ -55,8 +84,11 @@ class Job:
     results: Callable[[], dict[str, np.ndarray]]
 
 
-def serve(prepare: Callable[[Case], Job]) -> None:
+def serve(
+    *, layer: Callable[[LayerCase], Job] | None = None, sample: Callable[[SampleCase], Job] | None = None
+) -> None:
     """Answer requests until stdin ends. What libraries print goes to stderr, so that stdout carries answers alone."""
+    kinds = {"LayerCase": (LayerCase, layer), "SampleCase": (SampleCase, sample)}
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     job: Job | None = None
@@ -66,7 +98,10 @@ def serve(prepare: Callable[[Case], Job]) -> None:
         if request["do"] == "prepare":
             job = None
             try:
-                job = prepare(Case(**request["case"]))
+                kind, prepare = kinds[request["kind"]]
+                if prepare is None:
+                    raise NotOffered(f"no {request['kind']}")
+                job = prepare(kind(**request["case"]))
                 job.run()
                 np.savez(request["results"], **job.results())
             except NotOffered as error:
