@@ -51,6 +51,14 @@ def test_every_command_in_the_readme_exists() -> None:
     assert {first or second for first, second in named} <= targets
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/install.md"])
+def test_the_torch_that_is_named_is_the_one_that_is_pinned(page: str) -> None:
+    pinned = re.findall(r'"torch==([^"]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    named = re.findall(r"torch(?:==| )(\d[\d.]*\d)", (ROOT / page).read_text(encoding="utf-8"))
+    assert len(pinned) == 1
+    assert set(named) == set(pinned)
+
+
 def test_the_measured_part_is_what_the_committed_results_say() -> None:
     sys.path.insert(0, str(ROOT / "recipes"))
     try:
