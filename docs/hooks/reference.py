@@ -45,10 +45,12 @@ def _commands(group: Any, path: str) -> list[str]:
         if hasattr(command, "commands"):
             lines += _commands(command, f"{path} {name}")
             continue
-        lines += [f"\n## {path} {name}\n", command.help or "", "\n| | |", "|---|---|"]
+        lines += [f"\n## {path} {name}\n", command.help or "", "\n| | default | |", "|---|---|---|"]
         for parameter in command.params:
             spelled = ", ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts])
             is_argument = parameter.param_type_name == "argument"
             shown = f"`{parameter.metavar or parameter.name.upper()}`" if is_argument else spelled
-            lines.append(f"| {shown} | {getattr(parameter, 'help', None) or ''} |")
+            is_value = parameter.default not in (None, "") and not isinstance(parameter.default, bool)
+            default = f"`{parameter.default}`" if is_value else ""
+            lines.append(f"| {shown} | {default} | {getattr(parameter, 'help', None) or ''} |")
     return lines

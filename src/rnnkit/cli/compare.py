@@ -11,7 +11,7 @@ from rnnkit.errors import MissingExtraError, SaveError
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN…")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN")],
     picture: Annotated[
         Path | None,
         typer.Option("--picture", "-o", help="Where to draw the curves; compare.png unless --json is given."),

@@ -10,7 +10,9 @@ import typer
 
 def complete(
     run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
-    text: Annotated[str, typer.Argument(help="What comes before, for example 'the students opened their'.")],
+    text: Annotated[
+        str, typer.Argument(help="What comes before, for example 'the students opened their'.", metavar="TEXT")
+    ],
     k: Annotated[int, typer.Option("--num", "-k", min=1, help="How many.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:

@@ -10,7 +10,7 @@ import typer
 def doctor(
     sources: Annotated[
         list[str] | None,
-        typer.Argument(help="Files, folders, .gz, or - for stdin; nothing: the default text.", metavar="[SOURCES…]"),
+        typer.Argument(help="Files, folders, .gz, or - for stdin; nothing: the default text.", metavar="SOURCE"),
     ] = None,
     valid_sources: Annotated[
         list[str] | None, typer.Option("--valid", help="Text that will be judged on, or that chooses the weights.")

@@ -10,7 +10,9 @@ import typer
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
-    file: Annotated[str, typer.Argument(help="Text to judge on: a file, a folder, a .gz, or - for stdin.")],
+    file: Annotated[
+        str, typer.Argument(help="Text to judge on: a file, a folder, a .gz, or - for stdin.", metavar="FILE")
+    ],
     reset_per_line: Annotated[
         bool, typer.Option("--reset-per-line", help="Also judge every line from a fresh state.")
     ] = False,

@@ -26,12 +26,14 @@ class LineFormat(StrEnum):
 
 def predict(
     run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
-    output: Annotated[LineFormat, typer.Option("--format", help="jsonl, or tsv: nats, tokens, text.")] = LineFormat.TSV,
+    output: Annotated[
+        LineFormat, typer.Option("--format", help="tsv: nats, tokens, text; jsonl: every figure.")
+    ] = LineFormat.TSV,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     encoding: Annotated[str, typer.Option(help="Of the lines.")] = "utf-8",
     as_bytes: Annotated[bool, typer.Option("--bytes", help="Score bytes as they are; for a byte model.")] = False,
 ) -> None:
-    """Score every line of stdin with the model of RUN, each from a fresh state: its total nats, and per character."""
+    """Score every line of stdin with the model of RUN, each from a fresh state."""
     from rnnkit.api import LanguageModel
 
     model = LanguageModel.load(run)

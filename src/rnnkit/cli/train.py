@@ -50,7 +50,7 @@ def lm(
         typer.Argument(
             help="Files, folders, .gz, or - for stdin; nothing: a text that ships inside Python. "
             "Dotted overrides may stand among them: training.lr=2e-3.",
-            metavar="[SOURCES…] [KEY=VALUE…]",
+            metavar="SOURCE",
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML; flags and overrides win over it.")] = None,
@@ -137,7 +137,7 @@ def lm(
     sample_prompt: Annotated[str | None, typer.Option(help="What they continue.")] = None,
     sample_temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
 ) -> None:
-    """Train a recurrent language model on SOURCES, judge it beside its baselines, and let it write.
+    """Train a recurrent language model on every SOURCE, judge it beside its baselines, and let it write.
 
     Every key of the configuration can be given as KEY=VALUE; the usual ones are also flags.
     """
