@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from rnnkit import api
 from rnnkit.api.config import find_key, known_keys
 from rnnkit.api.training import RunConfig, configure
 from rnnkit.cli import app, train
+from rnnkit.errors import ConfigError
 
+OWN_TEXT = (Path(__file__).parents[2] / "docs/how-to/own-text.md").read_text(encoding="utf-8")
 ADAPTIVE = ["--softmax", "adaptive", "--tokenizer", "word"]
 
 # option: (arguments, key, the value that must arrive); what an option cannot stand without comes with it.
@@ -23,7 +26,7 @@ CASES: dict[str, tuple[list[str], str, Any]] = {
     "--test": (["--test", "t"], "data.test_sources", ["t"]),
     "--held-out": (["--held-out", "0.2"], "data.held_out", 0.2),
     "--encoding": (["--encoding", "cp1252"], "data.encoding", "cp1252"),
-    "--bytes": (["--bytes", "--tokenizer", "byte"], "data.as_bytes", True),
+    "--bytes": (["--bytes"], "data.as_bytes", True),
     "--tokenizer": (["--tokenizer", "word"], "tokenizer.kind", "word"),
     "--vocab-size": (["--vocab-size", "99"], "tokenizer.vocab_size", 99),
     "--min-count": (["--min-count", "2"], "tokenizer.min_count", 2),
@@ -106,6 +109,7 @@ def received(monkeypatch: pytest.MonkeyPatch, call: Callable[..., Outcome]) -> C
     seen: dict[str, Any] = {}
 
     def dry_run(sources: Any, **settings: Any) -> dict[str, Any]:
+        seen.clear()
         seen.update(settings, sources=sources)
         return {}
 
@@ -148,6 +152,26 @@ def test_every_option_is_named_after_one_key() -> None:
 def test_valid_alone_is_also_judged_on(received: Callable[..., dict[str, Any]]) -> None:
     data = _configured(received("my.txt", "--valid", "v")).data
     assert (data.test_sources, data.valid_sources) == (["v"], None)
+
+
+def test_bytes_alone_are_also_modelled(received: Callable[..., dict[str, Any]]) -> None:
+    assert _configured(received("my.txt", "--bytes")).tokenizer.kind == "byte"
+    with pytest.raises(ConfigError, match="as_bytes goes with tokenizer kind byte, not word"):
+        _configured(received("my.txt", "--bytes", "--tokenizer", "word"))
+
+
+def test_the_options_that_the_guide_recommends_fit_together(received: Callable[..., dict[str, Any]]) -> None:
+    recommended = set(re.findall(r"`(--[a-z][^`]*)`", OWN_TEXT)) - {"--dry-run", "--tensorboard"}
+    assert len(recommended) > 7
+    for options in recommended:
+        _configured(received("my.txt", *options.split()))
+
+
+def test_the_file_that_the_guide_shows_is_read(tmp_path: Path, received: Callable[..., dict[str, Any]]) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", OWN_TEXT, re.DOTALL)
+    (tmp_path / "lstm.yaml").write_text(block, encoding="utf-8")
+    training = _configured(received("my.txt", "--config", str(tmp_path / "lstm.yaml"), "training.lr=2e-3")).training
+    assert (training.lr, training.time_limit_s) == (2e-3, 600)
 
 
 def test_overrides_stand_among_the_sources(received: Callable[..., dict[str, Any]]) -> None:

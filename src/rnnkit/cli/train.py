@@ -152,6 +152,8 @@ def lm(
         options["cutoffs"] = numbers(options["cutoffs"])
     if "valid_sources" in options and "test_sources" not in options:
         options["test_sources"] = options.pop("valid_sources")
+    if "as_bytes" in options:
+        options.setdefault("kind", "byte")
     settings: dict[str, Any] = {"config": config, "overrides": overrides, **options}
     if dry_run:
         unused = {"--run": run is not None, "--resume": resume, "--force": force, "--tensorboard": tensorboard}
