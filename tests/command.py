@@ -17,6 +17,12 @@ SMALL = (*_NETWORK, *_BASELINES)
 SMALLEST = (*_NETWORK, "--baseline=unigram")
 
 
+NAMES = {"lstm", "unigram", "Kneser-Ney-2", "window-mlp"}
+"""The rows of a SMALL run's table."""
+COMMAND = [sys.executable, "-c", "import sys; from rnnkit.cli import main; sys.exit(main())"]
+"""`rnnkit` in a fresh interpreter."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """An exit code and what was printed."""
@@ -27,9 +33,9 @@ class Outcome:
 
 
 def spawn(*arguments: object, stdin: str = "", cwd: Path | None = None, **environment: str) -> Outcome:
-    """The same in a fresh interpreter."""
+    """Run COMMAND to its end."""
     result = subprocess.run(
-        [sys.executable, "-c", "import sys; from rnnkit.cli import main; sys.exit(main())", *map(str, arguments)],
+        [*COMMAND, *map(str, arguments)],
         input=stdin, capture_output=True, encoding="utf-8", timeout=300, cwd=cwd,
         env={**os.environ, "PYTHONWARNINGS": "error", **environment},
     )  # fmt: skip

@@ -40,3 +40,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     outcome = spawn("train", "lm", "my.txt", "--run", "run", *SMALL, cwd=folder)
     assert outcome.code == 0, outcome.err
     return folder / "run", outcome
+
+
+@pytest.fixture
+def run(trained: tuple[Path, Outcome]) -> Path:
+    """The folder of a small trained run."""
+    return trained[0]

@@ -5,21 +5,18 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import SMALLEST, TEXT, Outcome
+from command import COMMAND, SMALLEST, TEXT, Outcome
 
 from rnnkit.api.config import read_yaml
-
-COMMAND = [sys.executable, "-c", "import sys; from rnnkit.cli import main; sys.exit(main())", "train", "lm"]
 
 
 def train_until_ctrl_c(*arguments: object, cwd: Path) -> str:
     """Press Ctrl-C after the first evaluation. Returns: what was printed to stderr."""
-    command = [*COMMAND, *map(str, arguments)]
+    command = [*COMMAND, "train", "lm", *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd) as process:
         assert process.stdout is not None and process.stderr is not None
         printed = ""

@@ -1,30 +1,18 @@
-"""Each verb on a small run: what it prints, for people and for machines."""
+"""Each verb on a small run: what it prints, for people and for machines. Judging has a file of its own."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import SMALL, SMALLEST, TEXT, Outcome, spawn
+from command import COMMAND, NAMES, SMALL, SMALLEST, TEXT, Outcome, spawn
 
 from rnnkit import LanguageModel
-from rnnkit.tasks.lm_score import scores
-
-NAMES = {"lstm", "unigram", "Kneser-Ney-2", "window-mlp"}
-
-
-@pytest.fixture
-def run(trained: tuple[Path, Outcome]) -> Path:
-    """The folder of a small trained run."""
-    return trained[0]
-
 
 # ---- train -----------------------------------------------------------------------------------------------------------
 
@@ -205,9 +193,8 @@ def test_every_decoding_option_changes_the_text(
 
 
 def test_a_reader_that_leaves_early_is_met_with_silence(run: Path) -> None:
-    command = [sys.executable, "-c", "import sys; from rnnkit.cli import main; sys.exit(main())"]
-    arguments = ["sample", str(run), "-n", "100000"]
-    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    command = [*COMMAND, "sample", str(run), "-n", "100000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.read(20)
         process.stdout.close()
@@ -231,7 +218,7 @@ def test_predict_scores_each_line_alone(run: Path) -> None:
 
 
 def test_predict_names_the_line_that_it_cannot_read(run: Path) -> None:
-    command = [sys.executable, "-c", "import sys; from rnnkit.cli import main; sys.exit(main())", "predict", str(run)]
+    command = [*COMMAND, "predict", str(run)]
     result = subprocess.run(command, input=b"the cat\ncaf\xe9\n", capture_output=True, timeout=120, check=False)
     assert result.returncode == 1
     assert result.stdout.count(b"\n") == 1
@@ -253,10 +240,8 @@ def test_predict_reads_lines_as_training_does(encoding: str, mark: str, line_end
     lines = ["the cat", "", "the do\rg", odd, "the cat"]
 
     def predict(data: bytes, *options: str) -> list[str]:
-        command = [sys.executable, "-c", "import sys; from rnnkit.cli import main; sys.exit(main())", "predict"]
-        result = subprocess.run(
-            [*command, str(run), *options], input=data, capture_output=True, check=True, timeout=120
-        )
+        command = [*COMMAND, "predict", str(run), *options]
+        result = subprocess.run(command, input=data, capture_output=True, check=True, timeout=120)
         return result.stdout.decode().split("\n")
 
     want = predict("\n".join(lines).encode())
@@ -282,182 +267,7 @@ def test_predict_reads_bytes_as_they_are(tmp_path: Path, text_file: Path) -> Non
     assert scored.split("\t")[1] == "11"
 
 
-# ---- eval, compare, doctor -------------------------------------------------------------------------------------------
-
-
-def test_eval_shows_the_model_beside_its_baselines_without_torch(run: Path, text_file: Path) -> None:
-    code = "import sys; sys.modules['torch'] = None; from rnnkit.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "eval", str(run), str(text_file), "--json", "--reset-per-line"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, env=dict(os.environ))
-    report = json.loads(result.stdout)
-    assert {report["model"]["name"], *(row["name"] for row in report["baselines"])} == NAMES
-    tokens = {row["num_tokens"] for row in [report["model"], *report["baselines"]]}
-    assert tokens == {len(TEXT)}
-    for row in [report["model"], *report["baselines"]]:
-        by_line = row["reset_per_line"]
-        assert by_line["num_characters"] == row["num_characters"]
-        sees_past_the_line = row["name"] in ("lstm", "window-mlp")
-        assert (by_line["nll"] != row["nll"]) == sees_past_the_line, row["name"]
-
-
-def test_eval_of_the_held_out_text_repeats_the_table(run: Path, tmp_path: Path, call: Callable[..., Outcome]) -> None:
-    metrics = json.loads((run / "metrics.json").read_bytes())
-    held_out = TEXT[-metrics["model"]["num_characters"] :]
-    (tmp_path / "held-out.txt").write_text(held_out, encoding="utf-8")
-    report = json.loads(call("eval", run, tmp_path / "held-out.txt", "--json").out)
-    for want, got in zip(
-        [metrics["model"], *metrics["baselines"]], [report["model"], *report["baselines"]], strict=True
-    ):
-        assert want["nll"] == pytest.approx(got["nll"], rel=1e-12), want["name"]
-
-
-def test_eval_keeps_the_tokens_in_a_file_for_as_long_as_it_runs(
-    run: Path, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def spy(scorer: Any, corpus: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
-        seen.append((type(corpus.tokens).__name__, len(list(scratch.iterdir()))))
-        return scores(scorer, corpus, *arguments, **options)
-
-    seen: list[tuple[str, int]] = []
-    (scratch := tmp_path / "scratch").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    monkeypatch.setattr("rnnkit.api.evaluation.scores", spy)
-    LanguageModel.load(run).evaluate(text_file)
-    assert seen == [("memmap", 1)] * len(NAMES)
-    assert not list(scratch.iterdir())
-
-
-def test_eval_finds_an_ngram_that_counted_only_the_start_of_its_text(
-    text_file: Path, tmp_path: Path, call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rnnkit.baselines.report.MAX_TRAIN_TOKENS", 100)
-    assert call("train", "lm", text_file, "--run", tmp_path / "run", *SMALL).code == 0
-    report = json.loads(call("eval", tmp_path / "run", text_file, "--json").out)
-    assert report["baselines"][0]["name"] == "unigram (first 100 tokens)"
-    assert report["baselines"][0]["num_train_tokens"] == 100
-
-
-def test_eval_prints_the_other_number_when_asked(run: Path, text_file: Path, call: Callable[..., Outcome]) -> None:
-    outcome = call("eval", run, text_file, "--reset-per-line")
-    carried, by_line = outcome.out.split("reset per line", 1)
-    assert all(name in carried and name in by_line for name in NAMES)
-    assert "reset per line" not in call("eval", run, text_file).out
-
-
-def test_compare_prints_a_table_and_draws(run: Path, tmp_path: Path, call: Callable[..., Outcome]) -> None:
-    picture = tmp_path / "curves.png"
-    outcome = call("compare", run, "--picture", picture)
-    assert outcome.code == 0
-    assert "Kneser-Ney-2" in outcome.out
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    rows = json.loads(call("compare", run, "--picture", picture, "--json").out)
-    assert rows[0]["cell"] == "lstm"
-
-
-def test_an_exported_ngram_scores_as_in_the_table(
-    run: Path, text_file: Path, tmp_path: Path, call: Callable[..., Outcome]
-) -> None:
-    assert call("export-arpa", run, "--out", tmp_path / "two.arpa").code == 0
-    assert call("export-arpa", run, "--order", 1, "--out", tmp_path / "one.arpa").code == 0
-    arguments = ["--arpa", tmp_path / "two.arpa", "--arpa", tmp_path / "one.arpa", "--reset-per-line"]
-    rows = {row["name"]: row for row in json.loads(call("eval", run, text_file, *arguments, "--json").out)["baselines"]}
-    for ours, read in (("Kneser-Ney-2", "two.arpa"), ("unigram", "one.arpa")):
-        for want, got in (
-            (rows[ours], rows[read]),
-            (rows[ours]["reset_per_line"], rows[read]["reset_per_line"]),
-        ):
-            assert got["nll"] == pytest.approx(want["nll"], rel=1e-8)
-            assert got["num_characters"] == want["num_characters"]
-    assert rows["two.arpa"]["unseen_share"] == rows["Kneser-Ney-2"]["unseen_share"]
-    assert "two.arpa" in call("eval", run, text_file, *arguments).out
-
-
-def test_a_model_of_sentences_is_judged_line_by_line(
-    run: Path, text_file: Path, tmp_path: Path, call: Callable[..., Outcome]
-) -> None:
-    ngrams = ["-9 <s> -0.1", "-2 </s>", "-3 <unk>", "-0.5 t -0.2", "", "\\2-grams:", "-0.01 <s> t", "-0.1 </s> t"]
-    sizes = ["\\data\\", "ngram 1=4", "ngram 2=2", "", "\\1-grams:"]
-    (tmp_path / "lines.arpa").write_text("\n".join([*sizes, *ngrams, "", "\\end\\", ""]))
-    arguments = ["--arpa", tmp_path / "lines.arpa", "--reset-per-line", "--json"]
-    row = json.loads(call("eval", run, text_file, *arguments).out)["baselines"][-1]
-    assert row["name"] == "lines.arpa"
-    assert row["nll"] == row["reset_per_line"]["nll"]
-    (tmp_path / "one-line.txt").write_text(TEXT.split("\n")[0] + "\n")
-    one = json.loads(call("eval", run, tmp_path / "one-line.txt", *arguments).out)["baselines"][-1]
-    assert row["nll"] == pytest.approx(60 * one["nll"])
-
-
-def test_arpa_files_that_are_not_there_are_named(
-    run: Path, text_file: Path, tmp_path: Path, call: Callable[..., Outcome]
-) -> None:
-    (tmp_path / "bad.arpa").write_text("no model\n")
-    for arguments, words in (
-        (["eval", run, text_file, "--arpa", tmp_path / "bad.arpa"], "bad.arpa, line 1"),
-        (["export-arpa", run, "--order", 5, "--out", tmp_path / "m.arpa"], "orders [1, 2], none of 5"),
-        (["export-arpa", run, "--out", tmp_path / "no" / "m.arpa"], "m.arpa"),
-    ):
-        outcome = call(*arguments)
-        assert outcome.code in (1, 2)
-        assert outcome.err.count("\n") == 1
-        assert words in outcome.err
-    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".arpa"] == ["bad.arpa"]
-
-
-def variant(run: Path, folder: Path, nats: float, text: str) -> Path:
-    """A run folder like `run` that scored `nats` on another text."""
-    metrics = json.loads((run / "metrics.json").read_bytes())
-    metrics["model"]["nats_per_character"] = nats
-    metrics["data"]["test"]["text_sha256"] = text
-    folder.mkdir()
-    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    return folder
-
-
-def test_compare_ranks_only_runs_that_were_judged_on_one_text(
-    run: Path, tmp_path: Path, call: Callable[..., Outcome]
-) -> None:
-    runs = [variant(run, tmp_path / name, nats, name[0]) for name, nats in (("a1", 3.0), ("b1", 1.0), ("a2", 2.0))]
-    outcome = call("compare", *runs, "--picture", tmp_path / "curves.png")
-    assert [line for line in outcome.err.splitlines() if "2 different texts" in line]
-    places = [outcome.out.index(str(runs[number])) for number in (2, 0, 1)]
-    assert places == sorted(places)
-    assert outcome.out.count("best baseline") == 2
-    rows = json.loads(call("compare", *runs, "--json").out)
-    assert [(row["test_text"], row["nats_per_character"]) for row in rows] == [("a", 2.0), ("a", 3.0), ("b", 1.0)]
-    assert "different texts" not in call("compare", runs[0], runs[2], "--picture", tmp_path / "curves.png").err
-
-
-def test_compare_prints_its_table_where_nothing_can_be_drawn(
-    run: Path, tmp_path: Path, call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert call("compare", run, "--json").code == 0
-    assert not list(tmp_path.iterdir())
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    outcome = call("compare", run)
-    assert outcome.code == 0
-    assert "Kneser-Ney-2" in outcome.out
-    assert "no curves: drawing needs matplotlib" in outcome.err
-    refused = call("compare", run, "--picture", "asked.png")
-    assert refused.code == 2
-    assert "rnnkit[train]" in refused.err
-
-
-def test_doctor_reports_and_refuses(tmp_path: Path, text_file: Path, call: Callable[..., Outcome]) -> None:
-    outcome = call("doctor", text_file)
-    assert outcome.code == 0
-    assert "vocabulary" in outcome.out
-    assert json.loads(call("doctor", text_file, "--json").out)["sizes"]["characters"] == len(TEXT)
-    (tmp_path / "odd.txt").write_text("xyz\n" * 50, encoding="utf-8")
-    for option in ("--valid", "--test"):
-        report = json.loads(call("doctor", text_file, option, tmp_path / "odd.txt", "--json", "--window", 7).out)
-        assert report["sizes"]["characters_held_out"] == 200
-        assert report["assumed"]["window"] == 7
-    both = call("doctor", text_file, "--valid", tmp_path / "odd.txt", "--test", tmp_path / "odd.txt", "--json")
-    assert json.loads(both.out)["sizes"]["characters_held_out"] == 400
-    assert call("doctor", text_file, "--test", tmp_path / "odd.txt", "--held-out", 0.2).code == 2
-    (tmp_path / "bad.txt").write_bytes(b"caf\xe9 au lait\n" * 50)
-    assert call("doctor", tmp_path / "bad.txt").code == 1
+# ---- all of them ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verb", ["sample", "complete", "eval", "predict", "compare", "export-arpa"])
