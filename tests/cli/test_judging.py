@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -134,6 +135,29 @@ def test_arpa_files_that_are_not_there_are_named(
         assert outcome.err.count("\n") == 1
         assert words in outcome.err
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".arpa"] == ["bad.arpa"]
+
+
+def test_a_name_in_the_metrics_leads_nowhere_outside_the_run(
+    run: Path, text_file: Path, tmp_path: Path, call: Callable[..., Outcome]
+) -> None:
+    copied = Path(shutil.copytree(run, tmp_path / "run"))
+    shutil.copytree(run / "baselines" / "window-mlp", tmp_path / "outside")
+    metrics = json.loads((run / "metrics.json").read_bytes())
+    metrics["baselines"][-1]["name"] = "../../outside"
+    (copied / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    refused = call("eval", copied, text_file)
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "names the baseline '../../outside', which is no name" in refused.err
+
+
+def test_a_run_without_ngrams_has_none_to_export(run: Path, tmp_path: Path, call: Callable[..., Outcome]) -> None:
+    copied = Path(shutil.copytree(run, tmp_path / "run"))
+    metrics = json.loads((run / "metrics.json").read_bytes())
+    metrics["baselines"] = [row for row in metrics["baselines"] if "n" not in row]
+    (copied / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    refused = call("export-arpa", copied, "--out", tmp_path / "m.arpa")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "has no n-grams; train with" in refused.err
 
 
 def variant(run: Path, folder: Path, nats: float, text: str) -> Path:
