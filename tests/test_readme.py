@@ -1,4 +1,4 @@
-"""The README tells the truth: its Python blocks run as they stand, with a small model and a text of ours."""
+"""The README tells the truth: its Python blocks, and the tutorial's, run as they stand, with a small model and text."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import rnnkit
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 SMALL: dict[str, Any] = {
     "hidden_size": 16,
     "batch_size": 4,
@@ -25,8 +26,8 @@ SMALL: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_the_python_in_the_readme_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README + TUTORIAL, re.DOTALL))
+def test_the_python_that_is_shown_first_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("my.txt").write_text(TEXT + "Once, students opened their books. A line to be judged, O!\n", encoding="utf-8")
     train = rnnkit.LanguageModel.train
@@ -36,7 +37,7 @@ def test_the_python_in_the_readme_runs(block: str, tmp_path: Path, monkeypatch: 
         return train(*sources, **options, **SMALL)
 
     monkeypatch.setattr(rnnkit.LanguageModel, "train", quickly)
-    exec(compile(block, "README.md", "exec"), {})
+    exec(compile(block, "shown", "exec"), {})
 
 
 def test_every_page_the_readme_names_exists() -> None:
