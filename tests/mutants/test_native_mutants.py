@@ -51,6 +51,7 @@ def skip_without(isa):
     program = "import rnnkit.kernels"
     done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"RNNKIT_ISA": isa}, capture_output=True)
     if done.returncode != 0:
+        assert b"RNNKIT_ISA is" in done.stderr, done.stderr  # any other reason is a fault
         pytest.skip(f"this machine has no {isa}")
 
 
