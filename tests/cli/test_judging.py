@@ -178,7 +178,7 @@ def test_compare_ranks_only_runs_that_were_judged_on_one_text(
     assert [line for line in outcome.err.splitlines() if "2 different texts" in line]
     places = [outcome.out.index(str(runs[number])) for number in (2, 0, 1)]
     assert places == sorted(places)
-    assert outcome.out.count("best baseline") == 2
+    assert outcome.out.count("perplexity") == 2
     rows = json.loads(call("compare", *runs, "--json").out)
     assert [(row["test_text"], row["nats_per_character"]) for row in rows] == [("a", 2.0), ("a", 3.0), ("b", 1.0)]
     assert "different texts" not in call("compare", runs[0], runs[2], "--picture", tmp_path / "curves.png").err

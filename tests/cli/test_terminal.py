@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rnnkit.api import result_table
 from rnnkit.cli import terminal
 from rnnkit.cli.progress import Progress
 
@@ -35,6 +36,15 @@ def test_on_a_terminal_the_line_is_rewritten(clock: list[float]) -> None:
     assert screen.getvalue() == "\rstep 0\x1b[K\rstep 1\x1b[K\rstep 2\x1b[K\rkept\x1b[K\n"
 
 
+def test_a_live_line_is_cut_to_one_line_of_the_terminal(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    screen, log = _Screen(), io.StringIO()
+    for stream in (screen, log):
+        terminal.LiveLine(stream).show("x" * 50)
+    assert screen.getvalue() == f"\r{'x' * 19}\x1b[K"
+    assert log.getvalue() == "x" * 50 + "\n"
+
+
 def test_elsewhere_lines_are_plain_and_rationed(clock: list[float]) -> None:
     log = io.StringIO()
     line = terminal.LiveLine(log)
@@ -51,6 +61,23 @@ def test_a_closed_line_leaves_the_cursor_on_a_new_one(clock: list[float]) -> Non
     line.show("step")
     line.close()
     assert screen.getvalue().endswith("\n")
+
+
+def test_a_table_shows_every_character_of_its_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.print_table(["next", "a figure"], [["'[/b]'", "9" * 150], [":cat:", "1"]], title="[red].txt")
+    out = capsys.readouterr().out
+    assert all(text in out for text in ("'[/b]'", "9" * 150, ":cat:", "[red].txt"))
+
+
+def test_the_result_table_fits_a_terminal_of_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"perplexity": 123.4, "nats_per_character": 1.5, "bits_per_character": 2.2, "bytes": 12_345_678}
+    rows = [{"name": name, **row, "train_seconds": 600.0, "unseen_share": 0.5} for name in ("lstm", "Kneser-Ney-6")]
+    terminal.print_result_table(result_table({"model": rows[0], "baselines": rows[1:]}))
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    for name in ("lstm (this model)", "Kneser-Ney-6"):
+        (line,) = [line for line in out.splitlines() if line.startswith(name)]
+        assert line.removeprefix(name).split() == ["123.40", "1.5000", "2.2000", "50.0%", "12,345,678", "600.0"]
 
 
 def _step(**fields: Any) -> dict[str, Any]:

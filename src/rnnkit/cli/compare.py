@@ -35,7 +35,9 @@ def compare(
     if as_json:
         terminal.print_json(rows)
     else:
-        for text in texts:
+        for number, text in enumerate(texts):
+            if number:
+                print()
             terminal.print_table(
                 columns,
                 [

@@ -35,5 +35,6 @@ def evaluate(
     title = f"{file}: {metrics['model']['num_tokens']:,} tokens"
     terminal.print_result_table(api.result_table(metrics), title=title)
     if reset_per_line:
+        print()
         title = "reset per line: each line from a fresh state"
         terminal.print_result_table(api.result_table(metrics, reset_per_line=True), title=title)

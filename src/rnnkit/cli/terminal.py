@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from rnnkit.api import ResultTable
 
 PLAIN_LINE_EVERY_S = 5.0
 LIVE_LINE_EVERY_S = 0.1
+_WIDE = 1000  # columns: a narrower terminal wraps a line, where rich would leave out digits
 
 
 def print_json(value: Any) -> None:
@@ -25,19 +29,27 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
-    """A table on stdout; the first column is text, the others are figures."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str | None = None) -> None:
+    """A table on stdout; the first column is text, the others are figures, of which none is ever cut to fit."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table(
+        title=Text(title) if title else None,  # a plain string would be read as markup: "[/b]" is an error there
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=True)
+        words = column.replace(" ", "\n")  # narrow enough for a terminal of 80 columns where the figures are
+        table.add_column(words, justify="right" if number else "left", vertical="bottom", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
-    console = Console(file=sys.stdout)
-    console = console if console.is_terminal else Console(file=sys.stdout, width=200)  # a pipe has no width to fit
-    console.print(table)
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    Console(file=sys.stdout, width=_WIDE).print(table)
 
 
 class LiveLine:
@@ -56,6 +68,8 @@ class LiveLine:
         if now - self._last_s < self._interval_s:
             return
         self._last_s = now
+        if self.is_live:  # a line that wraps cannot be rewritten
+            text = text[: shutil.get_terminal_size().columns - 1]
         self.stream.write(f"\r{text}\x1b[K" if self.is_live else f"{text}\n")
         self.stream.flush()
         self._is_open = self.is_live
@@ -76,11 +90,13 @@ class LiveLine:
 
 def print_result_table(table: ResultTable, *, title: str | None = None) -> None:
     """A model beside its baselines: winners bold, the model marked."""
+    from rich.text import Text
+
     winners = [table.best(column) for column in table.columns]
     rows = []
     for number, cells in enumerate(table.cells()):
         name = cells[0] if table.rows[number].is_baseline else f"{cells[0]} (this model)"
-        marked = [f"[bold]{c}[/]" if number in winners[i] else c for i, c in enumerate(cells[1:])]
+        marked = [Text(c, style="bold" if number in winners[i] else "") for i, c in enumerate(cells[1:])]
         rows.append([name, *marked])
     print_table(table.header, rows, title=title)
 
