@@ -36,13 +36,19 @@ def test_on_a_terminal_the_line_is_rewritten(clock: list[float]) -> None:
     assert screen.getvalue() == "\rstep 0\x1b[K\rstep 1\x1b[K\rstep 2\x1b[K\rkept\x1b[K\n"
 
 
-def test_a_live_line_is_cut_to_one_line_of_the_terminal(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("parts", "shown"),
+    [(["x" * 50], "x" * 19), (["12345678"] * 2, "12345678 · 12345678"), (["12345678", "123456789", "1"], "12345678")],
+)
+def test_a_live_line_shows_the_parts_that_fit_on_one_line_of_the_terminal(
+    parts: list[str], shown: str, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     screen, log = _Screen(), io.StringIO()
     for stream in (screen, log):
-        terminal.LiveLine(stream).show("x" * 50)
-    assert screen.getvalue() == f"\r{'x' * 19}\x1b[K"
-    assert log.getvalue() == "x" * 50 + "\n"
+        terminal.LiveLine(stream).show(*parts)
+    assert screen.getvalue() == f"\r{shown}\x1b[K"
+    assert log.getvalue() == " · ".join(parts) + "\n"
 
 
 def test_elsewhere_lines_are_plain_and_rationed(clock: list[float]) -> None:
@@ -88,7 +94,14 @@ def _step(**fields: Any) -> dict[str, Any]:
 def test_the_progress_line_has_loss_per_character_speed_and_time_left() -> None:
     log = io.StringIO()
     Progress(terminal.LiveLine(log))(_step())
-    assert all(part in log.getvalue() for part in ("3/9", "0.500 nats/char", "400 characters/s", "1 min 05 s left"))
+    assert all(part in log.getvalue() for part in ("3/9", "0.500 nats/char", "400 char/s", "1 min 05 s left"))
+
+
+def test_the_progress_line_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    screen = _Screen()
+    Progress(terminal.LiveLine(screen))(_step(step=1234, total_steps=5678, tokens_per_s=1e5, characters_per_s=1e5))
+    assert screen.getvalue().endswith("1 min 05 s left · 100,000 char/s\x1b[K")
 
 
 def test_a_skipped_step_is_counted_and_its_loss_is_not_shown() -> None:

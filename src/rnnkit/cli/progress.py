@@ -46,12 +46,12 @@ class Progress:
         parts = [f"{self._name} step {event['step']:,}{total}"]
         if self._loss is not None:
             parts.append(f"loss {_loss(self._loss)}")
-        parts.append(f"{event['characters_per_s']:,.0f} characters/s")
-        if event["eta_s"] is not None:
-            parts.append(f"{terminal.duration(event['eta_s'])} left")
         if event["skipped"]:
             parts.append(f"skipped {event['skipped']}")
-        self.line.show(" · ".join(parts))
+        if event["eta_s"] is not None:
+            parts.append(f"{terminal.duration(event['eta_s'])} left")
+        parts.append(f"{event['characters_per_s']:,.0f} char/s")
+        self.line.show(*parts)
 
 
 def _loss(nats: float) -> str:

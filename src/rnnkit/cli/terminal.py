@@ -62,14 +62,19 @@ class LiveLine:
         self._last_s = float("-inf")
         self._is_open = False
 
-    def show(self, text: str) -> None:
-        """Replace the line; skipped when the last one is too young."""
+    def show(self, *parts: str) -> None:
+        """Replace the line; skipped when the last one is too young. A terminal shows as many parts as fit."""
         now = time.monotonic()
         if now - self._last_s < self._interval_s:
             return
         self._last_s = now
+        text = " · ".join(parts)
         if self.is_live:  # a line that wraps cannot be rewritten
-            text = text[: shutil.get_terminal_size().columns - 1]
+            room = shutil.get_terminal_size().columns - 1
+            while len(text) > room and len(parts) > 1:
+                parts = parts[:-1]
+                text = " · ".join(parts)
+            text = text[:room]
         self.stream.write(f"\r{text}\x1b[K" if self.is_live else f"{text}\n")
         self.stream.flush()
         self._is_open = self.is_live
