@@ -50,6 +50,14 @@ def test_the_same_seed_gives_the_same_weights(kind, options):
     assert all(torch.equal(want[name], got[name]) for name in want)
 
 
+@pytest.mark.parametrize("options", [{"num_layers": 2, "bidirectional": True}, {"bias": False}], ids=str)
+def test_all_weights_are_listed_in_the_same_order(options):
+    theirs, ours = pair("LSTM", 3, 4, **options)
+    assert [len(parameters) for parameters in ours.all_weights] == [len(want) for want in theirs.all_weights]
+    for want, got in zip(theirs.all_weights, ours.all_weights, strict=True):
+        assert all(map(torch.equal, want, got))
+
+
 @pytest.mark.parametrize("kind", LAYERS)
 def test_state_dicts_load_both_ways(kind):
     theirs, ours = pair(kind, 4, 6, 2, bidirectional=True)

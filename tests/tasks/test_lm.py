@@ -151,6 +151,15 @@ def test_validation_chooses_the_weights_and_the_test_text_makes_the_table(text: 
     metrics = fit(task, run_dir=tmp_path / "run", config=SMALL).metrics
     assert metrics["model"]["num_characters"] == len(make_text(2, num_words=120))
 
+    def judged(**changed: list[str]) -> list[float]:
+        task = LanguageModelTask(configure(text, data=sources | changed))
+        curve = fit(task, run_dir=tmp_path / "-".join(changed), config=SMALL).metrics["curve"]
+        return [entry["nll"] for entry in curve]
+
+    want = [entry["nll"] for entry in metrics["curve"]]
+    assert judged(test_sources=sources["valid_sources"]) == want
+    assert judged(valid_sources=sources["test_sources"]) != want
+
 
 def test_the_default_text_is_there_without_any_file() -> None:
     texts = LanguageModelTask(configure(None)).texts
@@ -189,22 +198,6 @@ def test_the_evaluation_reads_no_more_than_it_is_told_to(tmp_path: Path) -> None
     with torch.no_grad():
         task.evaluate(model, max_tokens=10_000)
     assert 10_000 <= sum(read) <= 10_000 + 32 * 256
-
-
-def test_the_penalty_is_merity_s_over_valid_steps_only() -> None:
-    rng = np.random.default_rng(0)
-    hidden, lengths = rng.standard_normal((5, 3, 4)), np.array([5, 2, 0])
-    valid = [(t, b) for b in range(3) for t in range(lengths[b])]
-    squares = np.mean([hidden[t, b] ** 2 for t, b in valid])
-    changes = np.mean([(hidden[t, b] - hidden[t - 1, b]) ** 2 for t, b in valid if t])
-    got = LanguageModelTask.penalty(None, torch.from_numpy(hidden), torch.from_numpy(lengths), ar=2.0, tar=3.0)  # type: ignore[arg-type]
-    assert got.item() == pytest.approx(2 * squares + 3 * changes)
-
-
-def test_an_all_padding_window_has_no_penalty() -> None:
-    hidden = torch.ones(3, 2, 4, requires_grad=True)
-    got = LanguageModelTask.penalty(None, hidden, torch.zeros(2, dtype=torch.int64), ar=2.0, tar=3.0)  # type: ignore[arg-type]
-    assert got.item() == 0
 
 
 # ---- no option is ignored -------------------------------------------------------------------------------------------
