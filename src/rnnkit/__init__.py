@@ -1,4 +1,4 @@
-"""Recurrent networks on an ordinary machine: train, judge, explain, export, serve.
+"""Recurrent networks on an ordinary machine: train, judge, sample, and run without torch.
 
     >>> model = rnnkit.LanguageModel.train("my.txt", run="runs/mine", time_limit_s=90)
     >>> print("".join(model.generate("Once", max_new_tokens=100)))
