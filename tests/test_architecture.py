@@ -30,6 +30,7 @@ RUN_HALF = [
     "rnnkit.data",
     "rnnkit.baselines",
     "rnnkit.runtime",
+    "rnnkit.export",
     "rnnkit.api",
     "rnnkit.cli",
 ]

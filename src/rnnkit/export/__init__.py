@@ -1,0 +1,5 @@
+"""A trained run as a file for other runtimes: `to_onnx`; no torch anywhere."""
+
+from rnnkit.export.onnx_file import default_path, report_path, to_onnx
+
+__all__ = ["default_path", "report_path", "to_onnx"]

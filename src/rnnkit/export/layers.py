@@ -1,0 +1,172 @@
+"""One recurrent layer as ONNX nodes: an operator of ONNX in float32, a step graph inside Scan in int8."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnkit.export import gate_order
+from rnnkit.export.graph import Graph
+from rnnkit.export.quantize import Quantized, matmul
+
+_OPERATORS = {"elman_tanh": "RNN", "elman_relu": "RNN", "lstm": "LSTM", "gru_before": "GRU", "gru_after": "GRU"}
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """What every layer needs to know of the rows: names of values of the graph.
+
+    `lengths`: int32 [B].  `is_alive`: bool [T, B, 1], whether a step lies within its row's length.
+    """
+
+    lengths: str
+    is_alive: str
+
+
+def operator_layer(
+    graph: Graph, cell: str, tensors: Mapping[str, np.ndarray], index: int, x: str, state: list[str], rows: Sequences
+) -> tuple[str, list[str]]:
+    """Layer `index` by ONNX's LSTM, GRU or RNN: x [T, B, I], state parts [B, H] -> output [T, B, H], state parts.
+
+    A row of length 0 gives its state back: ONNX says nothing of such rows, and ONNX Runtime gives zeros.
+    """
+    weights = []
+    for kind, name in (("weight_ih", "W"), ("weight_hh", "R")):
+        array = gate_order.to_onnx(cell, tensors[f"recurrent.{kind}_l{index}"])
+        weights.append(graph.weight(f"{name}_l{index}", array[None]))
+    biases = [tensors.get(f"recurrent.{kind}_l{index}") for kind in ("bias_ih", "bias_hh")]
+    bias = ""
+    if all(array is not None for array in biases):
+        ordered = [gate_order.to_onnx(cell, array) for array in biases if array is not None]
+        bias = graph.weight(f"B_l{index}", np.concatenate(ordered)[None])
+    attributes: dict[str, object] = {"hidden_size": tensors[f"recurrent.weight_hh_l{index}"].shape[1]}
+    if cell.startswith("gru"):
+        attributes["linear_before_reset"] = int(cell == "gru_after")
+    if cell.startswith("elman"):
+        attributes["activations"] = ["Relu" if cell == "elman_relu" else "Tanh"]
+    axis = graph.number([0])
+    first = [graph.op("Unsqueeze", part, axis) for part in state]  # [1, B, H]: the axis of directions
+    y, *last = graph.ops(
+        _OPERATORS[cell], x, *weights, bias, rows.lengths, *first, outputs=1 + len(state), **attributes
+    )  # y: [T, 1, B, H]
+    has_steps = graph.op("Greater", rows.lengths, graph.number(0, np.int32))
+    has_steps = graph.op("Unsqueeze", has_steps, graph.number([1]))  # [B, 1]
+    after = [
+        graph.op("Where", has_steps, graph.op("Squeeze", part, axis), before)
+        for part, before in zip(last, state, strict=True)
+    ]
+    return graph.op("Squeeze", y, graph.number([1])), after
+
+
+def int8_layer(
+    graph: Graph,
+    cell: str,
+    tensors: Mapping[str, np.ndarray],
+    index: int,
+    projected: str,
+    state: list[str],
+    rows: Sequences,
+) -> tuple[str, list[str]]:
+    """Layer `index` with the products of its state in int8: projected [T, B, G*H] is what the input gives, biases in.
+
+    ONNX has no quantised GRU or RNN, and its quantised LSTM is one runtime's own: so the step is written out, and Scan
+    takes it through time. What lies behind a row's length repeats its last output.
+    """
+    names = [f"recurrent.{kind}_l{index}" for kind in ("weight_hh", "bias_hh")]
+    H = tensors[names[0]].shape[1]
+    step = graph.subgraph()
+    before = [step.input(f"before_{index}_{part}", np.float32, ["B", H]) for part in range(len(state))]
+    gates = step.input(f"projected_{index}", np.float32, ["B", tensors[names[0]].shape[0]])
+    is_alive = step.input(f"is_alive_{index}", np.bool_, ["B", 1])
+    after = _STEPS[cell](step, before, gates, Recurrent(names[0], tensors[names[0]], tensors.get(names[1])))
+    kept = [step.op("Where", is_alive, new, old) for new, old in zip(after, before, strict=True)]
+    for part, value in enumerate([*kept, kept[0]]):
+        step.output(value, f"after_{index}_{part}", np.float32, ["B", H])
+    *last, y = graph.ops(
+        "Scan", *state, projected, rows.is_alive, outputs=len(state) + 1, body=step.proto(f"step_l{index}"),
+        num_scan_inputs=2,
+    )  # fmt: skip
+    return y, last
+
+
+def input_bias(cell: str, tensors: Mapping[str, np.ndarray], index: int) -> np.ndarray | None:
+    """What can be added to a layer's projected input once, outside of time: [G*H], or None without biases."""
+    ours, theirs = (tensors.get(f"recurrent.{kind}_l{index}") for kind in ("bias_ih", "bias_hh"))
+    if ours is None or theirs is None:
+        return None
+    total = ours + theirs
+    if cell == "gru_after":  # the reset gate multiplies the candidate's second bias
+        split = 2 * (len(ours) // 3)
+        total[split:] = ours[split:]
+    return total
+
+
+# ---- the cells, as src/rnnkit/nn/spec has them ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """A layer's weights that meet the state: name, weight_hh [G*H, H], bias_hh [G*H] or None."""
+
+    name: str
+    weight: np.ndarray
+    bias: np.ndarray | None
+
+    def rows(self, first: int, last: int) -> Quantized:
+        """The gates from `first` to before `last`, quantised."""
+        H = self.weight.shape[1]
+        return Quantized.of(f"{self.name}_{first}_{last}", self.weight[first * H : last * H])
+
+
+def _elman(activation: str) -> Callable[[Graph, list[str], str, Recurrent], list[str]]:
+    def step(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
+        return [graph.op(activation, graph.op("Add", gates, matmul(graph, state[0], weights.rows(0, 1))))]
+
+    return step
+
+
+def _lstm(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
+    h, c = state
+    total = graph.op("Add", gates, matmul(graph, h, weights.rows(0, 4)))
+    i, f, g, o = graph.ops("Split", total, outputs=4, axis=-1)
+    i, f, o = (graph.op("Sigmoid", gate) for gate in (i, f, o))
+    c = graph.op("Add", graph.op("Mul", f, c), graph.op("Mul", i, graph.op("Tanh", g)))
+    return [graph.op("Mul", o, graph.op("Tanh", c)), c]
+
+
+def _gru_before(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
+    (h,) = state
+    H = weights.weight.shape[1]
+    rz, n = graph.ops("Split", gates, graph.number([2 * H, H]), outputs=2, axis=-1)
+    rz = graph.op("Sigmoid", graph.op("Add", rz, matmul(graph, h, weights.rows(0, 2))))
+    r, z = graph.ops("Split", rz, outputs=2, axis=-1)
+    n = graph.op("Tanh", graph.op("Add", n, matmul(graph, graph.op("Mul", r, h), weights.rows(2, 3))))
+    return [_mixed(graph, z, n, h)]
+
+
+def _gru_after(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
+    (h,) = state
+    H = weights.weight.shape[1]
+    sizes = graph.number([2 * H, H])
+    rz, n = graph.ops("Split", gates, sizes, outputs=2, axis=-1)
+    hidden_rz, hidden_n = graph.ops("Split", matmul(graph, h, weights.rows(0, 3)), sizes, outputs=2, axis=-1)
+    r, z = graph.ops("Split", graph.op("Sigmoid", graph.op("Add", rz, hidden_rz)), outputs=2, axis=-1)
+    if weights.bias is not None:
+        hidden_n = graph.op("Add", hidden_n, graph.weight(f"{weights.name}_bias_n", weights.bias[2 * H :]))
+    return [_mixed(graph, z, graph.op("Tanh", graph.op("Add", n, graph.op("Mul", r, hidden_n))), h)]
+
+
+def _mixed(graph: Graph, z: str, n: str, h: str) -> str:
+    kept = graph.op("Mul", z, h)
+    return graph.op("Add", graph.op("Mul", graph.op("Sub", graph.number(1, np.float32), z), n), kept)
+
+
+_STEPS = {
+    "elman_tanh": _elman("Tanh"),
+    "elman_relu": _elman("Relu"),
+    "lstm": _lstm,
+    "gru_before": _gru_before,
+    "gru_after": _gru_after,
+}

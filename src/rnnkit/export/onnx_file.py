@@ -1,0 +1,125 @@
+"""`to_onnx`: a trained run as one ONNX file, and beside it the report of what the file computes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnkit import data, durable
+from rnnkit.bundle import read_bundle
+from rnnkit.errors import ArgumentError
+from rnnkit.export import parity
+from rnnkit.runtime import LanguageModel, WindowMLP
+from rnnkit.text import Tokenizer
+
+_SAMPLE_TOKENS = 6144
+_FORMAT = 1  # of the report
+
+
+def to_onnx(
+    run: str | Path,
+    path: str | Path | None = None,
+    *,
+    int8: bool = False,
+    sample: str | Path | Sequence[str | Path] | None = None,
+    encoding: str = "utf-8",
+    as_bytes: bool = False,
+) -> dict[str, Any]:
+    """Write the model of a run (or of a window MLP's folder) as an ONNX file, and the parity report beside it.
+
+    The graph takes `ids` int64 [T, B], `sequence_lens` int32 [B] and the state by name (`h_l0`, `c_l0`, …, float32
+    [B, H]; `context` int64 [B, n-1] of a window MLP); it gives `log_probs` float32 [T, B, V], 0 behind a row's length,
+    and the state as `next_h_l0`, …. B and T are free, T at least 1. It is written for opset 17, by standard operators.
+
+    Args:
+        path: the file; None: `default_path(run, int8=int8)`. The report has its name with `.parity.json` behind it.
+        int8: weights in eight bits, one scale for each output channel; the file is about a quarter as large.
+        sample: a text to compare the file and the runtime on, of which the first 6,144 tokens count; None: tokens that
+            the model draws from its own probabilities.
+        encoding, as_bytes: of the sample, as `LanguageModel.evaluate`.
+    Returns: the report; `passes` says whether float32 keeps within 1e-5 of the runtime (the norm of the difference of a
+        token's log-probabilities, and of a row's state, to theirs), int8 within 1 % of its nats per token.
+    Raises:  MissingExtraError without onnx or onnxruntime; BundleError for a damaged run; DataError for a sample that
+        cannot be read; ArgumentError for a model above 2 GiB; SaveError. Nothing is written before the report is made.
+    Cost:    memory for the weights three times; two passes over the sample.
+    """
+    from rnnkit.export import models
+    from rnnkit.export.graph import OPSET
+
+    bundle = read_bundle(run)
+    kind = LanguageModel if bundle.config["kind"] == LanguageModel.kind else WindowMLP
+    model = kind.from_parts(bundle.config, bundle.tensors, bundle.tokenizer, digest=bundle.digest)
+    if sample is None:
+        source, ids = "drawn from the model", parity.write_sample(model, _SAMPLE_TOKENS)
+    else:
+        sources = [sample] if isinstance(sample, str | Path) else list(sample)
+        source = ", ".join(map(str, sources))
+        ids = _read_sample(bundle.tokenizer, sources, encoding=encoding, as_bytes=as_bytes)
+
+    def serialized(int8: bool) -> bytes:
+        return models.serialize(bundle.config, bundle.tensors, int8=int8, begin_id=model.begin_id, digest=bundle.digest)
+
+    contents = serialized(int8)
+    session = parity.start_session(contents)
+    measured = parity.measure(model, session, ids)
+    path = default_path(run, int8=int8) if path is None else Path(path)
+    report = {
+        "format": _FORMAT,
+        "file": path.name,
+        "sha256": hashlib.sha256(contents).hexdigest(),
+        "bytes": len(contents),
+        **({"fp32_bytes": len(serialized(False))} if int8 else {}),
+        "bundle": bundle.digest,
+        "precision": "int8" if int8 else "fp32",
+        "opset": OPSET,
+        "onnxruntime": _version_of_onnxruntime(),
+        "sample": {"source": source, "num_tokens": len(ids)},
+        **measured,
+        "limit": {"relative_loss": parity.MAX_RELATIVE_LOSS} if int8 else {"max_relative": parity.TOLERANCE},
+        "passes": _passes(measured, int8),
+    }
+    durable.write_file(path, contents)
+    durable.write_file(report_path(path), json.dumps(report, indent=2, ensure_ascii=False).encode() + b"\n")
+    return report
+
+
+def default_path(run: str | Path, *, int8: bool = False) -> Path:
+    """Where `to_onnx` writes: RUN/model.onnx, or RUN/model.int8.onnx."""
+    return Path(run) / ("model.int8.onnx" if int8 else "model.onnx")
+
+
+def report_path(path: str | Path) -> Path:
+    """Where the parity report of a file lies."""
+    path = Path(path)
+    return path.with_name(f"{path.name}.parity.json")
+
+
+def _read_sample(
+    tokenizer: Tokenizer | None, sources: list[str | Path], *, encoding: str, as_bytes: bool
+) -> np.ndarray:
+    if tokenizer is None:
+        raise ArgumentError("this folder has no tokeniser to read a sample with; leave the sample out")
+    pieces: list[np.ndarray] = []
+    for document in data.read_documents(sources, encoding=encoding, as_bytes=as_bytes):
+        for piece in tokenizer.encode_pieces(document.pieces()):
+            pieces.append(piece)
+            if sum(map(len, pieces)) >= _SAMPLE_TOKENS:
+                return np.concatenate(pieces)[:_SAMPLE_TOKENS]
+    return np.concatenate([np.zeros(0, np.int64), *pieces])
+
+
+def _passes(measured: dict[str, Any], int8: bool) -> bool:
+    if int8:
+        return bool(measured["relative_loss"] <= parity.MAX_RELATIVE_LOSS)
+    return max(measured[name]["max_relative"] for name in ("log_probs", "state")) <= parity.TOLERANCE
+
+
+def _version_of_onnxruntime() -> str:
+    import onnxruntime
+
+    return onnxruntime.__version__
