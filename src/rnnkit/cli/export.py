@@ -1,0 +1,67 @@
+"""`rnnkit export`: the model of a run as a file for other runtimes, and what it computes beside ours."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class Target(StrEnum):
+    """What a run is exported to."""
+
+    ONNX = "onnx"
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    to: Annotated[Target, typer.Option("--to", help="The format.")],
+    int8: Annotated[bool, typer.Option("--int8", help="Weights in eight bits: about a quarter of the bytes.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file; RUN/model.onnx or RUN/model.int8.onnx if not given.")
+    ] = None,
+    sample: Annotated[
+        str | None, typer.Option(help="A text to compare on; if not given, tokens that the model draws itself.")
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="The sample's encoding.")] = "utf-8",
+    as_bytes: Annotated[bool, typer.Option("--bytes", help="Read the sample as bytes, whatever they mean.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Write the model of RUN as an ONNX file, and beside it (FILE.parity.json) how far it is from this runtime.
+
+    Exits with 1 when it is further than promised: 1e-5 in float32, 1 % of the nats per token in int8.
+    """
+    from rnnkit.cli import terminal
+    from rnnkit.export import default_path, report_path, to_onnx
+
+    path = out or default_path(run, int8=int8)
+    report = to_onnx(run, path, int8=int8, sample=sample, encoding=encoding, as_bytes=as_bytes)
+    if as_json:
+        terminal.print_json(report)
+    else:
+        title = f"ONNX Runtime {report['onnxruntime']} beside this runtime"
+        terminal.print_table(("", "measured", "limit"), _rows(report), title=title)
+        print(f"sample: {report['sample']['num_tokens']:,} tokens, {report['sample']['source']}")
+        print(f"file: {path}\nreport: {report_path(path)}")
+    if not report["passes"]:
+        terminal.note(f"{path} does not compute what this runtime does to the limit above; do not use it unseen")
+        raise typer.Exit(1)
+
+
+def _rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+    relative = f"{report['limit']['max_relative']:.0e}" if "max_relative" in report["limit"] else ""
+    rows = []
+    for key, name in (("log_probs", "log-probabilities"), ("state", "final state")):
+        rows.append((f"{name}, largest difference", f"{report[key]['max_abs']:.1e}", ""))
+        rows.append((f"{name}, relative to their norm", f"{report[key]['max_relative']:.1e}", relative))
+    nats = report["nats_per_token"]
+    rows.append(("nats per token, this runtime", f"{nats['runtime']:.6f}", ""))
+    rows.append(("nats per token, ONNX", f"{nats['onnx']:.6f}", ""))
+    loss = f"{report['limit']['relative_loss']:.1%}" if "relative_loss" in report["limit"] else ""
+    rows.append(("relative loss", f"{report['relative_loss']:+.4%}", loss))
+    rows.append(("bytes", f"{report['bytes']:,}", ""))
+    if "fp32_bytes" in report:
+        rows.append(("share of the bytes in float32", f"{report['bytes'] / report['fp32_bytes']:.1%}", ""))
+    return rows
