@@ -15,7 +15,7 @@ from rnnkit.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-PACKAGES = ["rnnkit", "rnnkit.api", "rnnkit.nn", "rnnkit.training", "rnnkit.text", "rnnkit.data", "rnnkit.baselines"]
+PACKAGES = [f"rnnkit{name}" for name in ("", ".api", ".nn", ".training", ".text", ".data", ".baselines", ".export")]
 
 
 def described() -> set[str]:
