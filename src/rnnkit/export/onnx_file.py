@@ -34,7 +34,7 @@ def to_onnx(
 
     The graph takes `ids` int64 [T, B], `sequence_lens` int32 [B] and the state by name (`h_l0`, `c_l0`, …, float32
     [B, H]; `context` int64 [B, n-1] of a window MLP); it gives `log_probs` float32 [T, B, V], 0 behind a row's length,
-    and the state as `next_h_l0`, …. B and T are free, T at least 1. It is written for opset 17, by standard operators.
+    and the state as `next_h_l0`, …. B and T are free, from 1 on. It is written for opset 17, by standard operators.
 
     Args:
         path: the file; None: `default_path(run, int8=int8)`. The report has its name with `.parity.json` behind it.
