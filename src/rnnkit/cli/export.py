@@ -8,11 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from rnnkit.errors import UsageError
+
 
 class Target(StrEnum):
     """What a run is exported to."""
 
     ONNX = "onnx"
+    TORCH = "torch"
 
 
 def export(
@@ -20,7 +23,8 @@ def export(
     to: Annotated[Target, typer.Option("--to", help="The format.")],
     int8: Annotated[bool, typer.Option("--int8", help="Weights in eight bits: about a quarter of the bytes.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The file; RUN/model.onnx or RUN/model.int8.onnx if not given.")
+        Path | None,
+        typer.Option("--out", "-o", help="The file; RUN/model.onnx, model.int8.onnx or model.pt if not given."),
     ] = None,
     sample: Annotated[
         str | None, typer.Option(help="A text to compare on; if not given, tokens that the model draws itself.")
@@ -29,10 +33,18 @@ def export(
     as_bytes: Annotated[bool, typer.Option("--bytes", help="Read the sample as bytes, whatever they mean.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Write the model of RUN as an ONNX file, and beside it (FILE.parity.json) how far it is from this runtime.
+    """Write the model of RUN for another runtime: as an ONNX file, or its weights as a torch.nn state_dict.
 
-    Exits with 1 when it is further than promised: 1e-5 in float32, 1 % of the nats per token in int8.
+    Beside an ONNX file lies FILE.parity.json: how far it is from this runtime. The exit code is 1 when that is further
+    than promised: 1e-5 in float32, 1 % of the nats per token in int8.
     """
+    if to is Target.TORCH:
+        if int8 or sample is not None:
+            raise UsageError(
+                "--int8 and --sample go with --to onnx; a state_dict holds the float32 weights as they are"
+            )
+        _export_torch(run, out or run / "model.pt", as_json=as_json)
+        return
     from rnnkit.cli import terminal
     from rnnkit.export import default_path, report_path, to_onnx
 
@@ -48,6 +60,19 @@ def export(
     if not report["passes"]:
         terminal.note(f"{path} does not compute what this runtime does to the limit above; do not use it unseen")
         raise typer.Exit(1)
+
+
+def _export_torch(run: Path, out: Path, *, as_json: bool) -> None:
+    from rnnkit.api.weights import export_torch
+    from rnnkit.cli import terminal
+
+    modules = export_torch(run, out)
+    if as_json:
+        terminal.print_json({"file": str(out), "modules": modules})
+        return
+    for name, expression in modules.items():
+        print(f"self.{name} = {expression}")
+    print(f"file: {out}")
 
 
 def _rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:

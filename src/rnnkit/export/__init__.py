@@ -1,4 +1,4 @@
-"""A trained run as a file for other runtimes: `to_onnx`; no torch anywhere."""
+"""A trained run as a file for other runtimes: `to_onnx`; the names of its weights in torch.nn; no torch anywhere."""
 
 from rnnkit.export.onnx_file import default_path, report_path, to_onnx
 

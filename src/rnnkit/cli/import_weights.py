@@ -1,0 +1,44 @@
+"""`rnnkit import`: weights of torch.nn layers become a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rnnkit.errors import UsageError
+
+
+def import_weights(
+    file: Annotated[Path, typer.Argument(help="A torch.nn state_dict: .pt, or .safetensors.", metavar="FILE")],
+    run: Annotated[Path, typer.Option("--run", help="The run folder to make.")],
+    tokenizer: Annotated[
+        Path, typer.Option("--tokenizer", help="A run folder or tokenizer.json with the ids that it was trained on.")
+    ],
+    cell: Annotated[
+        str | None, typer.Option(help="lstm, gru_after or elman_tanh by the number of gates, if not given.")
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="Where a part has a name of its own: head=decoder, recurrent=, embedding=, …"),
+    ] = None,
+) -> None:
+    """Make a run folder of a language model that torch trained: an LSTM, GRU or RNN, its embedding and its head.
+
+    `sample`, `complete`, `predict` and `export` work on it; `eval` needs the metrics and baselines of a training.
+    """
+    from rnnkit.api.weights import import_torch
+
+    names: dict[str, str] = {}
+    for part in name or ():
+        ours, _, theirs = part.partition("=")
+        if not theirs:
+            raise UsageError(f"--name {part}: our name, =, and theirs are wanted, as in head=decoder")
+        names[ours] = theirs
+    model = import_torch(file, run, tokenizer=tokenizer, cell=cell, names=names)
+    sizes = model.config["model"]
+    print(
+        f"{sizes['cell']}: {sizes['num_layers']} x {sizes['hidden_size']}, embedding {sizes['embedding_size']},"
+        f" vocabulary {sizes['vocab_size']}, {model.num_parameters:,} parameters\nrun folder: {run}"
+    )
