@@ -278,10 +278,13 @@ def test_gates_in_the_wrong_order_do_not_pass(tmp_path, monkeypatch, cell):
     assert report["log_probs"]["max_relative"] > 1e-3
 
 
-def test_a_number_that_is_none_is_an_infinite_difference():
-    difference = parity._Difference()
-    difference.add(np.ones((2, 3)), np.array([[1, np.nan, 1], [1, 1, 1]]))
-    assert difference.to_dict() == {"max_abs": np.inf, "max_relative": np.inf}
+def test_a_model_that_computes_no_numbers_is_refused_and_nothing_is_written(tmp_path):
+    config, tensors, tokens = tiny.parts()
+    tensors["head.bias"] = np.full_like(tensors["head.bias"], np.nan)
+    runtime.LanguageModel.from_parts(config, tensors, tokens).save(tmp_path)
+    with pytest.raises(DataError, match="this runtime computes numbers that are none"):
+        export.to_onnx(tmp_path)
+    assert not list(tmp_path.glob("*.onnx*"))
 
 
 def test_what_cannot_be_exported_is_refused_and_nothing_is_written(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.errors import ArgumentError, MissingExtraError
+from rnnkit.errors import ArgumentError, DataError, MissingExtraError
 from rnnkit.runtime.model import NextTokenModel
 from rnnkit.state import State
 
@@ -51,7 +51,7 @@ def measure(model: NextTokenModel, session: Any, ids: np.ndarray) -> dict[str, A
     Args:    ids: integers [N]; three rows of N/2, N/3 and N/6 of them, each after the begin token.
     Returns: `log_probs` and `state`: the largest difference of a number (`max_abs`), and of a row, as a share of the
              row's norm (`max_relative`); `nats_per_token` of both; `relative_loss` of theirs.
-    Raises:  ArgumentError for a sample of fewer than three tokens.
+    Raises:  ArgumentError for a sample of fewer than three tokens; DataError if either computes numbers that are none.
     Cost:    one pass of each; 16 MB of scores at a time, or one step of them.
     """
     if len(ids) < len(_SHARES):
@@ -117,16 +117,17 @@ def _windows(num_steps: int, row_size: int) -> list[int]:
 
 
 class _Difference:
-    """The largest difference seen, of numbers and of rows; a number that is none counts as infinite."""
+    """The largest difference seen, of numbers and of rows."""
 
     def __init__(self) -> None:
         self.max_abs = self.max_relative = 0.0
 
     def add(self, want: np.ndarray, got: np.ndarray) -> None:
         """Compare two arrays [..., F]."""
-        with np.errstate(invalid="ignore"):  # of infinities; the next line sees to what comes of it
-            error = np.abs(got.astype(np.float64) - want)
-        error = np.where(np.isfinite(error), error, np.inf)
+        for name, array in (("this runtime", want), ("ONNX Runtime", got)):
+            if not np.isfinite(array).all():
+                raise DataError(f"{name} computes numbers that are none from the sample; try another, or train again")
+        error = np.abs(got.astype(np.float64) - want)
         sizes = np.linalg.norm(want.astype(np.float64), axis=-1)
         relative = np.linalg.norm(error, axis=-1) / np.maximum(sizes, 1e-30)  # 0 behind a row's length, on both sides
         self.max_abs = max(self.max_abs, float(error.max(initial=0)))
