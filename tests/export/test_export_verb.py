@@ -12,6 +12,9 @@ from rnnkit import runtime
 from rnnkit.cli import main
 from rnnkit.export import gate_order
 
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -21,7 +24,6 @@ def run(tmp_path):
 
 
 def test_export_prints_the_parity_table_and_both_files(run, tmp_path):
-    pytest.importorskip("onnx")
     (tmp_path / "my.txt").write_text(tiny.TEXT)
     outcome = spawn("export", run, "--to", "onnx", "--sample", tmp_path / "my.txt")
     assert (outcome.code, outcome.err) == (0, "")
@@ -31,7 +33,6 @@ def test_export_prints_the_parity_table_and_both_files(run, tmp_path):
 
 
 def test_export_int8_json_is_the_report(run, tmp_path, capsys):
-    pytest.importorskip("onnx")
     out = tmp_path / "small.onnx"
     assert main(["export", str(run), "--to", "onnx", "--int8", "--out", str(out), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -41,7 +42,6 @@ def test_export_int8_json_is_the_report(run, tmp_path, capsys):
 
 
 def test_a_file_that_does_not_agree_exits_with_one_and_says_so(run, monkeypatch, capsys):
-    pytest.importorskip("onnx")
     monkeypatch.setitem(gate_order.ONNX, "lstm", (0, 1, 2, 3))
     assert main(["export", str(run), "--to", "onnx"]) == 1
     assert "does not compute what this runtime does" in capsys.readouterr().err
