@@ -36,7 +36,8 @@ def export(
     """Write the model of RUN for another runtime: as an ONNX file, or its weights as a torch.nn state_dict.
 
     Beside an ONNX file lies FILE.parity.json: how far it is from this runtime. The exit code is 1 when that is further
-    than promised: 1e-5 in float32, 1 % of the nats per token in int8.
+    than promised: in float32 1e-5 of the norm of a token's log-probabilities (single ones may differ by more), in int8
+    1 % of the nats per token.
     """
     if to is Target.TORCH:
         if int8 or sample is not None:
