@@ -168,7 +168,7 @@ def cell_step(cell: str, x: Tensor, state: tuple[Tensor, ...], w: list[Tensor], 
     if cell not in WRITTEN_OUT:
         rows = tuple(part[None] for part in state)
         new = spec.CELLS[cell].step((torch.cat(w) @ x + torch.cat(b))[None], rows, torch.cat(u), torch.cat(c))
-        return tuple(part[0] for part in new)
+        return tuple(part[0] for part in new[: len(state)])
 
     def pre(gate: int) -> Tensor:
         return w[gate] @ x + b[gate] + u[gate] @ h + c[gate]

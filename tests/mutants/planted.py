@@ -60,8 +60,8 @@ BUGS = [
     # the equations
     Bug("lstm: input and forget gate swapped", lstm, "step", "i, f, g, o =", "f, i, g, o ="),
     Bug("lstm: candidate and output gate swapped", lstm, "step", "i, f, g, o =", "i, f, o, g ="),
-    Bug("lstm: nothing is forgotten", lstm, "step", "torch.sigmoid(f) * c", "c"),
-    Bug("lstm: no gradient through the memory", lstm, "step", "torch.sigmoid(f) * c", "torch.sigmoid(f) * c.detach()"),
+    Bug("lstm: nothing is forgotten", lstm, "step", "c = f * c", "c = c"),
+    Bug("lstm: no gradient through the memory", lstm, "step", "c = f * c", "c = f * c.detach()"),
     Bug("lstm: no gradient through the hidden state", lstm, "step", "F.linear(h,", "F.linear(h.detach(),"),
     Bug("lstm: memory shown without tanh", lstm, "step", "* torch.tanh(c), c", "* c, c"),
     Bug("lstm: h and c swapped on the way in", lstm, "step", "h, c = state", "c, h = state"),

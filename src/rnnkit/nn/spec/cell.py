@@ -18,8 +18,9 @@ class CellSpec:
         name: what layers, configurations, bundles and the native core call it.
         gates: the row blocks of `weight_ih` `[G*H, I]`, `weight_hh` `[G*H, H]` and of both biases `[G*H]`, in order.
         parts: the names of the state's parts, each `[B, H]`. The first part is also the output.
-        step: `(projected, state, weight_hh, bias_hh) -> state`, where `projected` `[B, G*H]` is
-            `x @ weight_ih.T + bias_ih` and `bias_hh` may be None.
+        step: `(projected, state, weight_hh, bias_hh) -> (*state, *gates)`, where `projected` `[B, G*H]` is
+            `x @ weight_ih.T + bias_ih` and `bias_hh` may be None. The gates, after their nonlinearities and in their
+            order, are what `trace=True` shows; a step that leaves them out cannot be traced.
         source: the paper that published the equation.
     """
 

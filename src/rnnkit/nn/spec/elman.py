@@ -17,12 +17,14 @@ from rnnkit.nn.spec.cell import CellSpec
 
 def tanh_step(projected: Tensor, state: tuple[Tensor, ...], weight_hh: Tensor, bias_hh: Tensor | None):
     (h,) = state
-    return (torch.tanh(projected + F.linear(h, weight_hh, bias_hh)),)
+    h = torch.tanh(projected + F.linear(h, weight_hh, bias_hh))
+    return h, h
 
 
 def relu_step(projected: Tensor, state: tuple[Tensor, ...], weight_hh: Tensor, bias_hh: Tensor | None):
     (h,) = state
-    return (torch.relu(projected + F.linear(h, weight_hh, bias_hh)),)
+    h = torch.relu(projected + F.linear(h, weight_hh, bias_hh))
+    return h, h
 
 
 ELMAN_TANH = CellSpec("elman_tanh", gates=("h",), parts=("h",), step=tanh_step, source="Elman 1990")

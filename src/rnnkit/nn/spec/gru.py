@@ -33,7 +33,7 @@ def before_step(projected: Tensor, state: tuple[Tensor, ...], weight_hh: Tensor,
     hidden_rz = F.linear(h, weight_hh[: 2 * size], bias_rz)
     r, z = torch.sigmoid(projected[..., : 2 * size] + hidden_rz).chunk(2, dim=-1)
     n = torch.tanh(projected[..., 2 * size :] + F.linear(r * h, weight_hh[2 * size :], bias_n))
-    return ((1 - z) * n + z * h,)
+    return (1 - z) * n + z * h, r, z, n
 
 
 def after_step(projected: Tensor, state: tuple[Tensor, ...], weight_hh: Tensor, bias_hh: Tensor | None):
@@ -43,7 +43,7 @@ def after_step(projected: Tensor, state: tuple[Tensor, ...], weight_hh: Tensor, 
     r = torch.sigmoid(input_r + hidden_r)
     z = torch.sigmoid(input_z + hidden_z)
     n = torch.tanh(input_n + r * hidden_n)
-    return ((1 - z) * n + z * h,)
+    return (1 - z) * n + z * h, r, z, n
 
 
 GRU_BEFORE = CellSpec("gru_before", gates=("r", "z", "n"), parts=("h",), step=before_step, source="Cho et al. 2014")

@@ -23,8 +23,9 @@ from rnnkit.nn.spec.cell import CellSpec
 def step(projected: Tensor, state: tuple[Tensor, ...], weight_hh: Tensor, bias_hh: Tensor | None):
     h, c = state
     i, f, g, o = (projected + F.linear(h, weight_hh, bias_hh)).chunk(4, dim=-1)
-    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * torch.tanh(c), c
+    i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
+    c = f * c + i * g
+    return o * torch.tanh(c), c, i, f, g, o
 
 
 LSTM = CellSpec("lstm", gates=("i", "f", "g", "o"), parts=("h", "c"), step=step, source="Gers et al. 2000")

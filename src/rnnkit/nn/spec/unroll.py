@@ -51,7 +51,7 @@ def unroll(
         projected = projected if bias_ih is None else projected + bias_ih
     outputs = [weight_hh.new_zeros(0)] * steps
     for t in reversed(range(steps)) if reverse else range(steps):
-        new = cell.step(projected[t], state, weight_hh, bias_hh)
+        new = cell.step(projected[t], state, weight_hh, bias_hh)[: len(state)]
         if running is None:
             outputs[t], state = new[0], new
         else:
