@@ -58,8 +58,8 @@ UNROLL, CROSS_ENTROPY = operators._Unroll, operators._LinearCrossEntropy
 
 BUGS = [
     # the equations
-    Bug("lstm: input and forget gate swapped", lstm, "step", "i, f, g, o =", "f, i, g, o ="),
-    Bug("lstm: candidate and output gate swapped", lstm, "step", "i, f, g, o =", "i, f, o, g ="),
+    Bug("lstm: input and forget gate swapped", lstm, "step", "i, f, g, o = (", "f, i, g, o = ("),
+    Bug("lstm: candidate and output gate swapped", lstm, "step", "i, f, g, o = (", "i, f, o, g = ("),
     Bug("lstm: nothing is forgotten", lstm, "step", "c = f * c", "c = c"),
     Bug("lstm: no gradient through the memory", lstm, "step", "c = f * c", "c = f * c.detach()"),
     Bug("lstm: no gradient through the hidden state", lstm, "step", "F.linear(h,", "F.linear(h.detach(),"),
