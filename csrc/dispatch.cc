@@ -15,6 +15,11 @@ const int planted_bug = [] {
 }();
 #endif
 
+#if defined(RNNKIT_HAS_AVX512BF16)
+namespace avx512bf16 {
+extern const Table isa_table;
+}
+#endif
 #if defined(RNNKIT_HAS_AVX512)
 namespace avx512 {
 extern const Table isa_table;
@@ -35,6 +40,7 @@ namespace {
 bool is_supported(const char* isa) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
+  if (std::strcmp(isa, "avx512bf16") == 0) return is_supported("avx512") && __builtin_cpu_supports("avx512bf16");
   if (std::strcmp(isa, "avx512") == 0)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx2") &&
@@ -45,6 +51,9 @@ bool is_supported(const char* isa) {
 }
 
 const Table* const kBuilt[] = {
+#if defined(RNNKIT_HAS_AVX512BF16)
+    &avx512bf16::isa_table,
+#endif
 #if defined(RNNKIT_HAS_AVX512)
     &avx512::isa_table,
 #endif

@@ -86,9 +86,14 @@ struct PyTape {
 
 class PyLayer {
  public:
-  PyLayer(const std::string& cell, nb::handle weight_ih, nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh) {
+  PyLayer(const std::string& cell, nb::handle weight_ih, nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh,
+          const std::string& precision) {
     nb::ndarray<nb::ro> view;
-    if (!weight_ih.is_none() && nb::try_cast(weight_ih, view) && view.dtype() == nb::dtype<double>()) {
+    if (precision == "bf16") {
+      create(table().recurrent_bf16, cell, weight_ih, weight_hh, bias_ih, bias_hh);
+    } else if (precision != "fp32") {
+      raise("ArgumentError", "precision is '" + precision + "', want 'fp32' or 'bf16'");
+    } else if (!weight_ih.is_none() && nb::try_cast(weight_ih, view) && view.dtype() == nb::dtype<double>()) {
       if (table().recurrent_double == nullptr)
         raise("DtypeError", std::string("weight_ih has dtype float64, the ") + table().isa +
                                 " kernels compute in float32; convert it with .astype(numpy.float32)");
@@ -116,8 +121,8 @@ class PyLayer {
   }
 
  private:
-  template <class S>
-  void create(const RecurrentTable<S>& functions, const std::string& cell, nb::handle weight_ih, nb::handle weight_hh,
+  template <class S, class T>
+  void create(const RecurrentTable<S, T>& functions, const std::string& cell, nb::handle weight_ih, nb::handle weight_hh,
               nb::handle bias_ih, nb::handle bias_hh) {
     std::string names;
     for (int i = 0; i < functions.num_cells; ++i) {
@@ -137,14 +142,14 @@ class PyLayer {
         owners_.push_back(floats<S>(value, name, "[G*H]", {rows}));
         return static_cast<const S*>(owners_.back().data());
       };
-      const typename Layer<S>::Arguments arguments{I,
+      const typename Layer<S, T>::Arguments arguments{I,
                                                    H,
                                                    static_cast<const S*>(w_ih.data()),
                                                    static_cast<const S*>(w_hh.data()),
                                                    bias(bias_ih, "bias_ih"),
                                                    bias(bias_hh, "bias_hh")};
       const nb::gil_scoped_release release;
-      layer_ = std::make_unique<Layer<S>>(functions, functions.cells[i], arguments);
+      layer_ = std::make_unique<Layer<S, T>>(functions, functions.cells[i], arguments);
       return;
     }
     raise("ArgumentError",
@@ -152,8 +157,8 @@ class PyLayer {
   }
 
   // The parts of a state, each [B, H] or None; None for all of them.
-  template <class S>
-  std::array<std::optional<AnyArray>, 2> parts(const Layer<S>& layer, nb::handle value, const std::string& name,
+  template <class S, class T>
+  std::array<std::optional<AnyArray>, 2> parts(const Layer<S, T>& layer, nb::handle value, const std::string& name,
                                                int64_t B) {
     std::array<std::optional<AnyArray>, 2> result;
     if (value.is_none()) return result;
@@ -171,8 +176,8 @@ class PyLayer {
     return result;
   }
 
-  template <class S>
-  nb::tuple forward_of(Layer<S>& layer, nb::handle x, nb::handle state, nb::handle lengths, bool reverse,
+  template <class S, class T>
+  nb::tuple forward_of(Layer<S, T>& layer, nb::handle x, nb::handle state, nb::handle lengths, bool reverse,
                        bool keep_tape) {
     const int64_t I = layer.input_size(), H = layer.hidden_size();
     nb::ndarray<nb::ro> view;
@@ -181,7 +186,7 @@ class PyLayer {
     if (is_array && !one_hot && view.dtype().code != static_cast<uint8_t>(nb::dlpack::dtype_code::Float))
       raise("DtypeError", "x has dtype " + binding::dtype_name(AnyArray(view)) +
                               ", want floats [T, B, I] or integers [T, B] up to int64; convert it first");
-    typename Layer<S>::Call call{};
+    typename Layer<S, T>::Call call{};
     std::optional<AnyArray> input;
     std::vector<int64_t> ids, length_values;
     if (one_hot) {
@@ -222,26 +227,26 @@ class PyLayer {
       const nb::gil_scoped_release release;
       result = layer.forward(call);
     }
-    const auto T = static_cast<size_t>(call.num_steps), B = static_cast<size_t>(call.batch),
+    const auto num_steps = static_cast<size_t>(call.num_steps), B = static_cast<size_t>(call.batch),
                width = static_cast<size_t>(H);
     nb::object tape = nb::none();
     if (result.tape) tape = nb::cast(new PyTape{std::move(result.tape), input, &layer}, nb::rv_policy::take_ownership);
-    const nb::object output = numpy(result.hidden, {T, B, width}, call.batch * H);
+    const nb::object output = numpy(result.hidden, {num_steps, B, width}, call.batch * H);
     if (layer.info().num_parts == 1)
       return nb::make_tuple(output, nb::make_tuple(numpy(result.state[0], {B, width})), tape);
     return nb::make_tuple(output,
                           nb::make_tuple(numpy(result.state[0], {B, width}), numpy(result.state[1], {B, width})), tape);
   }
 
-  template <class S>
-  nb::tuple backward_of(Layer<S>& layer, PyTape& py_tape, nb::handle d_output, nb::handle d_state, bool need_dx) {
+  template <class S, class T>
+  nb::tuple backward_of(Layer<S, T>& layer, PyTape& py_tape, nb::handle d_output, nb::handle d_state, bool need_dx) {
     if (py_tape.layer != &layer)
       raise("ArgumentError", "tape belongs to another layer; give it to the layer whose forward made it");
     Tape<S>& tape = *std::get<std::unique_ptr<Tape<S>>>(py_tape.tape);
-    const int64_t T = tape.num_steps, B = tape.batch, I = layer.input_size(), H = layer.hidden_size();
+    const int64_t num_steps = tape.num_steps, B = tape.batch, I = layer.input_size(), H = layer.hidden_size();
     const CellInfo& info = layer.info();
     std::optional<AnyArray> upstream;
-    if (!d_output.is_none()) upstream = floats<S>(d_output, "d_output", "[T, B, H]", {T, B, H});
+    if (!d_output.is_none()) upstream = floats<S>(d_output, "d_output", "[T, B, H]", {num_steps, B, H});
     const auto state_parts = parts(layer, d_state, "d_state", B);
     if (py_tape.is_used)
       raise("ArgumentError",
@@ -257,13 +262,14 @@ class PyLayer {
     const size_t rows = info.num_gates * width;
     nb::tuple state = nb::make_tuple(numpy(result.state[0], {batch, width}));
     if (info.num_parts == 2) state = nb::make_tuple(state[0], numpy(result.state[1], {batch, width}));
-    return nb::make_tuple(numpy(result.x, {static_cast<size_t>(T), batch, input}), state,
+    return nb::make_tuple(numpy(result.x, {static_cast<size_t>(num_steps), batch, input}), state,
                           numpy(result.weight_ih, {rows, input}), numpy(result.weight_hh, {rows, width}),
                           numpy(result.bias_ih, {rows}), numpy(result.bias_hh, {rows}));
   }
 
   std::vector<AnyArray> owners_;  // the weights, which the layer borrows
-  std::variant<std::unique_ptr<Layer<float>>, std::unique_ptr<Layer<double>>> layer_;
+  std::variant<std::unique_ptr<Layer<float>>, std::unique_ptr<Layer<float, Pair>>, std::unique_ptr<Layer<double>>>
+      layer_;
 };
 
 nb::tuple cell_tuple(const char* const* names, int count) {
@@ -277,9 +283,9 @@ nb::tuple cell_tuple(const char* const* names, int count) {
 void bind_recurrent(nb::module_& m) {
   nb::class_<PyTape>(m, "Tape");
   nb::class_<PyLayer>(m, "Layer")
-      .def(nb::init<const std::string&, nb::handle, nb::handle, nb::handle, nb::handle>(), nb::arg("cell"),
-           nb::arg("weight_ih").none(), nb::arg("weight_hh").none(), nb::arg("bias_ih").none(),
-           nb::arg("bias_hh").none())
+      .def(nb::init<const std::string&, nb::handle, nb::handle, nb::handle, nb::handle, const std::string&>(),
+           nb::arg("cell"), nb::arg("weight_ih").none(), nb::arg("weight_hh").none(), nb::arg("bias_ih").none(),
+           nb::arg("bias_hh").none(), nb::arg("precision"))
       .def_prop_ro("cell", &PyLayer::cell)
       .def_prop_ro("input_size", &PyLayer::input_size)
       .def_prop_ro("hidden_size", &PyLayer::hidden_size)

@@ -7,7 +7,7 @@
 
 #include "gemm/layout.h"
 #include "isa/isa.h"
-#include "simd/vec.h"
+#include "simd/operand.h"
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 
@@ -34,10 +34,12 @@ inline constexpr int kGradientRows = 4, kGradientTile = 1;
 inline constexpr int kGradientRows = 2, kGradientTile = 1;
 #endif
 
-// out[kGradientRows][kColumns vectors] (+)= sum over r of dy[r][row] x[r][column]; dy is [r][16], x is [r][step].
-template <class V, int kColumns, class S = typename V::Scalar>
-void accumulate(const S* dy, const S* x, int64_t step, int64_t num_rows, S* out, int64_t stride, int64_t rows,
+// out[kGradientRows][kColumns vectors] (+)= sum over k of dy[k][row] x[k][column]; dy is [k][16], x is [k][step]; an
+// operand k holds one row of dy and x, or a pair.
+template <class V, class T, int kColumns, class S = typename V::Scalar>
+void accumulate(const T* dy, const T* x, int64_t step, int64_t depth, S* out, int64_t stride, int64_t rows,
                 int64_t last_lanes, bool is_first) {
+  using Op = Operand<V, T>;
   V sum[kGradientRows][kColumns];
 #pragma GCC unroll 8
   for (int m = 0; m < kGradientRows; ++m)
@@ -47,15 +49,18 @@ void accumulate(const S* dy, const S* x, int64_t step, int64_t num_rows, S* out,
       if (m < rows) prefetch(out + m * stride + n * kLanes);
     }
 #pragma GCC unroll 2
-  for (int64_t r = 0; r < num_rows; ++r, dy += kLanes, x += step) {
-    V value[kColumns];
+  for (int64_t k = 0; k < depth; ++k, dy += kLanes, x += step) {
+#pragma GCC unroll 2
+    for (int part = 0; part < Op::kParts; ++part) {
+      typename Op::Vector value[kColumns];
 #pragma GCC unroll 3
-    for (int n = 0; n < kColumns; ++n) value[n] = V::load(x + n * kLanes);
+      for (int n = 0; n < kColumns; ++n) value[n] = Op::load(x + n * kLanes, part);
 #pragma GCC unroll 8
-    for (int m = 0; m < kGradientRows; ++m) {
-      const V gradient = V::broadcast(dy[m]);
+      for (int m = 0; m < kGradientRows; ++m) {
+        const typename Op::Vector gradient = Op::broadcast(dy[m], part);
 #pragma GCC unroll 3
-      for (int n = 0; n < kColumns; ++n) sum[m][n] = fma(gradient, value[n], sum[m][n]);
+        for (int n = 0; n < kColumns; ++n) sum[m][n] = Op::dot(gradient, value[n], sum[m][n]);
+      }
     }
   }
 #pragma GCC unroll 8
@@ -73,49 +78,61 @@ void accumulate(const S* dy, const S* x, int64_t step, int64_t num_rows, S* out,
   }
 }
 
-template <class V, int kColumns = kGradientTile, class S = typename V::Scalar>
-RNNKIT_INLINE void accumulate_columns(int64_t columns, const S* dy, const S* x, int64_t step, int64_t num_rows, S* out,
+template <class V, class T, int kColumns = kGradientTile, class S = typename V::Scalar>
+RNNKIT_INLINE void accumulate_columns(int64_t columns, const T* dy, const T* x, int64_t step, int64_t depth, S* out,
                                       int64_t stride, int64_t rows, int64_t last_lanes, bool is_first) {
   if constexpr (kColumns > 1) {
     if (columns < kColumns)
-      return accumulate_columns<V, kColumns - 1>(columns, dy, x, step, num_rows, out, stride, rows, last_lanes,
-                                                 is_first);
+      return accumulate_columns<V, T, kColumns - 1>(columns, dy, x, step, depth, out, stride, rows, last_lanes,
+                                                    is_first);
   }
-  accumulate<V, kColumns>(dy, x, step, num_rows, out, stride, rows, last_lanes, is_first);
+  accumulate<V, T, kColumns>(dy, x, step, depth, out, stride, rows, last_lanes, is_first);
+}
+
+template <class V, class S = typename V::Scalar>
+RNNKIT_INLINE V load_lanes(const Rows<const S>& rows, int64_t row, int64_t column, int64_t lanes) {
+  const S* from = rows.base + (rows.index ? rows.index[row] : row) * rows.stride + column;
+  return lanes == kLanes ? V::load(from) : V::load_n(from, lanes);
 }
 
 }  // namespace tiles
 
 // The rows of `out` named by places [place_begin, place_end), columns of the vectors [begin, end) of x; in the calling
-// thread. The bias is written by the call whose `begin` is 0. `scratch` holds gradient_scratch(end - begin) elements.
-template <class V, class S = typename V::Scalar>
+// thread. The bias is written by the call whose `begin` is 0. `scratch` holds gradient_scratch<T>(end - begin) operands.
+template <class V, class T, class S = typename V::Scalar>
 void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end, int64_t begin, int64_t end,
-              S* scratch) {
-  S* packed_dy = scratch;
-  S* packed_x = scratch + kGradientBlock * kLanes;
+              T* scratch) {
+  constexpr int64_t kStep = kPerOperand<T>;
+  T* packed_dy = scratch;
+  T* packed_x = scratch + operands<T>(kGradientBlock) * kLanes;
   int64_t row = 0;
   do {  // at least once: no rows make a gradient of zero
-    const int64_t rows = smaller(kGradientBlock, g.num_rows - row);
+    const int64_t rows = smaller(kGradientBlock, g.num_rows - row), depth = operands<T>(rows);
     for (int64_t panel = begin; panel < end; panel += tiles::kGradientColumns) {
       const int64_t vectors = smaller(tiles::kGradientColumns, end - panel);
-      S* to = packed_x + (panel - begin) * kGradientBlock * kLanes;
-      for (int64_t r = 0; r < rows; ++r) {
-        const S* from = g.x.base + (g.x.index ? g.x.index[row + r] : row + r) * g.x.stride;
+      T* to = packed_x + (panel - begin) * operands<T>(kGradientBlock) * kLanes;
+      for (int64_t r = 0; r < rows; r += kStep) {
         for (int64_t v = panel; v < panel + vectors; ++v, to += kLanes) {
-          const int64_t lanes = smaller(kLanes, g.width - v * kLanes);
-          (lanes == kLanes ? V::load(from + v * kLanes) : V::load_n(from + v * kLanes, lanes)).store(to);
+          V values[kStep];
+          for (int64_t i = 0; i < kStep; ++i)
+            values[i] = r + i < rows ? tiles::load_lanes<V>(g.x, row + r + i, v * kLanes,
+                                                            smaller(kLanes, g.width - v * kLanes))
+                                     : V::zero();
+          Operand<V, T>::store(values, to);
         }
       }
     }
     for (int64_t p = place_begin; p < place_end; ++p) {
       const Place place = g.places[p];
       V total = V::zero(), part = V::zero();  // the bias in chains of 16
-      for (int64_t r = 0; r < rows; ++r) {
-        const S* from = g.dy.base + (g.dy.index ? g.dy.index[row + r] : row + r) * g.dy.stride + place.column;
-        const V value = place.lanes == kLanes ? V::load(from) : V::load_n(from, place.lanes);
-        value.store(packed_dy + r * kLanes);
-        part = part + value;
-        if (r % 16 == 15 || r == rows - 1) {
+      for (int64_t r = 0; r < rows; r += kStep) {
+        V values[kStep];
+        for (int64_t i = 0; i < kStep; ++i) {
+          values[i] = r + i < rows ? tiles::load_lanes<V>(g.dy, row + r + i, place.column, place.lanes) : V::zero();
+          part = part + values[i];
+        }
+        Operand<V, T>::store(values, packed_dy + r / kStep * kLanes);
+        if ((r + kStep) % 16 == 0 || r + kStep >= rows) {
           total = total + part;
           part = V::zero();
         }
@@ -127,7 +144,7 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
       }
       for (int64_t panel = begin; panel < end; panel += tiles::kGradientColumns) {
         const int64_t vectors = smaller(tiles::kGradientColumns, end - panel);
-        const S* x = packed_x + (panel - begin) * kGradientBlock * kLanes;
+        const T* x = packed_x + (panel - begin) * operands<T>(kGradientBlock) * kLanes;
         // The next place's rows lie a page apart: the hardware does not fetch them ahead.
         if (p + 1 < place_end)
           for (int64_t r = rows * (panel - begin) / (end - begin); r < rows * (panel + vectors - begin) / (end - begin);
@@ -138,7 +155,7 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
           for (int64_t v = 0; v < vectors; v += tiles::kGradientTile) {
             const int64_t columns = smaller<int64_t>(tiles::kGradientTile, vectors - v);
             const int64_t last = panel + v + columns - 1;
-            tiles::accumulate_columns<V>(columns, packed_dy + lane, x + v * kLanes, vectors * kLanes, rows,
+            tiles::accumulate_columns<V>(columns, packed_dy + lane, x + v * kLanes, vectors * kLanes, depth,
                                          out + v * kLanes, g.width, place.lanes - lane,
                                          smaller(kLanes, g.width - last * kLanes), row == 0);
           }

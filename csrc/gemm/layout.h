@@ -15,6 +15,20 @@ struct Place {
   int64_t column;  // of the sixteen values in a row of results
 };
 
+// What is multiplied: values as they are, or two neighbours of the reduced axis rounded to bfloat16, the first in the low
+// half. A *depth* below counts operands.
+struct Pair {
+  uint32_t bits;
+};
+template <class T>
+inline constexpr int64_t kPerOperand = 1;
+template <>
+inline constexpr int64_t kPerOperand<Pair> = 2;
+template <class T>
+constexpr int64_t operands(int64_t values) {
+  return (values + kPerOperand<T> - 1) / kPerOperand<T>;
+}
+
 // A matrix whose rows need not be neighbours: row r starts at base + (index ? index[r] : r) * stride.
 template <class S>
 struct Rows {
@@ -23,26 +37,29 @@ struct Rows {
   const int64_t* index = nullptr;
 };
 
-// The reduced axis of the left matrix: `segments` runs of `length` values, `stride` apart (one segment: a plain row).
+// The reduced axis of the left matrix: `segments` runs of `length` operands, `stride` apart (one segment: a plain row).
 struct Depth {
   int64_t segments, length, stride;
   int64_t total() const { return segments * length; }
 };
 
 // Weights as [panel][k][vector of the panel][16]; the last panel is narrower when `panel` does not divide num_vectors.
-template <class S>
+template <class T>
 struct Packed {
-  const S* data;
+  const T* data;
   int64_t depth, num_vectors, panel;
   int64_t num_panels() const { return (num_vectors + panel - 1) / panel; }
-  int64_t size() const { return num_vectors * depth * 16; }  // in elements
+  int64_t size() const { return num_vectors * depth * 16; }  // in operands
 };
 
 inline constexpr int64_t kPanel = 4;  // vectors in a panel unless a cell's gates ask for another number
 inline constexpr int64_t kGradientBlock =
     256;  // rows in one partial sum of a weight gradient: part of the results' definition
 
-// Elements of scratch that a weight gradient needs for `vectors` vectors of columns.
-constexpr int64_t gradient_scratch(int64_t vectors) { return kGradientBlock * 16 * (vectors + 1); }
+// Operands of scratch that a weight gradient needs for `vectors` vectors of columns.
+template <class T>
+constexpr int64_t gradient_scratch(int64_t vectors) {
+  return operands<T>(kGradientBlock) * 16 * (vectors + 1);
+}
 
 }  // namespace rnnkit

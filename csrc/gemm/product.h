@@ -1,22 +1,22 @@
 // y = x W^T (+ bias) and everything of that form over packed weights: input projection, recurrence, dx, readouts.
 //
-// Every element of y is a sum in a fixed order: chains sum = fma(x_k, w_k, sum) from 0 over blocks of kDepthBlock k,
-// the blocks added in order to 0 or to y itself, and then + bias. The bits do not depend on the number of rows, on the
+// Every element of y is a sum in a fixed order: chains sum = fma(x_k, w_k, sum) from 0 over blocks of kDepthBlock
+// operands k, the blocks added in order to 0 or to y itself, and then + bias. The bits do not depend on the number of rows, on the
 // tile, or on how panels and rows are shared among threads. (One chain that starts from y is up to 8 times less
 // accurate at k = 1536.)
 #pragma once
 
 #include "gemm/layout.h"
 #include "isa/isa.h"
-#include "simd/vec.h"
+#include "simd/operand.h"
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 
-template <class S>
+template <class S, class T = S>
 struct Product {
-  Rows<const S> x;
+  Rows<const T> x;
   Depth depth;
-  Packed<S> weight;
+  Packed<T> weight;
   const Place* places;  // where the vectors lie in a row of y; null: vector v at column 16 v
   Rows<S> y;
   int64_t last_lanes = 16;  // how many lanes of the last vector exist in y
@@ -37,46 +37,50 @@ inline constexpr int kColumns = 1;
 constexpr int max_rows(int) { return 2; }
 #endif
 
-template <class S>
+template <class S, class T>
 struct Tile {
-  const S* const* x;  // one pointer per row, at the first k
+  const T* const* x;  // one pointer per row, at the first k
   Depth depth;
-  const S* weight;  // at the first k and column
+  const T* weight;  // at the first k and column
   int64_t step;     // between two k of the weight
   S* const* y;
   const int64_t* column;
   int64_t last_lanes;  // of the tile's last column
   const S* bias;       // at the tile's first column, or null
-  const S* ahead;      // weights that will be wanted next: one cache line is prefetched per k
+  const T* ahead;      // weights that will be wanted next: one cache line is prefetched per k
   bool accumulate;
 };
 
 // kRows x kColumns vectors of y held in registers over the whole depth.
-template <class V, int kRows, int kColumns, class S = typename V::Scalar>
-void multiply(const Tile<S>& tile) {
+template <class V, class T, int kRows, int kColumns, class S = typename V::Scalar>
+void multiply(const Tile<S, T>& tile) {
+  using Op = Operand<V, T>;
   V sum[kRows][kColumns];
 #pragma GCC unroll 12
   for (int m = 0; m < kRows; ++m)
 #pragma GCC unroll 4
     for (int n = 0; n < kColumns; ++n) sum[m][n] = V::zero();
-  const S* x[kRows];
+  const T* x[kRows];
 #pragma GCC unroll 12
   for (int m = 0; m < kRows; ++m) x[m] = tile.x[m];
-  const S* weight = tile.weight;
-  const S* ahead = tile.ahead;
+  const T* weight = tile.weight;
+  const T* ahead = tile.ahead;
   for (int64_t s = 0; s < tile.depth.segments; ++s) {
 #pragma GCC unroll 2  // 4 to 9 % faster: bookkeeping competes with the fma for its ports
     for (int64_t k = 0; k < tile.depth.length; ++k, weight += tile.step) {
       prefetch(ahead);
       ahead += kLanes;
-      V w[kColumns];
+#pragma GCC unroll 2
+      for (int part = 0; part < Op::kParts; ++part) {
+        typename Op::Vector w[kColumns];
 #pragma GCC unroll 4
-      for (int n = 0; n < kColumns; ++n) w[n] = V::load(weight + n * kLanes);
+        for (int n = 0; n < kColumns; ++n) w[n] = Op::load(weight + n * kLanes, part);
 #pragma GCC unroll 12
-      for (int m = 0; m < kRows; ++m) {
-        const V value = V::broadcast(x[m][k]);
+        for (int m = 0; m < kRows; ++m) {
+          const typename Op::Vector value = Op::broadcast(x[m][k], part);
 #pragma GCC unroll 4
-        for (int n = 0; n < kColumns; ++n) sum[m][n] = fma(value, w[n], sum[m][n]);
+          for (int n = 0; n < kColumns; ++n) sum[m][n] = Op::dot(value, w[n], sum[m][n]);
+        }
       }
     }
 #pragma GCC unroll 12
@@ -99,20 +103,20 @@ void multiply(const Tile<S>& tile) {
 }
 
 // The instance of multiply() for `rows` (1..max_rows) found by counting down at compile time.
-template <class V, int kColumns, int kRows = max_rows(kColumns), class S = typename V::Scalar>
-RNNKIT_INLINE void multiply_rows(int64_t rows, const Tile<S>& tile) {
+template <class V, class T, int kColumns, int kRows = max_rows(kColumns), class S = typename V::Scalar>
+RNNKIT_INLINE void multiply_rows(int64_t rows, const Tile<S, T>& tile) {
   if constexpr (kRows > 1) {
-    if (rows < kRows) return multiply_rows<V, kColumns, kRows - 1>(rows, tile);
+    if (rows < kRows) return multiply_rows<V, T, kColumns, kRows - 1>(rows, tile);
   }
-  multiply<V, kRows, kColumns>(tile);
+  multiply<V, T, kRows, kColumns>(tile);
 }
 
-template <class V, int kColumns_ = kColumns, class S = typename V::Scalar>
-RNNKIT_INLINE void multiply_columns(int64_t columns, int64_t rows, const Tile<S>& tile) {
+template <class V, class T, int kColumns_ = kColumns, class S = typename V::Scalar>
+RNNKIT_INLINE void multiply_columns(int64_t columns, int64_t rows, const Tile<S, T>& tile) {
   if constexpr (kColumns_ > 1) {
-    if (columns < kColumns_) return multiply_columns<V, kColumns_ - 1>(columns, rows, tile);
+    if (columns < kColumns_) return multiply_columns<V, T, kColumns_ - 1>(columns, rows, tile);
   }
-  multiply_rows<V, kColumns_>(rows, tile);
+  multiply_rows<V, T, kColumns_>(rows, tile);
 }
 
 // The part of `depth` whose weights (at `panel` vectors per k) stay in the first-level cache. Part of the results'
@@ -123,11 +127,11 @@ inline constexpr int64_t kDepthBlock = 128;
 
 // Rows [row_begin, row_end) and panels [panel_begin, panel_end) of the product, in the calling thread. `next`: a panel
 // that the caller will want afterwards, or -1.
-template <class V, class S = typename V::Scalar>
-void multiply(const Product<S>& product, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end,
+template <class V, class T, class S = typename V::Scalar>
+void multiply(const Product<S, T>& product, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end,
               int64_t next = -1) {
   constexpr int64_t kRowBlock = 128, kMost = 12;  // rows of x that stay in the second-level cache; rows of a tile
-  const Packed<S>& weight = product.weight;
+  const Packed<T>& weight = product.weight;
   const Depth whole = product.depth;
   const int64_t depth_step =
       whole.segments == 1 ? tiles::kDepthBlock : larger<int64_t>(1, tiles::kDepthBlock / whole.length);
@@ -137,18 +141,18 @@ void multiply(const Product<S>& product, int64_t row_begin, int64_t row_end, int
     const int64_t block_end = smaller(row_end, block + kRowBlock);
     for (int64_t p = panel_begin; p < panel_end; ++p) {
       const int64_t first = p * weight.panel, vectors = smaller(weight.panel, weight.num_vectors - first);
-      const S* panel = weight.data + first * weight.depth * kLanes;
+      const T* panel = weight.data + first * weight.depth * kLanes;
       const int64_t after = p + 1 < panel_end ? p + 1
                             : next < 0        ? p
                                               : next;  // memory that is ours: others cost a page walk
-      const S* next_panel = weight.data + after * weight.panel * weight.depth * kLanes;
+      const T* next_panel = weight.data + after * weight.panel * weight.depth * kLanes;
       int64_t d = 0;
       do {  // at least once: a product of depth 0 still writes zero, or the bias
         const int64_t d_end = smaller(d + depth_step, depth_end);
         const Depth depth = whole.segments == 1 ? Depth{1, d_end - d, 0} : Depth{d_end - d, whole.length, whole.stride};
         const int64_t x_offset = whole.segments == 1 ? d : d * whole.stride;
         const int64_t k = whole.segments == 1 ? d : d * whole.length;
-        const S* ahead = d_end < depth_end ? panel + (k + depth.total()) * vectors * kLanes : next_panel;
+        const T* ahead = d_end < depth_end ? panel + (k + depth.total()) * vectors * kLanes : next_panel;
         for (int64_t v = 0; v < vectors; v += tiles::kColumns) {
           const int64_t columns = smaller<int64_t>(tiles::kColumns, vectors - v);
           const bool is_last = first + v + columns == weight.num_vectors;
@@ -159,7 +163,7 @@ void multiply(const Product<S>& product, int64_t row_begin, int64_t row_end, int
           for (int64_t i = 0; i < num_tiles; ++i) {
             const int64_t begin = block + (block_end - block) * i / num_tiles;
             const int64_t rows = block + (block_end - block) * (i + 1) / num_tiles - begin;
-            const S* x[kMost];
+            const T* x[kMost];
             S* y[kMost];
             for (int64_t m = 0; m < rows; ++m) {
               const int64_t r = begin + m;
@@ -168,7 +172,7 @@ void multiply(const Product<S>& product, int64_t row_begin, int64_t row_end, int
             }
             tiles::multiply_columns<V>(
                 columns, rows,
-                tiles::Tile<S>{x, depth, panel + (k * vectors + v) * kLanes, vectors * kLanes, y, column,
+                tiles::Tile<S, T>{x, depth, panel + (k * vectors + v) * kLanes, vectors * kLanes, y, column,
                                is_last ? product.last_lanes : kLanes,
                                d_end == depth_end && product.bias ? product.bias + (first + v) * kLanes : nullptr,
                                ahead + i % vectors * depth.total() * kLanes, product.accumulate || d > 0});

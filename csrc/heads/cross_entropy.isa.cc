@@ -164,9 +164,9 @@ void work(const Chunk& c, const threads::Worker& worker) {
   const int64_t input_vectors = ceil_div(inputs, kLanes), input_panels = ceil_div(input_vectors, kPanel);
   const Range my_inputs = share(input_panels, worker.index, worker.size);
 
-  pack_rows<float>(c.x, inputs, c.places, c.x_rows, c.x_rows_data, my_panels.begin, my_panels.end);
+  pack_rows<F>(c.x, inputs, c.places, c.x_rows, c.x_rows_data, my_panels.begin, my_panels.end);
   if (is_training)
-    pack_columns<F>(c.x, inputs, inputs, c.places, c.vectors, false, c.x_columns, c.x_columns_data, my_inputs.begin,
+    pack_columns<F>(c.x, inputs, c.places, c.vectors, false, c.x_columns, c.x_columns_data, my_inputs.begin,
                     my_inputs.end);
   threads::wait(worker);
 
@@ -186,7 +186,7 @@ void work(const Chunk& c, const threads::Worker& worker) {
   if (by_rows) {
     for (int64_t b = 0; b < num_blocks; ++b) weight_gradient(c, b, my_inputs);
   }
-  float* scratch = acquire<float>(gradient_scratch(input_vectors));
+  float* scratch = acquire<float>(gradient_scratch<float>(input_vectors));
   const WeightGradient<float> dx{{c.logits, c.stride}, c.places, c.vectors, {c.call.weight, inputs}, inputs,
                                  c.call.outputs,       c.dx};
   if (c.vectors >= input_vectors) {

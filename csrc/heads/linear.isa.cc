@@ -43,7 +43,7 @@ void pack_linear(const float* weight, const float* bias, const PackedLinear& pac
   plain_places(packed.outputs, places);
   parallel_for(shape.num_panels(), larger<int64_t>(1, kWorthAWorker / 64 / larger<int64_t>(1, packed.inputs)),
                [&](int64_t begin, int64_t end) {
-                 pack_rows<float>(weight, packed.inputs, places, shape, packed.weight, begin, end);
+                 pack_rows<F>(weight, packed.inputs, places, shape, packed.weight, begin, end);
                });
   memory::release(places);
   if (bias == nullptr) return;
@@ -84,11 +84,11 @@ void linear_gradient(const LinearGradient& call) {
                                             call.dweight,
                                             call.dbias};
   const int wanted = workers_for((call.rows + 1) * call.inputs * call.outputs);
-  const size_t scratch_size = static_cast<size_t>(gradient_scratch(vectors)) * sizeof(float);
+  const size_t scratch_size = static_cast<size_t>(gradient_scratch<float>(vectors)) * sizeof(float);
   parallel(wanted, [&](const threads::Worker& worker) {
     if (call.dx) {
       const Range panels = share(columns.num_panels(), worker.index, worker.size);
-      pack_columns<F>(call.weight, call.inputs, call.inputs, places, num_places, false, columns, packed, panels.begin,
+      pack_columns<F>(call.weight, call.inputs, places, num_places, false, columns, packed, panels.begin,
                       panels.end);
       threads::wait(worker);
       multiply_share(product, call.rows, worker);

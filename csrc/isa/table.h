@@ -18,6 +18,7 @@ struct Table {
   const char* isa;
   const MathTable& math;
   const RecurrentTable<float>& recurrent;
+  const RecurrentTable<float, Pair>& recurrent_bf16;
   const RecurrentTable<double>* recurrent_double;  // portable only
   const HeadsTable& heads;
   const DecodeTable& decode;

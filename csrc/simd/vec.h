@@ -69,6 +69,12 @@ RNNKIT_INLINE F reciprocal_1_2(F a) {
   const __m512 guess = _mm512_rcp14_ps(a.r);
   return {_mm512_fmadd_ps(guess, _mm512_fnmadd_ps(a.r, guess, _mm512_set1_ps(1.0f)), guess)};
 }
+// The bfloat16 in the low (part 0) or high half of sixteen words, as floats.
+RNNKIT_INLINE F half(const void* p, int part) {
+  const __m512i words = _mm512_loadu_si512(p);
+  return {_mm512_castsi512_ps(part == 0 ? _mm512_slli_epi32(words, 16)
+                                        : _mm512_and_si512(words, _mm512_set1_epi32(static_cast<int>(0xFFFF0000))))};
+}
 
 #elif defined(RNNKIT_ISA_AVX2)
 
@@ -137,6 +143,15 @@ RNNKIT_INLINE __m256 mantissa8(__m256 a) {
 RNNKIT_INLINE F exponent(F a) { return {exponent8(a.lo), exponent8(a.hi)}; }
 RNNKIT_INLINE F mantissa(F a) { return {mantissa8(a.lo), mantissa8(a.hi)}; }
 RNNKIT_INLINE F reciprocal_1_2(F a) { return F::broadcast(1.0f) / a; }
+RNNKIT_INLINE __m256 half8(const __m256i* p, int part) {
+  const __m256i words = _mm256_loadu_si256(p);
+  return _mm256_castsi256_ps(part == 0 ? _mm256_slli_epi32(words, 16)
+                                       : _mm256_and_si256(words, _mm256_set1_epi32(static_cast<int>(0xFFFF0000))));
+}
+RNNKIT_INLINE F half(const void* p, int part) {
+  const __m256i* words = static_cast<const __m256i*>(p);
+  return {half8(words, part), half8(words + 1, part)};
+}
 
 #else  // portable: 16-byte vectors of the compiler, which are registers on SSE2 and NEON
 
@@ -243,6 +258,11 @@ RNNKIT_INLINE F copysign(F a, F s) {
 RNNKIT_INLINE F bits_to_exponent(F a) { RNNKIT_WORDWISE((F::Part)((Word)a.part[i] << 23)); }
 RNNKIT_INLINE F exponent(F a) { RNNKIT_WORDWISE(__builtin_convertvector(((Word)a.part[i] >> 23) - 127, F::Part)); }
 RNNKIT_INLINE F mantissa(F a) { RNNKIT_WORDWISE((F::Part)(((Word)a.part[i] & 0x007FFFFF) | 0x3F800000)); }
+RNNKIT_INLINE F half(const void* p, int part) {
+  Word words[F::kParts];
+  memcpy(words, p, sizeof(words));
+  RNNKIT_WORDWISE((F::Part)(part == 0 ? words[i] << 16 : words[i] & static_cast<int32_t>(0xFFFF0000)));
+}
 #undef RNNKIT_WORDWISE
 RNNKIT_INLINE F reciprocal_1_2(F a) { return F::broadcast(1.0f) / a; }
 

@@ -13,10 +13,10 @@
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 
-template <class Cell, class V, class S = typename V::Scalar>
+template <class Cell, class V, class T, class S = typename V::Scalar>
 class BackwardLoop {
  public:
-  BackwardLoop(const BackwardCall<S>& call, const threads::Worker& worker)
+  BackwardLoop(const BackwardCall<S, T>& call, const threads::Worker& worker)
       : call_(call),
         steps_(call.steps),
         weights_(*call.weights),
@@ -48,6 +48,7 @@ class BackwardLoop {
 
  private:
   static constexpr const CellInfo& kInfo = Cell::info;
+  static constexpr bool kIsRounded = kPerOperand<T> > 1;
 
   int64_t rows_at(int64_t s) const { return smaller(mine_.rows.end, steps_.count(s)) - mine_.rows.begin; }
   int64_t compact(int64_t s, int64_t i) const { return steps_.offset[s] + mine_.rows.begin + i; }
@@ -59,8 +60,8 @@ class BackwardLoop {
       equations<kProduct>(s, rows);
       if (call_.split == Split::units) threads::wait(worker_);
       const bool to_hidden = kThis.source == Source::hidden;
-      const Product<S> product{
-          .x = {call_.gates + compact(s, 0) * weights_.row + kThis.first_slot * kLanes, weights_.row},
+      const Product<S, T> product{
+          .x = gate_rows(s, kThis.first_slot),
           .depth = depth(kThis.num_slots),
           .weight = weights_.recurrent_back[kProduct],
           .places = nullptr,
@@ -73,10 +74,20 @@ class BackwardLoop {
     }
   }
 
+  Rows<const T> gate_rows(int64_t s, int64_t first_slot) const {
+    if constexpr (kIsRounded)
+      return {gate_operands(s) + mine_.rows.begin * operands<T>(weights_.row) + operands<T>(first_slot * kLanes),
+              operands<T>(weights_.row)};
+    else
+      return {call_.gates + compact(s, 0) * weights_.row + first_slot * kLanes, weights_.row};
+  }
+
+  T* gate_operands(int64_t s) const { return call_.gate_operands + s % 2 * steps_.batch * operands<T>(weights_.row); }
+
   // A run of slots of every block as the reduced axis; one run when it is the whole row.
   Depth depth(int64_t slots) const {
-    if (slots == kInfo.num_slots) return {1, weights_.row, 0};
-    return {weights_.blocks, slots * kLanes, kInfo.num_slots * kLanes};
+    if (slots == kInfo.num_slots) return {1, operands<T>(weights_.row), 0};
+    return {weights_.blocks, operands<T>(slots * kLanes), operands<T>(kInfo.num_slots * kLanes)};
   }
 
   template <int kProduct>
@@ -101,22 +112,43 @@ class BackwardLoop {
                                                            .d_reset_hidden = call_.d_reset_hidden + r * padded_ + unit,
                                                            .lanes = smaller(kLanes, H - unit)});
       }
+      if constexpr (kIsRounded) {
+        constexpr RecurrentProduct kThis = kInfo.products[kProduct];
+        T* to = gate_operands(s) + r * operands<T>(weights_.row);
+        for (int64_t block = mine_.blocks.begin; block < mine_.blocks.end; ++block) {
+          const int64_t at = (block * kInfo.num_slots + kThis.first_slot) * kLanes;
+          round_row(gates + at, kThis.num_slots * kLanes, to + operands<T>(at));
+        }
+      }
     }
   }
 
   // dx of the rows listed since the last call; they are all done. Returns 0, the length of the new list.
   int64_t input_gradient(int64_t num_rows) {
     if (call_.dx == nullptr || num_rows == 0) return 0;
-    const Product<S> product{.x = {call_.gates, weights_.row, gate_row_},
-                             .depth = depth(kInfo.num_gates),
-                             .weight = weights_.input_back,
-                             .places = nullptr,
-                             .y = {call_.dx, weights_.input_size, planted(Bug::dx_left_sorted) ? gate_row_ : x_row_},
-                             .last_lanes = weights_.input_size - (weights_.input_back.num_vectors - 1) * kLanes};
+    const Product<S, T> product{
+        .x = listed_gate_rows(num_rows),
+        .depth = depth(kInfo.num_gates),
+        .weight = weights_.input_back,
+        .places = nullptr,
+        .y = {call_.dx, weights_.input_size, planted(Bug::dx_left_sorted) ? gate_row_ : x_row_},
+        .last_lanes = weights_.input_size - (weights_.input_back.num_vectors - 1) * kLanes};
     Range panels{0, product.weight.num_panels()};
     if (call_.split == Split::units) panels = share(panels.end, worker_.index, worker_.size);
     multiply<V>(product, 0, num_rows, panels.begin, panels.end);
     return 0;
+  }
+
+  Rows<const T> listed_gate_rows(int64_t num_rows) const {
+    if constexpr (kIsRounded) {
+      const int64_t stride = operands<T>(weights_.row);
+      T* to = call_.chunk_operands + worker_.index * call_.chunk_rows * stride;
+      for (int64_t i = 0; i < num_rows; ++i)
+        round_row(call_.gates + gate_row_[i] * weights_.row, weights_.row, to + i * stride);
+      return {to, stride};
+    } else {
+      return {call_.gates, weights_.row, gate_row_};
+    }
   }
 
   void weight_gradients() {
@@ -202,11 +234,11 @@ class BackwardLoop {
   }
 
   int64_t id_of(int64_t row) const { return call_.ids[steps_.position[row]]; }
-  S* scratch() const { return call_.scratch + worker_.index * call_.scratch_size; }
+  T* scratch() const { return call_.scratch + worker_.index * call_.scratch_size; }
 
-  const BackwardCall<S>& call_;
+  const BackwardCall<S, T>& call_;
   const Steps& steps_;
-  const Weights<S>& weights_;
+  const Weights<S, T>& weights_;
   const threads::Worker& worker_;
   const int64_t padded_;
   const Share mine_;
@@ -214,9 +246,9 @@ class BackwardLoop {
   int64_t* const x_row_;
 };
 
-template <class Cell, class V, class S = typename V::Scalar>
-void backward(const BackwardCall<S>& call) {
-  parallel(call.workers, [&](const threads::Worker& worker) { BackwardLoop<Cell, V>(call, worker).run(); });
+template <class Cell, class V, class T, class S = typename V::Scalar>
+void backward(const BackwardCall<S, T>& call) {
+  parallel(call.workers, [&](const threads::Worker& worker) { BackwardLoop<Cell, V, T>(call, worker).run(); });
 }
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

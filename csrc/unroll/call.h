@@ -21,21 +21,22 @@ struct Steps {
   int64_t num_rows() const { return offset[num_steps]; }
 };
 
-// A layer's weights in the forms the loops want. Bias vectors are in the order of the vectors of their product.
-template <class S>
+// A layer's weights in the forms the loops want, packed as operands T. Bias vectors are in the order of the vectors of
+// their product.
+template <class S, class T>
 struct Weights {
   const CellInfo* cell;
   int64_t input_size, hidden_size, blocks;  // blocks of 16 units
   int64_t row;                              // values in a row of gates
   const Place* input_places;                // [blocks * num_gates]
   const Place* recurrent_places[2];         // [blocks * num_slots of the product]
-  Packed<S> input;                          // W_ih, for dense input
-  const S* input_table;                     // W_ih as [input_size][vectors][16], for one-hot input
+  Packed<T> input;                          // W_ih, for dense input
+  const S* input_table;                     // W_ih as [input_size][vectors][16], for one-hot input; never rounded
   const S* input_bias;                      // [vectors][16]
   const S* late_bias;                       // [blocks][slots beyond the gates][16]
-  Packed<S> recurrent[2];                   // W_hh
-  Packed<S> input_back;                     // for dx
-  Packed<S> recurrent_back[2];              // for dh
+  Packed<T> recurrent[2];                   // W_hh
+  Packed<T> input_back;                     // for dx
+  Packed<T> recurrent_back[2];              // for dh
 };
 
 enum class Split {
@@ -43,9 +44,12 @@ enum class Split {
   units
 };  // what the workers share: batch rows (no barriers) or units (one barrier per product)
 
-template <class S>
+// Where T is not S, what a product multiplies is rounded once, when it is made: the inputs of a chunk, and sixteen units
+// of h, r∘h or gate gradients together with the equations that give them. Those of one step are read while those of the
+// next are written: they live in two halves.
+template <class S, class T>
 struct ForwardCall {
-  const Weights<S>* weights;
+  const Weights<S, T>* weights;
   Steps steps;
   Split split;
   int workers;
@@ -58,12 +62,15 @@ struct ForwardCall {
   bool has_tape;
   int64_t chunk_rows;  // steps whose input is projected together hold at most so many rows
   int64_t* lists;      // [workers, 2, chunk_rows]
+  T* x_operands;       // [workers, chunk_rows, operands(I)]; here and below: null where T is S
+  T* h_operands;       // [2, B, operands(padded H)] of the sorted rows
+  T* reset_operands;   // [B, operands(padded H)]
   int64_t turn;        // counts the layer's calls: single steps, too, go through the weights to and fro
 };
 
-template <class S>
+template <class S, class T>
 struct BackwardCall {
-  const Weights<S>* weights;
+  const Weights<S, T>* weights;
   Steps steps;
   Split split;
   int workers;
@@ -85,8 +92,10 @@ struct BackwardCall {
   S* d_bias_hh;       // [G*H] or null
   S* d_table;         // one-hot: [I][vectors][16] of scratch
   int64_t chunk_rows;
-  int64_t* lists;  // [workers, 2, chunk_rows]
-  S* scratch;      // [workers, scratch_size]
+  int64_t* lists;     // [workers, 2, chunk_rows]
+  T* gate_operands;   // [2, B, operands(row)] of the sorted rows
+  T* chunk_operands;  // [workers, chunk_rows, operands(row)]
+  T* scratch;         // [workers, scratch_size]
   int64_t scratch_size;
 };
 

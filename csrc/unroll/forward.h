@@ -11,10 +11,10 @@
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 
-template <class Cell, class V, class S = typename V::Scalar>
+template <class Cell, class V, class T, class S = typename V::Scalar>
 class ForwardLoop {
  public:
-  ForwardLoop(const ForwardCall<S>& call, const threads::Worker& worker)
+  ForwardLoop(const ForwardCall<S, T>& call, const threads::Worker& worker)
       : call_(call),
         steps_(call.steps),
         weights_(*call.weights),
@@ -28,6 +28,12 @@ class ForwardLoop {
                    : call.gates + worker.index * call.chunk_rows * weights_.row) {}
 
   void run() {
+    if constexpr (kIsRounded) {
+      for (int64_t i = mine_.rows.begin; i < rows_end(0); ++i)
+        round_units(call_.hidden + steps_.before[i] * weights_.hidden_size, h_operands(0) + i * operands<T>(padded_),
+                    mine_.blocks.begin, mine_.blocks.end);
+      if (call_.split == Split::units) threads::wait(worker_);
+    }
     for (int64_t s = 0; s < steps_.num_steps;) {
       int64_t num_rows = 0, end = s;
       while (end < steps_.num_steps && rows_at(end) > 0 && num_rows + rows_at(end) <= call_.chunk_rows)
@@ -44,8 +50,10 @@ class ForwardLoop {
 
  private:
   static constexpr const CellInfo& kInfo = Cell::info;
+  static constexpr bool kIsRounded = kPerOperand<T> > 1;
 
-  int64_t rows_at(int64_t s) const { return smaller(mine_.rows.end, steps_.count(s)) - mine_.rows.begin; }
+  int64_t rows_end(int64_t s) const { return steps_.num_steps == 0 ? 0 : smaller(mine_.rows.end, steps_.count(s)); }
+  int64_t rows_at(int64_t s) const { return rows_end(s) - mine_.rows.begin; }
   int64_t compact(int64_t s, int64_t i) const { return steps_.offset[s] + mine_.rows.begin + i; }
 
   int64_t list_rows(int64_t s, int64_t at) {
@@ -60,12 +68,12 @@ class ForwardLoop {
     if (call_.ids != nullptr) {
       gather_input(num_rows);
     } else {
-      const Product<S> product{.x = {call_.x, weights_.input_size, x_row_},
-                               .depth = {1, weights_.input_size, 0},
-                               .weight = weights_.input,
-                               .places = weights_.input_places,
-                               .y = {gates_, weights_.row, gate_row_},
-                               .bias = weights_.input_bias};
+      const Product<S, T> product{.x = input_rows(num_rows),
+                                  .depth = {1, operands<T>(weights_.input_size), 0},
+                                  .weight = weights_.input,
+                                  .places = weights_.input_places,
+                                  .y = {gates_, weights_.row, gate_row_},
+                                  .bias = weights_.input_bias};
       const Range panels = panels_of(mine_.blocks, kInfo.num_gates, weights_.input);
       multiply<V>(product, 0, num_rows, panels.begin, panels.end);
     }
@@ -74,6 +82,17 @@ class ForwardLoop {
         for (int64_t block = mine_.blocks.begin; block < mine_.blocks.end; ++block)
           V::load(weights_.late_bias + (block * (kInfo.num_slots - kInfo.num_gates) + slot - kInfo.num_gates) * kLanes)
               .store(gates_ + gate_row_[i] * weights_.row + (block * kInfo.num_slots + slot) * kLanes);
+  }
+
+  Rows<const T> input_rows(int64_t num_rows) const {
+    if constexpr (kIsRounded) {
+      const int64_t I = weights_.input_size, stride = operands<T>(I);
+      T* to = call_.x_operands + worker_.index * call_.chunk_rows * stride;
+      for (int64_t i = 0; i < num_rows; ++i) round_row(call_.x + x_row_[i] * I, I, to + i * stride);
+      return {to, stride};
+    } else {
+      return {call_.x, weights_.input_size, x_row_};
+    }
   }
 
   // The product with a one-hot row is a column of the weight: 0 + 1·w, then the bias.
@@ -93,13 +112,13 @@ class ForwardLoop {
   void step(int64_t s, const int64_t* gate_row) {
     if constexpr (kProduct < kInfo.num_products) {
       constexpr RecurrentProduct kThis = kInfo.products[kProduct];
-      const Packed<S>& packed = weights_.recurrent[kProduct];
-      const Product<S> product{.x = source_rows(kThis.source, s),
-                               .depth = {1, weights_.hidden_size, 0},
-                               .weight = packed,
-                               .places = weights_.recurrent_places[kProduct],
-                               .y = {gates_, weights_.row, gate_row},
-                               .accumulate = true};
+      const Packed<T>& packed = weights_.recurrent[kProduct];
+      const Product<S, T> product{.x = source_rows(kThis.source, s),
+                                  .depth = {1, operands<T>(weights_.hidden_size), 0},
+                                  .weight = packed,
+                                  .places = weights_.recurrent_places[kProduct],
+                                  .y = {gates_, weights_.row, gate_row},
+                                  .accumulate = true};
       const int64_t rows = rows_at(s), blocks_per_panel = packed.panel / kThis.num_slots;
       const Range panels = panels_of(mine_.blocks, kThis.num_slots, packed);
       to_and_fro(panels, s + call_.turn, [&](int64_t panel, int64_t next) {
@@ -112,9 +131,24 @@ class ForwardLoop {
     }
   }
 
-  Rows<const S> source_rows(Source source, int64_t s) const {
-    if (source == Source::hidden) return {call_.hidden, weights_.hidden_size, steps_.before + compact(s, 0)};
-    return {call_.reset_hidden + (call_.has_tape ? compact(s, 0) : mine_.rows.begin) * padded_, padded_, nullptr};
+  Rows<const T> source_rows(Source source, int64_t s) const {
+    if constexpr (kIsRounded) {
+      const int64_t stride = operands<T>(padded_);
+      return {(source == Source::hidden ? h_operands(s) : call_.reset_operands) + mine_.rows.begin * stride, stride};
+    } else {
+      if (source == Source::hidden) return {call_.hidden, weights_.hidden_size, steps_.before + compact(s, 0)};
+      return {call_.reset_hidden + (call_.has_tape ? compact(s, 0) : mine_.rows.begin) * padded_, padded_, nullptr};
+    }
+  }
+
+  // The operands of the h before step s.
+  T* h_operands(int64_t s) const { return call_.h_operands + s % 2 * steps_.batch * operands<T>(padded_); }
+
+  // Blocks of units of a row of h to operands; what the last one lacks is 0.
+  void round_units(const S* h, T* to, int64_t block_begin, int64_t block_end) const {
+    for (int64_t block = block_begin; block < block_end; ++block)
+      Operand<V, T>::store_along(load<V>(h + block * kLanes, smaller(kLanes, weights_.hidden_size - block * kLanes)),
+                                 to + block * operands<T>(kLanes));
   }
 
   template <int kProduct>
@@ -138,12 +172,19 @@ class ForwardLoop {
                                                          .h = h + unit,
                                                          .lanes = smaller(kLanes, H - unit)});
       }
+      if constexpr (kIsRounded) {
+        constexpr bool kGivesHidden = kProduct == kInfo.num_products - 1;
+        if constexpr (kGivesHidden)
+          round_units(h, h_operands(s + 1) + r * operands<T>(padded_), block_begin, block_end);
+        else
+          round_units(reset_hidden, call_.reset_operands + r * operands<T>(padded_), block_begin, block_end);
+      }
     }
   }
 
-  const ForwardCall<S>& call_;
+  const ForwardCall<S, T>& call_;
   const Steps& steps_;
-  const Weights<S>& weights_;
+  const Weights<S, T>& weights_;
   const threads::Worker& worker_;
   const int64_t padded_;
   const Share mine_;
@@ -152,9 +193,9 @@ class ForwardLoop {
   S* const gates_;
 };
 
-template <class Cell, class V, class S = typename V::Scalar>
-void forward(const ForwardCall<S>& call) {
-  parallel(call.workers, [&](const threads::Worker& worker) { ForwardLoop<Cell, V>(call, worker).run(); });
+template <class Cell, class V, class T, class S = typename V::Scalar>
+void forward(const ForwardCall<S, T>& call) {
+  parallel(call.workers, [&](const threads::Worker& worker) { ForwardLoop<Cell, V, T>(call, worker).run(); });
 }
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

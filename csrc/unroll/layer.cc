@@ -32,6 +32,11 @@ std::vector<Place> places(const CellInfo& cell, int64_t hidden_size, int first_s
 // Whole blocks of units in a panel whenever they fit.
 int64_t panel_of(int num_slots) { return kPanel / num_slots * num_slots; }
 
+template <class T>
+int64_t bytes_of(int64_t weights) {
+  return operands<T>(weights) * static_cast<int64_t>(sizeof(T));
+}
+
 template <class S>
 void copy_padded(const S* from, int64_t width, int64_t padded, S* to) {
   if (from != nullptr) std::memcpy(to, from, width * sizeof(S));
@@ -72,8 +77,8 @@ StepIndex::StepIndex(int64_t num_steps, int64_t batch, const int64_t* lengths, b
 
 Steps StepIndex::steps() const { return {batch_, num_steps_, offset_.get(), position_.get(), before_.get()}; }
 
-template <class S>
-Layer<S>::Layer(const RecurrentTable<S>& table, const CellFunctions<S>& functions, const Arguments& arguments)
+template <class S, class T>
+Layer<S, T>::Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>& functions, const Arguments& arguments)
     : table_(table), functions_(functions), arguments_(arguments) {
   const CellInfo& cell = info();
   const int64_t H = hidden_size();
@@ -89,14 +94,15 @@ Layer<S>::Layer(const RecurrentTable<S>& table, const CellFunctions<S>& function
 
   // A slot that both products fill gets both biases at once; the input projection adds them.
   const int late = cell.num_slots - cell.num_gates;
-  Buffer<S> input_bias(weights_.blocks * cell.num_gates * kLanes), late_bias(weights_.blocks * late * kLanes);
-  std::fill_n(input_bias.get(), weights_.blocks * cell.num_gates * kLanes, S(0));
-  std::fill_n(late_bias.get(), weights_.blocks * late * kLanes, S(0));
+  input_bias_ = Buffer<S>(weights_.blocks * cell.num_gates * kLanes);
+  late_bias_ = Buffer<S>(weights_.blocks * late * kLanes);
+  std::fill_n(input_bias_.get(), weights_.blocks * cell.num_gates * kLanes, S(0));
+  std::fill_n(late_bias_.get(), weights_.blocks * late * kLanes, S(0));
   const auto add = [&](const S* bias, int gate, int slot) {
     for (int64_t unit = 0; bias != nullptr && unit < H; ++unit) {
       const int64_t block = unit / kLanes, lane = unit % kLanes;
-      S* at = slot < cell.num_gates ? input_bias.get() + (block * cell.num_gates + slot) * kLanes
-                                    : late_bias.get() + (block * late + slot - cell.num_gates) * kLanes;
+      S* at = slot < cell.num_gates ? input_bias_.get() + (block * cell.num_gates + slot) * kLanes
+                                    : late_bias_.get() + (block * late + slot - cell.num_gates) * kLanes;
       at[lane] += bias[gate * H + unit];
     }
   };
@@ -110,46 +116,45 @@ Layer<S>::Layer(const RecurrentTable<S>& table, const CellFunctions<S>& function
     weights_.recurrent_places[p] = recurrent_places_[p].data();
     weights_.recurrent[p] = pack_rows(arguments_.weight_hh, H, recurrent_places_[p], panel_of(product.num_slots));
   }
-  weights_.input_bias = input_bias.get();
-  weights_.late_bias = late_bias.get();
-  storage_.push_back(input_bias);
-  storage_.push_back(late_bias);
+  weights_.input_bias = input_bias_.get();
+  weights_.late_bias = late_bias_.get();
 }
 
-template <class S>
-Packed<S> Layer<S>::pack_rows(const S* weight, int64_t depth, const std::vector<Place>& places, int64_t panel) {
-  Packed<S> packed{nullptr, depth, static_cast<int64_t>(places.size()), panel};
-  Buffer<S> buffer(packed.size());
-  table_.pack_rows(weight, depth, places.data(), packed, buffer.get());
-  storage_.push_back(buffer);
-  packed.data = buffer.get();
+template <class S, class T>
+Packed<T> Layer<S, T>::pack_rows(const S* weight, int64_t inputs, const std::vector<Place>& places, int64_t panel) {
+  Packed<T> packed{nullptr, operands<T>(inputs), static_cast<int64_t>(places.size()), panel};
+  packed_.emplace_back(packed.size());
+  table_.pack_rows(weight, inputs, places.data(), packed, packed_.back().get());
+  packed.data = packed_.back().get();
   return packed;
 }
 
-template <class S>
-Packed<S> Layer<S>::pack_columns(const S* weight, int64_t columns, const std::vector<Place>& places) {
+template <class S, class T>
+Packed<T> Layer<S, T>::pack_columns(const S* weight, int64_t columns, const std::vector<Place>& places) {
   const auto num_places = static_cast<int64_t>(places.size());
-  Packed<S> packed{nullptr, num_places * kLanes, ceil_div(columns, kLanes), kPanel};
-  Buffer<S> buffer(packed.size());
-  table_.pack_columns(weight, columns, columns, places.data(), num_places, packed, buffer.get());
-  storage_.push_back(buffer);
-  packed.data = buffer.get();
+  Packed<T> packed{nullptr, operands<T>(num_places * kLanes), ceil_div(columns, kLanes), kPanel};
+  packed_.emplace_back(packed.size());
+  table_.pack_columns(weight, columns, places.data(), num_places, packed, packed_.back().get());
+  packed.data = packed_.back().get();
   return packed;
 }
 
-template <class S>
-void Layer<S>::pack_for_forward(bool one_hot) {
+template <class S, class T>
+void Layer<S, T>::pack_for_forward(bool one_hot) {
   const std::lock_guard<std::mutex> lock(packing_);
   if (one_hot && weights_.input_table == nullptr) {
     const auto vectors = static_cast<int64_t>(input_places_.size());  // one panel holds them all: [input][vectors][16]
-    weights_.input_table = pack_rows(arguments_.weight_ih, input_size(), input_places_, vectors).data;
+    const Packed<S> packed{nullptr, input_size(), vectors, vectors};
+    input_table_ = Buffer<S>(packed.size());
+    table_.pack_table(arguments_.weight_ih, input_size(), input_places_.data(), packed, input_table_.get());
+    weights_.input_table = input_table_.get();
   } else if (!one_hot && weights_.input.data == nullptr) {
     weights_.input = pack_rows(arguments_.weight_ih, input_size(), input_places_, panel_of(info().num_gates));
   }
 }
 
-template <class S>
-void Layer<S>::pack_for_backward(bool need_dx) {
+template <class S, class T>
+void Layer<S, T>::pack_for_backward(bool need_dx) {
   const std::lock_guard<std::mutex> lock(packing_);
   for (int p = 0; p < info().num_products; ++p)
     if (weights_.recurrent_back[p].data == nullptr)
@@ -161,32 +166,32 @@ void Layer<S>::pack_for_backward(bool need_dx) {
 // No bit depends on what the next two choose. Shares of rows need no barrier, but each streams all the weights: that
 // pays with many rows, or while the weights stay in the second-level cache. Shares of units meet at every step, which a
 // step must be worth: on a busy machine a barrier costs a time slice.
-template <class S>
-Split Layer<S>::choose_split(int64_t batch, int workers) const {
+template <class S, class T>
+Split Layer<S, T>::choose_split(int64_t batch, int workers) const {
   constexpr int64_t kManyRows = 24, kFewRows = 6, kWorthABarrier = 200'000;
   const int64_t weights = info().num_gates * hidden_size() * hidden_size(), rows = batch / workers;
-  if (rows >= kManyRows || (rows >= kFewRows && weights * static_cast<int64_t>(sizeof(S)) <= kCache))
+  if (rows >= kManyRows || (rows >= kFewRows && bytes_of<T>(weights) <= kCache))
     return Split::rows;
   const bool can_part = weights_.blocks >= kPanel * workers;
   return can_part && batch * weights / workers >= kWorthABarrier ? Split::units : Split::rows;
 }
 
-template <class S>
-int Layer<S>::choose_workers(const Steps& steps) const {
+template <class S, class T>
+int Layer<S, T>::choose_workers(const Steps& steps) const {
   constexpr int64_t kEnough = 1 << 22;  // multiplications that pay for waking a worker
   const int64_t weights = info().num_gates * hidden_size() * (input_size() + hidden_size());
   // Weights that do not stay in the cache cost as much as eight rows of multiplications, however few the rows are.
-  const int64_t least = weights * static_cast<int64_t>(sizeof(S)) > kCache ? 8 * steps.num_steps : 0;
+  const int64_t least = bytes_of<T>(weights) > kCache ? 8 * steps.num_steps : 0;
   const int64_t work = std::max(steps.num_rows(), least) * weights;
   return static_cast<int>(std::clamp<int64_t>(work / kEnough, 1, threads::get_num_threads()));
 }
 
-template <class S>
-Unrolled<S> Layer<S>::forward(const Call& call) {
-  const int64_t T = call.num_steps, B = call.batch, H = hidden_size(), padded = weights_.blocks * kLanes;
+template <class S, class T>
+Unrolled<S> Layer<S, T>::forward(const Call& call) {
+  const int64_t num_steps = call.num_steps, B = call.batch, H = hidden_size(), padded = weights_.blocks * kLanes;
   const CellInfo& cell = info();
   pack_for_forward(call.ids != nullptr);
-  StepIndex index(T, B, call.lengths, call.reverse);
+  StepIndex index(num_steps, B, call.lengths, call.reverse);
   const Steps steps = index.steps();
   int workers = choose_workers(steps);
   const Split split = choose_split(B, workers);
@@ -194,15 +199,19 @@ Unrolled<S> Layer<S>::forward(const Call& call) {
   const bool has_memory = cell.num_parts > 1, has_reset_hidden = cell.num_products > 1;
   const int64_t chunk_rows = std::max(kChunkRows, B), tape_rows = call.keep_tape ? steps.num_rows() : 0;
 
-  Unrolled<S> result{.hidden = Buffer<S>((T + 1) * B * H), .state = {}, .tape = nullptr};
+  Unrolled<S> result{.hidden = Buffer<S>((num_steps + 1) * B * H), .state = {}, .tape = nullptr};
   Buffer<S> memory(has_memory ? (B + tape_rows) * padded : 0);
   Buffer<S> reset_hidden(has_reset_hidden ? std::max(B, tape_rows) * padded : 0);
   Buffer<S> gates((call.keep_tape ? tape_rows : workers * chunk_rows) * weights_.row);
   const Buffer<int64_t> lists(2 * workers * chunk_rows);
+  constexpr bool kIsRounded = kPerOperand<T> > 1;
+  const int64_t row_operands = kIsRounded ? operands<T>(padded) : 0;
+  const Buffer<T> h_operands(2 * B * row_operands), reset_operands(has_reset_hidden ? B * row_operands : 0);
+  const Buffer<T> x_operands(kIsRounded && call.ids == nullptr ? workers * chunk_rows * operands<T>(input_size()) : 0);
   copy_padded(call.state[0], B * H, B * H, result.hidden.get());
   if (index.is_ragged() && !planted(Bug::padding_not_zeroed))
     for (int64_t r = 0; r < B; ++r)
-      for (int64_t t = index.length(r); t < T; ++t)
+      for (int64_t t = index.length(r); t < num_steps; ++t)
         std::fill_n(result.hidden.get() + ((t + 1) * B + index.row(r)) * H, H, S(0));
   for (int64_t r = 0; has_memory && r < B; ++r)
     copy_padded(call.state[1] ? call.state[1] + index.row(r) * H : nullptr, H, padded, memory.get() + r * padded);
@@ -220,6 +229,9 @@ Unrolled<S> Layer<S>::forward(const Call& call) {
                       .has_tape = call.keep_tape,
                       .chunk_rows = chunk_rows,
                       .lists = lists.get(),
+                      .x_operands = x_operands.get(),
+                      .h_operands = h_operands.get(),
+                      .reset_operands = reset_operands.get(),
                       .turn = turn_.fetch_add(1, std::memory_order_relaxed)});
 
   for (int part = 0; part < cell.num_parts; ++part) result.state[part] = Buffer<S>(B * H);
@@ -227,7 +239,7 @@ Unrolled<S> Layer<S>::forward(const Call& call) {
     const int64_t b = index.row(r), last = index.length(r) - 1;
     const int64_t row = last < 0 ? r : steps.offset[last] + r;  // compact
     const int64_t h_row = last < 0                                     ? b
-                          : planted(Bug::state_taken_at_the_last_step) ? T * B + b
+                          : planted(Bug::state_taken_at_the_last_step) ? num_steps * B + b
                                                                        : B + steps.position[row];
     std::memcpy(result.state[0].get() + b * H, result.hidden.get() + h_row * H, H * sizeof(S));
     if (has_memory) {
@@ -237,18 +249,18 @@ Unrolled<S> Layer<S>::forward(const Call& call) {
   }
   if (call.keep_tape) {
     result.tape = std::make_unique<Tape<S>>(
-        Tape<S>{index, T, B, call.x, Buffer<int64_t>(), result.hidden, memory, reset_hidden, gates});
+        Tape<S>{index, num_steps, B, call.x, Buffer<int64_t>(), result.hidden, memory, reset_hidden, gates});
     if (call.ids != nullptr) {
-      result.tape->ids = Buffer<int64_t>(T * B);
-      std::copy_n(call.ids, T * B, result.tape->ids.get());
+      result.tape->ids = Buffer<int64_t>(num_steps * B);
+      std::copy_n(call.ids, num_steps * B, result.tape->ids.get());
     }
   }
   return result;
 }
 
-template <class S>
-Gradients<S> Layer<S>::backward(Tape<S>& tape, const BackwardArguments& arguments) {
-  const int64_t T = tape.num_steps, B = tape.batch, I = input_size(), H = hidden_size();
+template <class S, class T>
+Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& arguments) {
+  const int64_t num_steps = tape.num_steps, B = tape.batch, I = input_size(), H = hidden_size();
   const int64_t padded = weights_.blocks * kLanes;
   const CellInfo& cell = info();
   const bool one_hot = static_cast<bool>(tape.ids), need_dx = arguments.need_dx && !one_hot;
@@ -256,14 +268,14 @@ Gradients<S> Layer<S>::backward(Tape<S>& tape, const BackwardArguments& argument
   const Steps steps = tape.index.steps();
   const int workers = choose_workers(steps);
   const int64_t chunk_rows = std::max(kChunkRows, B), G = cell.num_gates;
-  const int64_t scratch_size = gradient_scratch(ceil_div(std::max(I, H), kLanes) + 2);
+  const int64_t scratch_size = gradient_scratch<T>(ceil_div(std::max(I, H), kLanes) + 2);
 
   Gradients<S> result;
   if (need_dx) {
-    result.x = Buffer<S>(T * B * I);
+    result.x = Buffer<S>(num_steps * B * I);
     if (tape.index.is_ragged())
       for (int64_t r = 0; r < B; ++r)
-        for (int64_t t = tape.index.length(r); t < T; ++t)
+        for (int64_t t = tape.index.length(r); t < num_steps; ++t)
           std::fill_n(result.x.get() + (t * B + tape.index.row(r)) * I, I, S(0));
   }
   result.weight_ih = Buffer<S>(G * H * I);
@@ -277,7 +289,10 @@ Gradients<S> Layer<S>::backward(Tape<S>& tape, const BackwardArguments& argument
     for (int64_t r = 0; r < B; ++r)
       copy_padded(given ? given + tape.index.row(r) * H : nullptr, H, padded, d_state[part].get() + r * padded);
   }
-  const Buffer<S> d_reset_hidden(cell.num_products > 1 ? B * padded : 0), scratch(workers * scratch_size);
+  const Buffer<S> d_reset_hidden(cell.num_products > 1 ? B * padded : 0);
+  const int64_t row_operands = kPerOperand<T> > 1 ? operands<T>(weights_.row) : 0;
+  const Buffer<T> gate_operands(2 * B * row_operands), scratch(workers * scratch_size);
+  const Buffer<T> chunk_operands(need_dx ? workers * chunk_rows * row_operands : 0);
   const Buffer<int64_t> lists(2 * workers * chunk_rows);
   Buffer<S> d_table;
   Buffer<int64_t> sorted;
@@ -314,6 +329,8 @@ Gradients<S> Layer<S>::backward(Tape<S>& tape, const BackwardArguments& argument
                        .d_table = d_table.get(),
                        .chunk_rows = chunk_rows,
                        .lists = lists.get(),
+                       .gate_operands = gate_operands.get(),
+                       .chunk_operands = chunk_operands.get(),
                        .scratch = scratch.get(),
                        .scratch_size = scratch_size});
 
@@ -329,6 +346,7 @@ Gradients<S> Layer<S>::backward(Tape<S>& tape, const BackwardArguments& argument
 }
 
 template class Layer<float>;
+template class Layer<float, Pair>;
 template class Layer<double>;
 
 }  // namespace rnnkit

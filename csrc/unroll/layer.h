@@ -74,7 +74,8 @@ struct Gradients {
   Buffer<S> weight_ih, weight_hh, bias_ih, bias_hh;
 };
 
-template <class S>
+// T: the operands of its products; everything else is computed and kept in S.
+template <class S, class T = S>
 class Layer {
  public:
   struct Arguments {
@@ -85,7 +86,7 @@ class Layer {
     const S* bias_hh;    // [G*H] or null
   };
 
-  Layer(const RecurrentTable<S>& table, const CellFunctions<S>& functions, const Arguments& arguments);
+  Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>& functions, const Arguments& arguments);
 
   const CellInfo& info() const { return *functions_.info; }
   int64_t input_size() const { return arguments_.input_size; }
@@ -112,20 +113,21 @@ class Layer {
  private:
   void pack_for_forward(bool one_hot);
   void pack_for_backward(bool need_dx);
-  Packed<S> pack_rows(const S* weight, int64_t depth, const std::vector<Place>& places, int64_t panel);
-  Packed<S> pack_columns(const S* weight, int64_t columns, const std::vector<Place>& places);
+  Packed<T> pack_rows(const S* weight, int64_t inputs, const std::vector<Place>& places, int64_t panel);
+  Packed<T> pack_columns(const S* weight, int64_t columns, const std::vector<Place>& places);
   Split choose_split(int64_t batch, int workers) const;
   int choose_workers(const Steps& steps) const;
 
-  const RecurrentTable<S>& table_;
-  const CellFunctions<S>& functions_;
+  const RecurrentTable<S, T>& table_;
+  const CellFunctions<S, T>& functions_;
   const Arguments arguments_;
   std::vector<Place> input_places_;
   std::array<std::vector<Place>, 2> recurrent_places_;
-  std::vector<Buffer<S>> storage_;  // of everything packed
+  std::vector<Buffer<T>> packed_;  // what weights_ points to
+  Buffer<S> input_table_, input_bias_, late_bias_;
   std::mutex packing_;
   std::atomic<int64_t> turn_{0};
-  Weights<S> weights_{};
+  Weights<S, T> weights_{};
 };
 
 }  // namespace rnnkit

@@ -38,8 +38,8 @@ inline Share share_call(const Steps& steps, Split split, int64_t blocks, int64_t
 }
 
 // The panels of a product that hold the blocks of a share, `vectors` to a block.
-template <class S>
-RNNKIT_INLINE Range panels_of(Range blocks, int64_t vectors, const Packed<S>& packed) {
+template <class T>
+RNNKIT_INLINE Range panels_of(Range blocks, int64_t vectors, const Packed<T>& packed) {
   return {blocks.begin * vectors / packed.panel, ceil_div(blocks.end * vectors, packed.panel)};
 }
 

@@ -5,21 +5,23 @@
 
 namespace rnnkit {
 
-template <class S>
+template <class S, class T = S>
 struct CellFunctions {
   const CellInfo* info;
-  void (*forward)(const ForwardCall<S>&);
-  void (*backward)(const BackwardCall<S>&);
+  void (*forward)(const ForwardCall<S, T>&);
+  void (*backward)(const BackwardCall<S, T>&);
 };
 
-template <class S>
+// T: the operands of the products.
+template <class S, class T = S>
 struct RecurrentTable {
   int num_cells;
-  const CellFunctions<S>* cells;
-  // Weights into panels (gemm/pack.h), by all workers.
-  void (*pack_rows)(const S* weight, int64_t stride, const Place* places, const Packed<S>& packed, S* out);
-  void (*pack_columns)(const S* weight, int64_t stride, int64_t columns, const Place* places, int64_t num_places,
-                       const Packed<S>& packed, S* out);
+  const CellFunctions<S, T>* cells;
+  // Weights into panels (gemm/pack.h), by all workers; the table of one-hot inputs stays in S.
+  void (*pack_rows)(const S* weight, int64_t inputs, const Place* places, const Packed<T>& packed, T* out);
+  void (*pack_table)(const S* weight, int64_t inputs, const Place* places, const Packed<S>& packed, S* out);
+  void (*pack_columns)(const S* weight, int64_t columns, const Place* places, int64_t num_places,
+                       const Packed<T>& packed, T* out);
 };
 
 // exp, log, sigmoid, tanh over arrays: what the accuracy tests call.

@@ -12,46 +12,53 @@ namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 
 namespace {
 
-template <class Cell, class V, class S = typename V::Scalar>
-constexpr CellFunctions<S> functions() {
-  return {&Cell::info, &forward<Cell, V>, &backward<Cell, V>};
+template <class Cell, class V, class T, class S = typename V::Scalar>
+constexpr CellFunctions<S, T> functions() {
+  return {&Cell::info, &forward<Cell, V, T>, &backward<Cell, V, T>};
 }
 
-template <class V, class S = typename V::Scalar>
-constexpr CellFunctions<S> kCells[] = {
-    functions<Elman<Tanh>, V>(), functions<Elman<Relu>, V>(), functions<Lstm, V>(),
-    functions<GruBefore, V>(),   functions<GruAfter, V>(),
+template <class V, class T, class S = typename V::Scalar>
+constexpr CellFunctions<S, T> kCells[] = {
+    functions<Elman<Tanh>, V, T>(), functions<Elman<Relu>, V, T>(), functions<Lstm, V, T>(),
+    functions<GruBefore, V, T>(),   functions<GruAfter, V, T>(),
 };
 
-template <class S>
-void pack_rows_together(const S* weight, int64_t stride, const Place* places, const Packed<S>& packed, S* out) {
-  const int64_t grain = larger<int64_t>(1, 65536 / (packed.panel * kLanes * larger<int64_t>(1, packed.depth)));
-  parallel_for(packed.num_panels(), grain,
-               [&](int64_t begin, int64_t end) { pack_rows(weight, stride, places, packed, out, begin, end); });
+template <class T>
+int64_t panels_worth_a_worker(const Packed<T>& packed) {
+  return larger<int64_t>(1, 65536 / (packed.panel * kLanes * larger<int64_t>(1, packed.depth)));
 }
 
-template <class V, class S = typename V::Scalar>
-void pack_columns_together(const S* weight, int64_t stride, int64_t columns, const Place* places, int64_t num_places,
-                           const Packed<S>& packed, S* out) {
-  const int64_t grain = larger<int64_t>(1, 65536 / (packed.panel * kLanes * larger<int64_t>(1, packed.depth)));
-  parallel_for(packed.num_panels(), grain, [&](int64_t begin, int64_t end) {
-    pack_columns<V>(weight, stride, columns, places, num_places, true, packed, out, begin, end);
+template <class V, class T, class S = typename V::Scalar>
+void pack_rows_together(const S* weight, int64_t inputs, const Place* places, const Packed<T>& packed, T* out) {
+  parallel_for(packed.num_panels(), panels_worth_a_worker(packed), [&](int64_t begin, int64_t end) {
+    pack_rows<V>(weight, inputs, places, packed, out, begin, end);
   });
 }
 
-template <class V, class S = typename V::Scalar>
-constexpr RecurrentTable<S> table() {
-  return {sizeof(kCells<V>) / sizeof(kCells<V>[0]), kCells<V>, &pack_rows_together<S>, &pack_columns_together<V>};
+template <class V, class T, class S = typename V::Scalar>
+void pack_columns_together(const S* weight, int64_t columns, const Place* places, int64_t num_places,
+                           const Packed<T>& packed, T* out) {
+  parallel_for(packed.num_panels(), panels_worth_a_worker(packed), [&](int64_t begin, int64_t end) {
+    pack_columns<V>(weight, columns, places, num_places, true, packed, out, begin, end);
+  });
+}
+
+template <class V, class T, class S = typename V::Scalar>
+constexpr RecurrentTable<S, T> table() {
+  return {sizeof(kCells<V, T>) / sizeof(kCells<V, T>[0]), kCells<V, T>, &pack_rows_together<V, T>,
+          &pack_rows_together<V, S>, &pack_columns_together<V, T>};
 }
 
 }  // namespace
 
 extern const RecurrentTable<float> recurrent_table;
-const RecurrentTable<float> recurrent_table = table<Vec<float>>();
+const RecurrentTable<float> recurrent_table = table<Vec<float>, float>();
+extern const RecurrentTable<float, Pair> recurrent_bf16_table;
+const RecurrentTable<float, Pair> recurrent_bf16_table = table<Vec<float>, Pair>();
 
 #if defined(RNNKIT_ISA_PORTABLE)
 extern const RecurrentTable<double> recurrent_double_table;
-const RecurrentTable<double> recurrent_double_table = table<Vec<double>>();
+const RecurrentTable<double> recurrent_double_table = table<Vec<double>, double>();
 #endif
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

@@ -1,6 +1,6 @@
 """One direction of one recurrent layer on the native core: forward, backward, step.
 
-Arrays are NumPy arrays or CPU tensors, float32 (float64 only where `isa()` is "portable", for tests); results are NumPy
+Arrays are NumPy arrays or CPU tensors, float32 whatever the precision (float64 only where `isa()` is "portable", for tests); results are NumPy
 arrays. Axes: T time, B batch, I input, H hidden, G gates. Weights have torch's layouts, and the gates torch's order.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from rnnkit.errors import DtypeError, ShapeError
 from rnnkit.kernels import _core
 
 Array = NDArray[Any]
+Precision = Literal["fp32", "bf16"]
 
 
 class CellInfo(NamedTuple):
@@ -62,13 +63,25 @@ class Layer:
 
     Args:    cell: a key of `CELLS`.  weight_ih: [G*H, I].  weight_hh: [G*H, H].  bias_ih, bias_hh: [G*H] or None.
              The arrays must not change while the layer is in use.
+             precision: "bf16" rounds what the products multiply (inputs, h, weights, gate gradients) to bfloat16 and
+             adds in float32; state, gates and every result stay float32. Ids gather columns that are not rounded.
     Raises:  ArgumentError, ShapeError, DtypeError.
     Cost:    one copy of the weights, and another one for the first backward.
     """
 
-    def __init__(self, cell: str, *, weight_ih: Any, weight_hh: Any, bias_ih: Any = None, bias_hh: Any = None) -> None:
-        self._core = _core.Layer(cell, _array(weight_ih), _array(weight_hh), _array(bias_ih), _array(bias_hh))
-        self.cell = cell
+    def __init__(
+        self,
+        cell: str,
+        *,
+        weight_ih: Any,
+        weight_hh: Any,
+        bias_ih: Any = None,
+        bias_hh: Any = None,
+        precision: Precision = "fp32",
+    ) -> None:
+        arrays = (_array(weight_ih), _array(weight_hh), _array(bias_ih), _array(bias_hh))
+        self._core = _core.Layer(cell, *arrays, precision)
+        self.cell, self.precision = cell, precision
         self.input_size = self._core.input_size
         self.hidden_size = self._core.hidden_size
 
