@@ -122,8 +122,8 @@ class PyLayer {
 
  private:
   template <class S, class T>
-  void create(const RecurrentTable<S, T>& functions, const std::string& cell, nb::handle weight_ih, nb::handle weight_hh,
-              nb::handle bias_ih, nb::handle bias_hh) {
+  void create(const RecurrentTable<S, T>& functions, const std::string& cell, nb::handle weight_ih,
+              nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh) {
     std::string names;
     for (int i = 0; i < functions.num_cells; ++i) {
       const CellInfo& info = *functions.cells[i].info;
@@ -143,11 +143,11 @@ class PyLayer {
         return static_cast<const S*>(owners_.back().data());
       };
       const typename Layer<S, T>::Arguments arguments{I,
-                                                   H,
-                                                   static_cast<const S*>(w_ih.data()),
-                                                   static_cast<const S*>(w_hh.data()),
-                                                   bias(bias_ih, "bias_ih"),
-                                                   bias(bias_hh, "bias_hh")};
+                                                      H,
+                                                      static_cast<const S*>(w_ih.data()),
+                                                      static_cast<const S*>(w_hh.data()),
+                                                      bias(bias_ih, "bias_ih"),
+                                                      bias(bias_hh, "bias_hh")};
       const nb::gil_scoped_release release;
       layer_ = std::make_unique<Layer<S, T>>(functions, functions.cells[i], arguments);
       return;

@@ -98,7 +98,8 @@ RNNKIT_INLINE V load_lanes(const Rows<const S>& rows, int64_t row, int64_t colum
 }  // namespace tiles
 
 // The rows of `out` named by places [place_begin, place_end), columns of the vectors [begin, end) of x; in the calling
-// thread. The bias is written by the call whose `begin` is 0. `scratch` holds gradient_scratch<T>(end - begin) operands.
+// thread. The bias is written by the call whose `begin` is 0. `scratch` holds gradient_scratch<T>(end - begin)
+// operands.
 template <class V, class T, class S = typename V::Scalar>
 void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end, int64_t begin, int64_t end,
               T* scratch) {
@@ -115,9 +116,9 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
         for (int64_t v = panel; v < panel + vectors; ++v, to += kLanes) {
           V values[kStep];
           for (int64_t i = 0; i < kStep; ++i)
-            values[i] = r + i < rows ? tiles::load_lanes<V>(g.x, row + r + i, v * kLanes,
-                                                            smaller(kLanes, g.width - v * kLanes))
-                                     : V::zero();
+            values[i] = r + i < rows
+                            ? tiles::load_lanes<V>(g.x, row + r + i, v * kLanes, smaller(kLanes, g.width - v * kLanes))
+                            : V::zero();
           Operand<V, T>::store(values, to);
         }
       }

@@ -15,8 +15,8 @@ struct Place {
   int64_t column;  // of the sixteen values in a row of results
 };
 
-// What is multiplied: values as they are, or two neighbours of the reduced axis rounded to bfloat16, the first in the low
-// half. A *depth* below counts operands.
+// What is multiplied: values as they are, or two neighbours of the reduced axis rounded to bfloat16, the first in the
+// low half. A *depth* below counts operands.
 struct Pair {
   uint32_t bits;
 };

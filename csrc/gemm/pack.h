@@ -41,7 +41,8 @@ void pack_rows(const S* weight, int64_t inputs, const Place* places, const Packe
         V values[kStep];
         for (int64_t i = 0; i < kStep; ++i) {
           S lanes[kLanes] = {};
-          for (int64_t lane = 0; lane < place.lanes && k + i < inputs; ++lane) lanes[lane] = from[lane * inputs + k + i];
+          for (int64_t lane = 0; lane < place.lanes && k + i < inputs; ++lane)
+            lanes[lane] = from[lane * inputs + k + i];
           values[i] = V::load(lanes);
         }
         Operand<V, T>::store(values, to);

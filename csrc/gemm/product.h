@@ -1,9 +1,9 @@
 // y = x W^T (+ bias) and everything of that form over packed weights: input projection, recurrence, dx, readouts.
 //
 // Every element of y is a sum in a fixed order: chains sum = fma(x_k, w_k, sum) from 0 over blocks of kDepthBlock
-// operands k, the blocks added in order to 0 or to y itself, and then + bias. The bits do not depend on the number of rows, on the
-// tile, or on how panels and rows are shared among threads. (One chain that starts from y is up to 8 times less
-// accurate at k = 1536.)
+// operands k, the blocks added in order to 0 or to y itself, and then + bias. The bits do not depend on the number of
+// rows, on the tile, or on how panels and rows are shared among threads. (One chain that starts from y is up to 8 times
+// less accurate at k = 1536.)
 #pragma once
 
 #include "gemm/layout.h"
@@ -173,9 +173,9 @@ void multiply(const Product<S, T>& product, int64_t row_begin, int64_t row_end, 
             tiles::multiply_columns<V>(
                 columns, rows,
                 tiles::Tile<S, T>{x, depth, panel + (k * vectors + v) * kLanes, vectors * kLanes, y, column,
-                               is_last ? product.last_lanes : kLanes,
-                               d_end == depth_end && product.bias ? product.bias + (first + v) * kLanes : nullptr,
-                               ahead + i % vectors * depth.total() * kLanes, product.accumulate || d > 0});
+                                  is_last ? product.last_lanes : kLanes,
+                                  d_end == depth_end && product.bias ? product.bias + (first + v) * kLanes : nullptr,
+                                  ahead + i % vectors * depth.total() * kLanes, product.accumulate || d > 0});
           }
         }
         d = d_end;

@@ -88,8 +88,7 @@ void linear_gradient(const LinearGradient& call) {
   parallel(wanted, [&](const threads::Worker& worker) {
     if (call.dx) {
       const Range panels = share(columns.num_panels(), worker.index, worker.size);
-      pack_columns<F>(call.weight, call.inputs, places, num_places, false, columns, packed, panels.begin,
-                      panels.end);
+      pack_columns<F>(call.weight, call.inputs, places, num_places, false, columns, packed, panels.begin, panels.end);
       threads::wait(worker);
       multiply_share(product, call.rows, worker);
     }

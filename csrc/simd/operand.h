@@ -1,4 +1,5 @@
-// Operand<V, T>: how sixteen lanes of packed operands T are loaded, multiplied and made, one interface for all precisions.
+// Operand<V, T>: how sixteen lanes of packed operands T are loaded, multiplied and made, one interface for all
+// precisions.
 //
 // A plain operand is a value of V. A Pair is two bfloat16, rounded to nearest even; their products are exact in float32
 // and are added there. Where one instruction multiplies pairs (AVX-512-BF16) an operand has one part; elsewhere its two
@@ -69,7 +70,8 @@ struct Operand<F, Pair> {
   }
 
  private:
-  // The bits of the nearest bfloat16, ties to even; a NaN stays one and a denormal becomes 0, as the instruction has it.
+  // The bits of the nearest bfloat16, ties to even; a NaN stays one and a denormal becomes 0, as the instruction has
+  // it.
   static RNNKIT_INLINE uint32_t rounded(float value) {
     const uint32_t bits = __builtin_bit_cast(uint32_t, value), magnitude = bits & 0x7FFFFFFFu;
     const uint32_t nearest = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;

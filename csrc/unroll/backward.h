@@ -126,13 +126,12 @@ class BackwardLoop {
   // dx of the rows listed since the last call; they are all done. Returns 0, the length of the new list.
   int64_t input_gradient(int64_t num_rows) {
     if (call_.dx == nullptr || num_rows == 0) return 0;
-    const Product<S, T> product{
-        .x = listed_gate_rows(num_rows),
-        .depth = depth(kInfo.num_gates),
-        .weight = weights_.input_back,
-        .places = nullptr,
-        .y = {call_.dx, weights_.input_size, planted(Bug::dx_left_sorted) ? gate_row_ : x_row_},
-        .last_lanes = weights_.input_size - (weights_.input_back.num_vectors - 1) * kLanes};
+    const Product<S, T> product{.x = listed_gate_rows(num_rows),
+                                .depth = depth(kInfo.num_gates),
+                                .weight = weights_.input_back,
+                                .places = nullptr,
+                                .y = {call_.dx, weights_.input_size, planted(Bug::dx_left_sorted) ? gate_row_ : x_row_},
+                                .last_lanes = weights_.input_size - (weights_.input_back.num_vectors - 1) * kLanes};
     Range panels{0, product.weight.num_panels()};
     if (call_.split == Split::units) panels = share(panels.end, worker_.index, worker_.size);
     multiply<V>(product, 0, num_rows, panels.begin, panels.end);

@@ -44,9 +44,9 @@ enum class Split {
   units
 };  // what the workers share: batch rows (no barriers) or units (one barrier per product)
 
-// Where T is not S, what a product multiplies is rounded once, when it is made: the inputs of a chunk, and sixteen units
-// of h, r∘h or gate gradients together with the equations that give them. Those of one step are read while those of the
-// next are written: they live in two halves.
+// Where T is not S, what a product multiplies is rounded once, when it is made: the inputs of a chunk, and sixteen
+// units of h, r∘h or gate gradients together with the equations that give them. Those of one step are read while those
+// of the next are written: they live in two halves.
 template <class S, class T>
 struct ForwardCall {
   const Weights<S, T>* weights;

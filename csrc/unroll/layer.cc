@@ -170,8 +170,7 @@ template <class S, class T>
 Split Layer<S, T>::choose_split(int64_t batch, int workers) const {
   constexpr int64_t kManyRows = 24, kFewRows = 6, kWorthABarrier = 200'000;
   const int64_t weights = info().num_gates * hidden_size() * hidden_size(), rows = batch / workers;
-  if (rows >= kManyRows || (rows >= kFewRows && bytes_of<T>(weights) <= kCache))
-    return Split::rows;
+  if (rows >= kManyRows || (rows >= kFewRows && bytes_of<T>(weights) <= kCache)) return Split::rows;
   const bool can_part = weights_.blocks >= kPanel * workers;
   return can_part && batch * weights / workers >= kWorthABarrier ? Split::units : Split::rows;
 }

@@ -30,9 +30,8 @@ int64_t panels_worth_a_worker(const Packed<T>& packed) {
 
 template <class V, class T, class S = typename V::Scalar>
 void pack_rows_together(const S* weight, int64_t inputs, const Place* places, const Packed<T>& packed, T* out) {
-  parallel_for(packed.num_panels(), panels_worth_a_worker(packed), [&](int64_t begin, int64_t end) {
-    pack_rows<V>(weight, inputs, places, packed, out, begin, end);
-  });
+  parallel_for(packed.num_panels(), panels_worth_a_worker(packed),
+               [&](int64_t begin, int64_t end) { pack_rows<V>(weight, inputs, places, packed, out, begin, end); });
 }
 
 template <class V, class T, class S = typename V::Scalar>

@@ -12,12 +12,14 @@ from rnnkit.kernels import CELLS, Layer, isa
 Arrays = dict[str, Any]
 
 CELL_NAMES = tuple(CELLS)
-# float64 runs on the portable build alone, and only for tests
-DTYPES = ("float32", "float64") if isa() == "portable" else ("float32",)
+# What a case is computed in: "bf16" has float32 arrays and precision="bf16". float64 runs on the portable build alone,
+# and only for tests.
+DTYPES = ("float32", "bf16", "float64") if isa() == "portable" else ("float32", "bf16")
 # numerics.md: relative L2 by dtype and kind of tensor
 TOLERANCE = {
     "float32": {"value": 1e-6, "input": 2e-6, "weight": 5e-6},
     "float64": {"value": 1e-12, "input": 1e-11, "weight": 1e-11},
+    "bf16": {"value": 1e-2, "input": 1.5e-2, "weight": 2e-2},
 }
 
 
@@ -46,7 +48,7 @@ class Case:
         gain = 0.9 if self.cell.startswith("elman") else 1.5
 
         def normal(*shape: int, scale: float = 1.0) -> Any:
-            return (rng.standard_normal(shape) * scale).astype(self.dtype)
+            return (rng.standard_normal(shape) * scale).astype(np.float64 if self.dtype == "float64" else np.float32)
 
         arrays = {
             "weight_ih": normal(rows, self.I, scale=1.5 / np.sqrt(self.I)),
@@ -74,7 +76,8 @@ class Case:
 
 def make_layer(case: Case, arrays: Arrays | None = None) -> Layer:
     given = arrays or case.arrays()
-    return Layer(case.cell, **{name: given[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")})
+    weights = {name: given[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    return Layer(case.cell, **weights, precision="bf16" if case.dtype == "bf16" else "fp32")
 
 
 def run(case: Case, arrays: Arrays | None = None) -> Arrays:
@@ -95,6 +98,12 @@ def run(case: Case, arrays: Arrays | None = None) -> Arrays:
 # ---- the reference ----
 
 
+def to_bf16(v: Any) -> Any:
+    """The nearest values with 8 significant bits, ties to even."""
+    mantissa, exponent = np.frexp(v)
+    return np.ldexp(np.rint(mantissa * 256) / 256, exponent)
+
+
 def sigmoid(v: Any) -> Any:
     return 0.5 + 0.5 * np.tanh(0.5 * v)
 
@@ -107,6 +116,7 @@ class Weights:
     u: Any
     b: Any
     c: Any
+    rounded: Any  # applied to what the products of `pre` multiply
     dw: Any = field(init=False)
     du: Any = field(init=False)
     db: Any = field(init=False)
@@ -116,7 +126,8 @@ class Weights:
         self.dw, self.du, self.db, self.dc = (np.zeros_like(v) for v in (self.w, self.u, self.b, self.c))
 
     def pre(self, x: Any, h: Any) -> Any:
-        return self.w @ x + self.b + self.u @ h + self.c
+        w, x, u, h = map(self.rounded, (self.w, x, self.u, h))
+        return w @ x + self.b + u @ h + self.c
 
     def back(self, d: Any, x: Any, h: Any) -> tuple[Any, Any]:
         """Adds the gradients of pre(x, h) to the weights; returns those of x and h."""
@@ -190,7 +201,10 @@ def reference(case: Case, arrays: Arrays | None = None) -> Arrays:
         return np.split(value, len(CELLS[case.cell].gates))
 
     kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    gates = [Weights(*parts) for parts in zip(*(per_gate(kind) for kind in kinds), strict=True)]
+    # In bf16 a pre-activation near the kink of a ReLU may fall on its other side, and its gradient with it: such a case
+    # is held to the products of rounded values. All others are held to the exact ones.
+    rounded = to_bf16 if (case.cell, case.dtype) == ("elman_relu", "bf16") else np.asarray
+    gates = [Weights(*parts, rounded) for parts in zip(*(per_gate(kind) for kind in kinds), strict=True)]
     x = np.eye(I)[given["x"]] if case.ids else np.asarray(given["x"], dtype=np.float64)
     d_output = np.zeros((T, B, H)) if given["d_output"] is None else np.asarray(given["d_output"], dtype=np.float64)
     results: Arrays = {"output": np.zeros((T, B, H)), "d_x": np.zeros((T, B, I))}

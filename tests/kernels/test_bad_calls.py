@@ -25,6 +25,7 @@ def weights(cell="lstm", gates=4, **other):
         "weight_hh": zeros(gates * H, H),
         "bias_ih": zeros(gates * H),
         "bias_hh": zeros(gates * H),
+        "precision": "fp32",
     }
     return given | other
 
@@ -58,6 +59,8 @@ def pair(*shape, **kind):
 
 
 BAD_LAYERS = {
+    "unknown precision": (ArgumentError, {"precision": "fp8"}),
+    "float64 in bf16": (DtypeError, {"precision": "bf16", "weight_ih": zeros(4 * H, I, dtype=np.float64)}),
     "unknown cell": (ArgumentError, {"cell": "lstn"}),
     "empty cell": (ArgumentError, {"cell": ""}),
     "weights of another cell": (ShapeError, {"cell": "gru_after"}),

@@ -36,38 +36,46 @@ def test_ragged_lengths(cell, lengths, reverse, dtype):
     check_close(case, reference(case), run(case))
 
 
+@each_dtype
 @each_cell
-def test_long_ragged_reversed(cell):
-    case = Case(cell, 131, 3, 4, 10, lengths=(131, 33, 65), reverse=True)
+def test_long_ragged_reversed(cell, dtype):
+    if (cell, dtype) == ("elman_relu", "bf16"):
+        pytest.skip("one rounding that changes sides at a kink is in every gradient before it")
+    case = Case(cell, 131, 3, 4, 10, lengths=(131, 33, 65), reverse=True, dtype=dtype)
     check_close(case, reference(case), run(case))
 
 
+@each_dtype
 @each_cell
 @pytest.mark.parametrize("upstream", [("output",), ("h",), ("c",), ("last",), ()], ids=str)
-def test_each_upstream_gradient_alone(cell, upstream):
-    case = Case(cell, 12, 3, 5, 18, upstream=upstream)
+def test_each_upstream_gradient_alone(cell, upstream, dtype):
+    steps = 7 if dtype == "bf16" else 12  # Elman's gradient fades; its roundings do not
+    case = Case(cell, steps, 3, 5, 18, upstream=upstream, dtype=dtype)
     check_close(case, reference(case), run(case))
 
 
+@each_dtype
 @each_cell
-def test_without_bias(cell):
-    case = Case(cell, 7, 3, 5, 18, bias=False)
+def test_without_bias(cell, dtype):
+    case = Case(cell, 7, 3, 5, 18, bias=False, dtype=dtype)
     results = run(case)
     assert "d_bias_ih" not in results
     check_close(case, reference(case), results)
 
 
+@each_dtype
 @each_cell
-def test_with_only_the_input_bias(cell):
-    case = Case(cell, 7, 3, 5, 18)
+def test_with_only_the_input_bias(cell, dtype):
+    case = Case(cell, 7, 3, 5, 18, dtype=dtype)
     arrays = case.arrays() | {"bias_hh": None}
     check_close(case, reference(case, arrays), run(case, arrays))
 
 
+@each_dtype
 @each_cell
 @pytest.mark.parametrize("lengths", [None, (9, 0, 4)], ids=str)
-def test_one_hot_input(cell, lengths):
-    case = Case(cell, 9, 3, 21, 18, ids=True, lengths=lengths)
+def test_one_hot_input(cell, lengths, dtype):
+    case = Case(cell, 9, 3, 21, 18, ids=True, lengths=lengths, dtype=dtype)
     check_close(case, reference(case), run(case))
 
 
@@ -90,9 +98,10 @@ def test_strided_expanded_and_offset_arrays(cell):
     check_close(case, reference(case, one), run(case, one))
 
 
+@each_dtype
 @each_cell
-def test_inputs_are_unchanged(cell):
-    case = Case(cell, 7, 3, 5, 18, lengths=(7, 2, 0))
+def test_inputs_are_unchanged(cell, dtype):
+    case = Case(cell, 7, 3, 5, 18, lengths=(7, 2, 0), dtype=dtype)
     arrays, untouched = case.arrays(), case.arrays()
     run(case, arrays)
     for name, value in untouched.items():
@@ -127,9 +136,10 @@ def test_no_worse_than_twice_torch(cell):
 
 
 @pytest.mark.slow
+@each_dtype
 @each_cell
-def test_five_thousand_steps_stay_within_tolerance(cell):
-    case = Case(cell, 5000, 1, 8, 64)
+def test_five_thousand_steps_stay_within_tolerance(cell, dtype):
+    case = Case(cell, 5000, 1, 8, 64, dtype=dtype)
     arrays = case.arrays()
     arrays["weight_hh"] *= np.float32(0.5)  # chaos would amplify one rounding beyond any tolerance
     check_close(case, reference(case, arrays), run(case, arrays))

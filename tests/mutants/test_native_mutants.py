@@ -22,7 +22,7 @@ IN_HEADS = {
 TESTS = ["tests/kernels/test_parity.py", "tests/kernels/test_heads.py"]  # stopped at the first failure
 
 each_bug = pytest.mark.parametrize("bug", BUGS[1:])
-each_other_isa = pytest.mark.parametrize("isa", ["avx2", "avx512"])
+each_other_isa = pytest.mark.parametrize("isa", ["avx2", "avx512", "avx512bf16"])
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,11 @@ def test_the_suite_finds_in_every_instruction_set(bug, isa, complete):
 def test_no_function_compiled_for_one_instruction_set_can_serve_another(tmp_path):
     """Every symbol that the linker may merge lies in the namespace of its instruction set."""
     build(tmp_path, RNNKIT_ISAS="all")
-    objects = [path for isa in ("avx512", "avx2") for path in tmp_path.glob(f"CMakeFiles/rnnkit_{isa}.dir/**/*.o")]
+    objects = [
+        path
+        for isa in ("avx512bf16", "avx512", "avx2")
+        for path in tmp_path.glob(f"CMakeFiles/rnnkit_{isa}.dir/**/*.o")
+    ]
     assert len(objects) > 4
     for path in objects:
         isa = path.relative_to(tmp_path).parts[1].removeprefix("rnnkit_").removesuffix(".dir")
