@@ -1,7 +1,6 @@
 """Parity: run a layer on one backend and compare every output and gradient, by name, with a loop written on its own.
 
-The reference shares no line with `rnnkit`: one row, one step, one gate at a time, float64. (A cell that `cell_step`
-does not write out is held to its own equations in `nn/spec`, by the same loop.) The cases together have what
+The reference shares no line with `rnnkit`: one row, one step, one gate at a time, float64. The cases together have what
 it takes to find a bug: distinct random weights, non-zero h0 ≠ c0, random upstream gradients (on all, on the output, on
 each final state, on the last step only), ragged lengths, awkward layouts, NaN in padding and in freed memory.
 
@@ -25,9 +24,10 @@ from rnnkit import kernels, nn
 from rnnkit.nn import spec
 from rnnkit.state import State
 
-GATES = {name: len(cell.gates) for name, cell in spec.CELLS.items()}
+GATES = {name: cell.gates for name, cell in spec.CELLS.items()}
 PARTS = {name: cell.parts for name, cell in spec.CELLS.items()}
-WRITTEN_OUT = ("elman_tanh", "elman_relu", "lstm", "gru_before", "gru_after")  # those that also have torch's doors
+TORCH = ("elman_tanh", "elman_relu", "lstm", "gru_after")
+DOORS = (*TORCH, "gru_before")  # those that RNN, LSTM, GRU and their cells lead to
 # numerics.md, relative L2: outputs and states, dx and initial states, weights and biases
 TOLERANCES = {torch.float64: (1e-12, 1e-11, 1e-11), torch.float32: (1e-6, 2e-6, 5e-6)}
 FLOAT32_FLOOR = 5e-7  # root of a sum of squares over a case, below which "twice torch's own error" compares noise
@@ -70,11 +70,27 @@ class Case:
 # ---- values ----------------------------------------------------------------------------------------------------------
 
 
+SCALES = {"bias_ih": 0.5, "bias_hh": 0.3, "weight_peephole": 0.5}  # of the others: by their width
+
+
+def _remember(cell: spec.CellSpec, drawn: dict[str, Tensor], H: int) -> None:
+    keeps = {"f": 4.0, "z": 4.0} if {"f", "z"} & set(cell.gates) else {"i": -4.0}
+    for gate, bias in keeps.items():
+        if gate in cell.gates and "bias_ih" in drawn:
+            at = cell.gates.index(gate) * H
+            drawn["bias_ih"][at : at + H] += bias
+    if len(cell.gates) == 1:
+        drawn["weight_hh"] = torch.linalg.qr(drawn["weight_hh"])[0].contiguous()
+        for kind in drawn.keys() - {"weight_hh"}:
+            drawn[kind] *= 0.1
+
+
 @functools.cache
 def leaves(case: Case) -> dict[str, Tensor]:
     """The case's random float32 values by name: input, table, initial states, parameters and upstream gradients."""
     rng = np.random.default_rng(zlib.crc32(repr(case).encode()))
-    T, B, H, D, gates = case.T, case.B, case.H, case.num_directions, GATES[case.cell]
+    T, B, H, D = case.T, case.B, case.H, case.num_directions
+    cell = spec.CELLS[case.cell]
 
     def normal(*shape: int, scale: float = 1.0) -> Tensor:
         return torch.from_numpy((rng.standard_normal(shape) * scale).astype(np.float32))
@@ -92,19 +108,13 @@ def leaves(case: Case) -> dict[str, Tensor]:
         for end in ("", "_reverse")[:D]:
             width = case.I if layer == 0 else D * H
             name = f"_l{layer}{end}"
-            values["weight_ih" + name] = normal(gates * H, width, scale=width**-0.5)
-            values["weight_hh" + name] = normal(gates * H, H, scale=H**-0.5)
-            if case.bias:
-                values["bias_ih" + name], values["bias_hh" + name] = (
-                    normal(gates * H, scale=0.5),
-                    normal(gates * H, scale=0.3),
-                )
-                if case.T > 100:  # a long case needs a long memory, or its gradients vanish and show nothing
-                    values["bias_ih" + name][H : 2 * H] += 4.0  # forget gate, update gate
-            if case.T > 100 and gates == 1:
-                values["weight_hh" + name] = torch.linalg.qr(values["weight_hh" + name])[0].contiguous()
-                for kind in ("weight_ih", "bias_ih", "bias_hh"):
-                    values[kind + name] *= 0.1
+            drawn = {
+                kind: normal(*shape, scale=SCALES.get(kind) or shape[-1] ** -0.5)
+                for kind, shape in cell.shapes(input_size=width, hidden_size=H, bias=case.bias).items()
+            }
+            if case.T > 100:  # a long case needs a long memory, or its gradients vanish and show nothing
+                _remember(cell, drawn, H)
+            values |= {kind + name: value for kind, value in drawn.items()}
             if case.initial:
                 for part in PARTS[case.cell]:
                     values[f"{part}0" + name] = normal(*h_shape, scale=0.7)
@@ -162,16 +172,21 @@ def loss(case: Case, upstream: str, y: Tensor, finals: list[tuple[Tensor, ...]],
 # ---- the reference ---------------------------------------------------------------------------------------------------
 
 
-def cell_step(cell: str, x: Tensor, state: tuple[Tensor, ...], w: list[Tensor], u: list[Tensor], b: Any, c: Any) -> Any:
-    """One step of one row; `w`, `u`, `b`, `c` hold input weights, recurrent weights and both biases per gate."""
-    h = state[0]
-    if cell not in WRITTEN_OUT:
-        rows = tuple(part[None] for part in state)
-        new = spec.CELLS[cell].step((torch.cat(w) @ x + torch.cat(b))[None], rows, torch.cat(u), torch.cat(c))
-        return tuple(part[0] for part in new[: len(state)])
+def cell_step(cell: str, x: Tensor, state: tuple[Tensor, ...], p: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    """One step of one row; `p` holds the cell's parameters by name, biases of zero where the layer has none."""
+    h, size = state[0], state[-1].shape[0]
+
+    def block(name: str, number: int) -> Tensor:
+        return p[name][number * size : (number + 1) * size]
+
+    def given(gate: int) -> Tensor:
+        return block("weight_ih", gate) @ x + block("bias_ih", gate)
+
+    def kept(gate: int, h: Tensor = h) -> Tensor:
+        return block("weight_hh", gate) @ h + block("bias_hh", gate)
 
     def pre(gate: int) -> Tensor:
-        return w[gate] @ x + b[gate] + u[gate] @ h + c[gate]
+        return given(gate) + kept(gate)
 
     if cell == "elman_tanh":
         return (torch.tanh(pre(0)),)
@@ -180,17 +195,16 @@ def cell_step(cell: str, x: Tensor, state: tuple[Tensor, ...], w: list[Tensor], 
     if cell == "lstm":
         memory = torch.sigmoid(pre(1)) * state[1] + torch.sigmoid(pre(0)) * torch.tanh(pre(2))
         return torch.sigmoid(pre(3)) * torch.tanh(memory), memory
-    r, z = torch.sigmoid(pre(0)), torch.sigmoid(pre(1))
-    if cell == "gru_before":
-        candidate = torch.tanh(w[2] @ x + b[2] + u[2] @ (r * h) + c[2])
-    else:
-        candidate = torch.tanh(w[2] @ x + b[2] + r * (u[2] @ h + c[2]))
-    return (candidate - z * candidate + z * h,)
+    if cell in ("gru_before", "gru_after"):
+        r, z = torch.sigmoid(pre(0)), torch.sigmoid(pre(1))
+        candidate = torch.tanh(given(2) + (kept(2, r * h) if cell == "gru_before" else r * kept(2)))
+        return (candidate - z * candidate + z * h,)
+    raise NotImplementedError(f"write one step of {cell} out here: the suite holds the layers to it")
 
 
 def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
     """Outputs [T, B, D*H] and final states of all layers, in the dtype of `values`."""
-    dtype, H = values["weight_hh_l0"].dtype, case.H
+    dtype, H = values["weight_ih_l0"].dtype, case.H
     if case.ids:
         table = values["table"] if case.vocabulary else torch.eye(case.I, dtype=dtype)
         x = table[view_x(case, values["ids"])]
@@ -202,10 +216,10 @@ def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[t
     for layer in range(case.num_layers):
         directions = []
         for end in ("", "_reverse")[: case.num_directions]:
-            name, gates = f"_l{layer}{end}", GATES[case.cell]
-            w, u = (values[kind + name].split(H) for kind in ("weight_ih", "weight_hh"))
-            none = torch.zeros(H, dtype=dtype)
-            b, c = (values[kind + name].split(H) if case.bias else (none,) * gates for kind in ("bias_ih", "bias_hh"))
+            name, none = f"_l{layer}{end}", torch.zeros(H, dtype=dtype)
+            kinds = spec.CELLS[case.cell].parameters
+            no_bias = none.new_zeros(len(GATES[case.cell]) * H)
+            p = {kind: values.get(kind + name, no_bias) for kind in kinds}
             rows, ends = [], []
             for row in range(case.B):
                 state = tuple(none for _ in PARTS[case.cell])
@@ -214,7 +228,7 @@ def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[t
                 steps = range(lengths[row])
                 outputs = [none] * case.T
                 for t in reversed(steps) if end else steps:
-                    state = cell_step(case.cell, x[t, row], state, w, u, b, c)
+                    state = cell_step(case.cell, x[t, row], state, p)
                     outputs[t] = state[0]
                 rows.append(torch.stack(outputs) if case.T else none.new_zeros(0, H))
                 ends.append(state)
@@ -279,7 +293,7 @@ def torch_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[tuple
     extra = {"nonlinearity": case.cell.removeprefix("elman_")} if kind == "RNN" else {}
     layer = getattr(torch.nn, kind)(
         case.I, case.H, case.num_layers, bias=case.bias, bidirectional=case.bidirectional, **extra
-    ).to(values["weight_hh_l0"].dtype)
+    ).to(values["weight_ih_l0"].dtype)
     layer.load_state_dict({n: values[n].detach() for n, _ in layer.named_parameters()})
     if case.ids:
         table = values["table"] if case.vocabulary else torch.eye(case.I)
@@ -304,7 +318,7 @@ def torch_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[tuple
 @functools.cache
 def torch_errors(case: Case) -> dict[str, dict[str, float]]:
     """torch's float32 error on this case; of the loop in float32 where torch has no such cell or length."""
-    impossible = case.cell in ("gru_before", *UNWRITTEN) or case.T == 0 or 0 in (case.lengths or ())
+    impossible = case.cell not in TORCH or case.T == 0 or 0 in (case.lengths or ())
     got = reference(case, torch.float32) if impossible else collect(case, torch_run, torch.float32, once=True)
     want = reference(case)
     return {u: {n: relative_error(got[u][n], v, least=vanished(case, n)) for n, v in want[u].items()} for u in want}
@@ -324,7 +338,7 @@ def rnnkit_run(
     case: Case, values: dict[str, Tensor], *, backend: str
 ) -> tuple[Tensor, list[tuple[Tensor, ...]], dict[str, Tensor]]:
     """The same through `rnnkit.nn`, by the door that the case names."""
-    dtype = values["weight_hh_l0"].dtype
+    dtype = values["weight_ih_l0"].dtype
     layer = make_layer(case, backend=backend, dtype=dtype)
     named = dict(layer.named_parameters())
     if case.ids:
@@ -452,7 +466,6 @@ def check_layer(case: Case, *, backend: str, dtype: torch.dtype = torch.float32)
 
 RAGGED = (7, 1, 0, 4)
 CELLS = tuple(spec.CELLS)
-UNWRITTEN = tuple(set(CELLS) - set(WRITTEN_OUT))
 
 
 def suite() -> list[Case]:
@@ -460,7 +473,7 @@ def suite() -> list[Case]:
     cases = [Case("lstm", num_layers=2, bidirectional=True, B=4, lengths=RAGGED, dropout=0.5)]
     cases += [Case(cell, B=4, lengths=RAGGED, bidirectional=True) for cell in CELLS]
     cases += [Case(cell, B=3, lengths=(3, 7, 1), through="packed", num_layers=2) for cell in ("lstm", "gru_after")]
-    cases += [Case(cell, through=door) for cell in WRITTEN_OUT for door in ("layer", "cells")]
+    cases += [Case(cell, through=door) for cell in DOORS for door in ("layer", "cells")]
     cases += [Case("lstm", layout=layout, num_layers=2) for layout in ("strided", "expanded", "offset")]
     cases += [Case("gru_before", layout="expanded", T=7), Case("elman_tanh", layout="offset")]
     cases += [Case(cell, through="batch_first", B=4, lengths=RAGGED) for cell in ("lstm", "gru_before")]

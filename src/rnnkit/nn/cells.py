@@ -42,14 +42,7 @@ class _Cell(nn.Module):
         check_size("hidden_size", hidden_size)
         self.cell, self.backend = cell, check_backend(backend)
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
-        rows = len(cell.gates) * hidden_size
-        shapes = {
-            "weight_ih": (rows, input_size),
-            "weight_hh": (rows, hidden_size),
-            "bias_ih": (rows,),
-            "bias_hh": (rows,),
-        }
-        for name, shape in shapes.items():
+        for name, shape in cell.shapes(input_size=input_size, hidden_size=hidden_size).items():
             wanted = bias or not name.startswith("bias")
             empty = nn.Parameter(torch.empty(shape, device=device, dtype=dtype)) if wanted else None
             self.register_parameter(name, empty)
@@ -91,13 +84,13 @@ class _Cell(nn.Module):
         return state if is_batched else tuple(part[0] for part in state)
 
     def _new_state(self, x: Tensor, parts: Parts | None) -> Parts:
-        weights: Any = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        if choose(self.cell, backend=self.backend, dtype=weights[0].dtype, device=weights[0].device) == "native":
+        found = {name: getattr(self, name) for name in self.cell.parameters}
+        weights: dict[str, Tensor] = {name: weight for name, weight in found.items() if weight is not None}
+        weight = weights["weight_ih"]
+        if choose(self.cell, backend=self.backend, dtype=weight.dtype, device=weight.device) == "native":
             packed = self._packed.get(self.cell.name, weights)
             return operators.unroll(packed, x[None], weights=weights, state=parts)[1]
-        weight_ih, weight_hh, bias_ih, bias_hh = weights
-        given = {"weight_ih": weight_ih, "weight_hh": weight_hh, "bias_ih": bias_ih, "bias_hh": bias_hh}
-        return spec.unroll(self.cell, x[None], state=parts, **given)[1]
+        return spec.unroll(self.cell, x[None], weights=weights, state=parts)[1]
 
 
 class RNNCell(_Cell):

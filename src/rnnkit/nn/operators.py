@@ -10,7 +10,7 @@ kernels keep what one backward needs and overwrite it on the way, so:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,12 +69,12 @@ class PackedWeights:
     def __reduce__(self) -> tuple[type[PackedWeights], tuple[()]]:
         return PackedWeights, ()  # copies and pickles of a module pack again
 
-    def get(self, cell: str, weights: Sequence[Tensor | None]) -> recurrent.Layer:
-        """The packed form of `(weight_ih, weight_hh, bias_ih, bias_hh)`."""
-        key = tuple(w if w is None else (w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights)
+    def get(self, cell: str, weights: Mapping[str, Tensor]) -> recurrent.Layer:
+        """The packed form of a cell's parameters, which are given by name."""
+        key = tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights.values())
         if self._layer is None or key != self._key[:-1] or self._sampled() != self._key[-1]:  # type: ignore[index]
             self._layer = pack(cell, weights)
-            self._held = [w.detach() for w in weights if w is not None]
+            self._held = [w.detach() for w in weights.values()]
             flat = [held.view(-1) if held.is_contiguous() else held.reshape(-1) for held in self._held]
             self._samples = [f[:: max(1, len(f) // 16)].numpy() for f in flat]
             self._key = (*key, self._sampled())
@@ -84,17 +84,16 @@ class PackedWeights:
         return b"".join(sample.tobytes() for sample in self._samples)
 
 
-def pack(cell: str, weights: Sequence[Tensor | None]) -> recurrent.Layer:
-    """Pack `(weight_ih, weight_hh, bias_ih, bias_hh)` for the core, without a cache."""
-    weight_ih, weight_hh, bias_ih, bias_hh = (None if w is None else _array(w) for w in weights)
-    return recurrent.Layer(cell, weight_ih=weight_ih, weight_hh=weight_hh, bias_ih=bias_ih, bias_hh=bias_hh)
+def pack(cell: str, weights: Mapping[str, Tensor]) -> recurrent.Layer:
+    """Pack a cell's parameters for the core, without a cache."""
+    return recurrent.Layer(cell, **{name: _array(weight) for name, weight in weights.items()})
 
 
 def unroll(
     layer: recurrent.Layer,
     x: Tensor,
     *,
-    weights: Sequence[Tensor | None],
+    weights: Mapping[str, Tensor],
     state: Sequence[Tensor] | None = None,
     lengths: np.ndarray | None = None,
     reverse: bool = False,
@@ -103,15 +102,15 @@ def unroll(
 
     Args:
         layer: the packed form of `weights`.
-        weights: `(weight_ih, weight_hh, bias_ih, bias_hh)`, for the gradient.
+        weights: the cell's parameters by name, for the gradient.
         lengths: int64 `[B]`.
     Raises: DifferentiationError in backward, see the module's head.
     Cost: that of the kernel; no copy unless `x`, a state or an upstream gradient is not contiguous.
     """
     state = () if state is None else tuple(state)
-    tensors = (x, *state, *weights)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        output, *final = _Unroll.apply(layer, lengths, reverse, len(state), x, *state, *weights)  # type: ignore[misc]
+    tensors = (x, *state, *weights.values())
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        output, *final = _Unroll.apply(layer, lengths, reverse, len(state), tuple(weights), *tensors)  # type: ignore[misc]
         return output, tuple(final)
     run = layer.forward(_array(x), tuple(map(_array, state)) or None, lengths=lengths, reverse=reverse)
     return torch.from_numpy(run.output), tuple(map(torch.from_numpy, run.state))
@@ -119,13 +118,22 @@ def unroll(
 
 class _Unroll(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, layer: Any, lengths: Any, reverse: bool, num_parts: int, x: Tensor, *tensors: Any) -> Any:
+    def forward(
+        ctx: Any,
+        layer: Any,
+        lengths: Any,
+        reverse: bool,
+        num_parts: int,
+        names: tuple[str, ...],
+        x: Tensor,
+        *tensors: Any,
+    ) -> Any:
         state = tuple(map(_array, tensors[:num_parts])) or None
         run = layer.forward(_array(x), state, lengths=lengths, reverse=reverse, keep_tape=True)
         output, final = torch.from_numpy(run.output), tuple(map(torch.from_numpy, run.state))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, output, *tensors)  # read by the tape: saved so that torch notices changes in place
-        ctx.layer, ctx.tape, ctx.num_parts = layer, run.tape, num_parts
+        ctx.layer, ctx.tape, ctx.num_parts, ctx.names = layer, run.tape, num_parts, names
         return output, *final
 
     @staticmethod
@@ -139,10 +147,10 @@ class _Unroll(torch.autograd.Function):
         _ = ctx.saved_tensors
         tape, ctx.tape = ctx.tape, None
         d_output, *d_state = (None if d is None else _array(d) for d in upstream)
-        got = ctx.layer.backward(tape, d_output=d_output, d_state=tuple(d_state), need_dx=ctx.needs_input_grad[4])
+        got = ctx.layer.backward(tape, d_output=d_output, d_state=tuple(d_state), need_dx=ctx.needs_input_grad[5])
         d_initial = got.state if ctx.num_parts else ()
-        gradients = (got.x, *d_initial, got.weight_ih, got.weight_hh, got.bias_ih, got.bias_hh)
-        return None, None, None, None, *map(_tensor, gradients)
+        gradients = (got.x, *d_initial, *(getattr(got, name) for name in ctx.names))
+        return None, None, None, None, None, *map(_tensor, gradients)
 
 
 # ---- products -----------------------------------------------------------------------------------------------------

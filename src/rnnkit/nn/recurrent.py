@@ -73,7 +73,7 @@ class Recurrent(Stack):
 
     def initial_state(self, batch: int = 1) -> State:
         """Zeros for `batch` streams, one `[B, H]` per part, layer and direction."""
-        weight: Tensor = self.weight_hh_l0  # type: ignore[assignment]
+        weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
         zeros = [{part: weight.new_zeros(batch, self.hidden_size) for part in self.cell.parts} for _ in self._suffixes]
         return State(zeros)
 
@@ -85,7 +85,7 @@ class Recurrent(Stack):
         lengths: Lengths | None = None,
         embedding: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        weight: Tensor = self.weight_hh_l0  # type: ignore[assignment]
+        weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
         x = autocast_to(weight, x)
         embedding = None if embedding is None else autocast_to(weight, embedding)
         self._check(x, embedding)
@@ -125,7 +125,7 @@ class Recurrent(Stack):
                 "start from layer.initial_state(batch)"
             )
         parts: dict[str, Any] = dict(state.layers[index])
-        weight: Tensor = self.weight_hh_l0  # type: ignore[assignment]
+        weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
         if tuple(parts) != self.cell.parts:
             raise StateError(f"the state has parts {tuple(parts)}, cell {self.cell.name} has {self.cell.parts}")
         for name, part in parts.items():

@@ -32,8 +32,9 @@ class LayerDtypeError(DtypeError, ValueError):
 class Stack(nn.Module):
     """L layers of one cell, each in one or two directions, with torch's parameter names and initialisation.
 
-    Layer and direction `l, d` own `weight_ih_l{l}` `[G*H, I or D*H]`, `weight_hh_l{l}` `[G*H, H]` and, with `bias`,
-    `bias_ih_l{l}`, `bias_hh_l{l}` `[G*H]`, with `_reverse` appended for d = 1; all start uniform in ±1/√H.
+    Layer and direction `l, d` own the cell's parameters, for most cells `weight_ih_l{l}` `[G*H, I or D*H]`,
+    `weight_hh_l{l}` `[G*H, H]` and, with `bias`, `bias_ih_l{l}`, `bias_hh_l{l}` `[G*H]`, with `_reverse` appended for
+    d = 1; all start uniform in ±1/√H.
     """
 
     def __init__(
@@ -63,21 +64,14 @@ class Stack(nn.Module):
         self.bias, self.dropout, self.bidirectional = bias, float(dropout), bidirectional
         self.backend = check_backend(backend)
         self.locked_dropout = False
-        rows = len(cell.gates) * hidden_size
         self._suffixes = [f"_l{n}{end}" for n in range(num_layers) for end in ("", "_reverse")[: self.num_directions]]
         self._packed = {suffix: operators.PackedWeights() for suffix in self._suffixes}
         for index, suffix in enumerate(self._suffixes):
             width = input_size if index < self.num_directions else hidden_size * self.num_directions
-            shapes = {
-                "weight_ih": (rows, width),
-                "weight_hh": (rows, hidden_size),
-                "bias_ih": (rows,),
-                "bias_hh": (rows,),
-            }
+            shapes = cell.shapes(input_size=width, hidden_size=hidden_size, bias=bias)
             for name, shape in shapes.items():
-                if bias or not name.startswith("bias"):
-                    empty = torch.empty(shape, device=device, dtype=dtype)
-                    self.register_parameter(name + suffix, nn.Parameter(empty))
+                empty = torch.empty(shape, device=device, dtype=dtype)
+                self.register_parameter(name + suffix, nn.Parameter(empty))
         self.reset_parameters()
 
     @property
@@ -99,7 +93,7 @@ class Stack(nn.Module):
     @property
     def all_weights(self) -> list[list[nn.Parameter]]:
         """The parameters, one list per layer and direction."""
-        return [[w for w in self._weights(suffix) if w is not None] for suffix in self._suffixes]  # type: ignore[misc]
+        return [[*self._weights(suffix).values()] for suffix in self._suffixes]  # type: ignore[misc]
 
     def extra_repr(self) -> str:
         shown = [str(self.input_size), str(self.hidden_size)]
@@ -111,8 +105,10 @@ class Stack(nn.Module):
 
     # ---- running -------------------------------------------------------------------------------------------------
 
-    def _weights(self, suffix: str) -> tuple[Tensor | None, ...]:
-        return tuple(getattr(self, name + suffix, None) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    def _weights(self, suffix: str) -> dict[str, Tensor]:
+        """The parameters of one layer and direction by the names that its cell gives them."""
+        found = {name: getattr(self, name + suffix, None) for name in self.cell.parameters}
+        return {name: weight for name, weight in found.items() if weight is not None}
 
     def _unroll(
         self,
@@ -123,7 +119,7 @@ class Stack(nn.Module):
         embedding: Tensor | None = None,
     ) -> tuple[Tensor, list[Parts]]:
         """Run all layers over `x` `[T, B, I]` or ids `[T, B]`; states: one tuple of parts per layer and direction."""
-        weight: Tensor = self.weight_hh_l0  # type: ignore[assignment]
+        weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
         backend = choose(self.cell, backend=self.backend, dtype=weight.dtype, device=weight.device)
         row_lengths = None if lengths is None else checked_lengths(lengths, steps=x.shape[0], batch=x.shape[1])
         if row_lengths is not None and not x.is_floating_point():  # what stands in padding need not be an id
@@ -162,16 +158,14 @@ class Stack(nn.Module):
         weights = self._weights(suffix)
         if not native:
             x = x if embedding is None else F.embedding(x, embedding)
-            names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            given: dict[str, Any] = dict(zip(names, weights, strict=True))
-            return spec.unroll(self.cell, x, state=state, lengths=lengths, reverse=reverse, **given)
+            return spec.unroll(self.cell, x, weights=weights, state=state, lengths=lengths, reverse=reverse)
         if embedding is None:
             packed = self._packed[suffix].get(self.cell.name, weights)
         elif x.numel() < embedding.shape[0]:  # looking rows up is cheaper than projecting the whole table
             x, packed = F.embedding(x, embedding), self._packed[suffix].get(self.cell.name, weights)
         else:
-            weight_ih: Tensor = weights[0]  # type: ignore[assignment]
-            weights = (operators.linear(weight_ih, embedding), *weights[1:])  # [G*H, V]: x is one-hot from here on
+            folded = operators.linear(weights["weight_ih"], embedding)  # [G*H, V]: x is one-hot from here on
+            weights = weights | {"weight_ih": folded}
             packed = operators.pack(self.cell.name, weights)
         rows = None if lengths is None else lengths.numpy()
         return operators.unroll(packed, x, weights=weights, state=state, lengths=rows, reverse=reverse)

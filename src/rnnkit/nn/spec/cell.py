@@ -1,13 +1,28 @@
-"""CellSpec: what a cell file states about one time step, and the registry finds."""
+"""CellSpec: what a cell file states about one time step; also how a cell of your own is told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
-Step = Callable[[Tensor, tuple[Tensor, ...], Tensor, Tensor | None], tuple[Tensor, ...]]
+from rnnkit.errors import ConfigError
+
+Weights = Mapping[str, Tensor]
+Step = Callable[[Tensor, tuple[Tensor, ...], Weights], tuple[Tensor, ...]]
+Axes = tuple[str, ...]
+
+# What torch.nn's layers have, in its order.
+PARAMETERS: dict[str, Axes] = {
+    "weight_ih": ("G*H", "I"),
+    "weight_hh": ("G*H", "H"),
+    "bias_ih": ("G*H",),
+    "bias_hh": ("G*H",),
+}
+WITHOUT_STATE: dict[str, Axes] = {name: axes for name, axes in PARAMETERS.items() if name.endswith("_ih")}
 
 
 @dataclass(frozen=True)
@@ -18,10 +33,15 @@ class CellSpec:
         name: what layers, configurations, bundles and the native core call it.
         gates: the row blocks of `weight_ih` `[G*H, I]`, `weight_hh` `[G*H, H]` and of both biases `[G*H]`, in order.
         parts: the names of the state's parts, each `[B, H]`. The first part is also the output.
-        step: `(projected, state, weight_hh, bias_hh) -> (*state, *gates)`, where `projected` `[B, G*H]` is
-            `x @ weight_ih.T + bias_ih` and `bias_hh` may be None. The gates, after their nonlinearities and in their
-            order, are what `trace=True` shows; a step that leaves them out cannot be traced.
+        step: `(projected, state, weights) -> (*state, *gates)`, where `projected` `[B, G*H]` is
+            `x @ weight_ih.T + bias_ih`, and `weights` holds the cell's parameters by name; biases are absent from it
+            when the layer has none. The gates, after their nonlinearities and in their order, are what `trace=True`
+            shows; a step that leaves them out cannot be traced.
         source: the paper that published the equation.
+        parameters: the axes of each by name, as products of G, H, I and numbers; those of torch.nn's layers by default.
+            `weight_ih` `("G*H", "I")` is always there, `bias_ih` `("G*H",)` is added to the projection; what begins
+            with "bias" is left out of layers with `bias=False`. A layer appends `_l0`, `_l0_reverse`, … to the names.
+    Raises: ConfigError for parameters that are named or shaped otherwise.
     """
 
     name: str
@@ -29,3 +49,23 @@ class CellSpec:
     parts: tuple[str, ...]
     step: Step
     source: str
+    parameters: Mapping[str, Axes] = field(default_factory=lambda: dict(PARAMETERS), hash=False)
+
+    def __post_init__(self) -> None:
+        for name, axes in self.parameters.items():
+            if not re.fullmatch(r"(weight|bias)_[a-z]+", name) or name.endswith("_reverse"):
+                raise ConfigError(f"cell {self.name!r}: a parameter is named weight_… or bias_…, got {name!r}")
+            if not all(re.fullmatch(r"([GHI]|\d+)(\*([GHI]|\d+))*", axis) for axis in axes):
+                raise ConfigError(f"cell {self.name!r}: the axes of {name} are products of G, H, I, got {axes}")
+        for name, axes in WITHOUT_STATE.items():
+            if self.parameters.get(name, axes if name == "bias_ih" else None) != axes:
+                raise ConfigError(f"cell {self.name!r}: {name} must have the axes {axes}; its rows are the gates")
+
+    def shapes(self, *, input_size: int, hidden_size: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
+        """The shape of every parameter by name; without those that begin with "bias" unless `bias`."""
+        sizes = {"G": len(self.gates), "H": hidden_size, "I": input_size}
+        return {
+            name: tuple(math.prod(sizes.get(factor) or int(factor) for factor in axis.split("*")) for axis in axes)
+            for name, axes in self.parameters.items()
+            if bias or not name.startswith("bias")
+        }

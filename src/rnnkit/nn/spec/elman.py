@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnkit.nn.spec.cell import CellSpec
+from rnnkit.nn.spec.cell import CellSpec, Weights
 
 
-def tanh_step(projected: Tensor, state: tuple[Tensor, ...], weight_hh: Tensor, bias_hh: Tensor | None):
+def tanh_step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
     (h,) = state
-    h = torch.tanh(projected + F.linear(h, weight_hh, bias_hh))
+    h = torch.tanh(projected + F.linear(h, weights["weight_hh"], weights.get("bias_hh")))
     return h, h
 
 
-def relu_step(projected: Tensor, state: tuple[Tensor, ...], weight_hh: Tensor, bias_hh: Tensor | None):
+def relu_step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
     (h,) = state
-    h = torch.relu(projected + F.linear(h, weight_hh, bias_hh))
+    h = torch.relu(projected + F.linear(h, weights["weight_hh"], weights.get("bias_hh")))
     return h, h
 
 

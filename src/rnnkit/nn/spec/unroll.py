@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -15,10 +15,7 @@ def unroll(
     cell: CellSpec,
     x: Tensor,
     *,
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias_ih: Tensor | None = None,
-    bias_hh: Tensor | None = None,
+    weights: Mapping[str, Tensor],
     state: Sequence[Tensor] | None = None,
     lengths: Tensor | None = None,
     reverse: bool = False,
@@ -27,6 +24,7 @@ def unroll(
 
     Args:
         x: `[T, B, I]`, or integers `[T, B]` that stand for one-hot rows of width I.
+        weights: the cell's parameters by name, biases or none.
         state: one `[B, H]` per part of the cell; None means zeros.
         lengths: `[B]`, each in 0..T. A row stops after its length: its later outputs are 0, its final state is the one
             at its length, and what `x` holds there is never read.
@@ -36,9 +34,10 @@ def unroll(
     Cost: 2·T·B·G·H·(I+H) flop, and a dozen small torch calls per step.
     """
     steps, batch = x.shape[:2]
-    size = weight_hh.shape[1]
+    weight_ih, bias_ih = weights["weight_ih"], weights.get("bias_ih")
+    size = weight_ih.shape[0] // len(cell.gates)
     if state is None:
-        state = [weight_hh.new_zeros(batch, size) for _ in cell.parts]
+        state = [weight_ih.new_zeros(batch, size) for _ in cell.parts]
     state = tuple(state)
     running = None
     if lengths is not None:
@@ -49,13 +48,13 @@ def unroll(
     else:
         projected = F.embedding(x, weight_ih.t())
         projected = projected if bias_ih is None else projected + bias_ih
-    outputs = [weight_hh.new_zeros(0)] * steps
+    outputs = [weight_ih.new_zeros(0)] * steps
     for t in reversed(range(steps)) if reverse else range(steps):
-        new = cell.step(projected[t], state, weight_hh, bias_hh)[: len(state)]
+        new = cell.step(projected[t], state, weights)[: len(state)]
         if running is None:
             outputs[t], state = new[0], new
         else:
             is_running = running[t][:, None]
             outputs[t] = torch.where(is_running, new[0], 0)
             state = tuple(torch.where(is_running, n, old) for n, old in zip(new, state, strict=True))
-    return torch.stack(outputs) if steps else weight_hh.new_zeros(0, batch, size), state
+    return torch.stack(outputs) if steps else weight_ih.new_zeros(0, batch, size), state
