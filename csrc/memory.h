@@ -2,12 +2,17 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 namespace rnnkit::memory {
 
 // At least `bytes` bytes at a 64-byte boundary (never null; throws std::bad_alloc). The contents are whatever they
 // were.
 void* acquire(size_t bytes);
+template <class T>
+__attribute__((always_inline)) inline T* acquire(int64_t count) {
+  return static_cast<T*>(acquire(static_cast<size_t>(count) * sizeof(T)));
+}
 // Gives a buffer back: kept for the next acquire up to a total of 512 MiB, freed beyond that. Null is allowed.
 void release(void* buffer);
 

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <memory>
+#include <variant>
 
 #include "binding/arguments.h"
 #include "isa/table.h"
@@ -37,41 +38,62 @@ FloatArray rows_for(const Weight& w, nb::handle x) {
   return rows;
 }
 
+// Calls body with the functions of the named precision.
+auto with_precision(const std::string& precision, auto&& body) {
+  if (precision == "fp32") return body(table().heads.fp32);
+  if (precision != "bf16") raise("ArgumentError", "precision is '" + precision + "', want 'fp32' or 'bf16'");
+  return body(table().heads.bf16);
+}
+
 class PackedLinearHandle {
  public:
-  PackedLinearHandle(nb::handle weight, nb::handle bias) {
+  PackedLinearHandle(nb::handle weight, nb::handle bias, const std::string& precision) {
     const Weight w = weight_arguments(weight, bias);
-    const PackedLinearSize size = table().heads.packed_linear_size(w.inputs, w.outputs);
-    weight_.reset(memory::acquire(static_cast<size_t>(size.weight) * sizeof(float)));
-    if (w.bias.data) bias_.reset(memory::acquire(static_cast<size_t>(size.bias) * sizeof(float)));
-    packed_ = {w.inputs, w.outputs, static_cast<float*>(weight_.get()), static_cast<float*>(bias_.get())};
-    nb::gil_scoped_release release;
-    table().heads.pack_linear(w.weight.data, w.bias.data, packed_);
+    with_precision(precision, [&]<class T>(const ProductHeads<T>& heads) {
+      const PackedLinearSize size = heads.packed_size(w.inputs, w.outputs);
+      weight_.reset(memory::acquire<T>(size.weight));
+      if (w.bias.data) bias_.reset(memory::acquire<float>(size.bias));
+      const PackedLinear<T> packed{w.inputs, w.outputs, static_cast<T*>(weight_.get()),
+                                   static_cast<float*>(bias_.get())};
+      packed_ = packed;
+      const nb::gil_scoped_release release;
+      heads.pack(w.weight.data, w.bias.data, packed);
+    });
   }
 
   nb::object operator()(nb::handle x) const {
     const FloatArray rows = float_array(x, "x", 2, "[N, I]");
-    want_size("x's last axis", rows.size(1), packed_.inputs, "the weight's number of columns");
-    const auto y = new_array<float>("the result [N, O]", {rows.size(0), packed_.outputs});
-    nb::gil_scoped_release release;
-    table().heads.linear(packed_, rows.data, rows.size(0), y.data);
+    want_size("x's last axis", rows.size(1), inputs(), "the weight's number of columns");
+    const auto y = new_array<float>("the result [N, O]", {rows.size(0), outputs()});
+    const nb::gil_scoped_release release;
+    if (const auto* packed = std::get_if<PackedLinear<float>>(&packed_))
+      table().heads.fp32.linear(*packed, rows.data, rows.size(0), y.data);
+    else
+      table().heads.bf16.linear(std::get<PackedLinear<Pair>>(packed_), rows.data, rows.size(0), y.data);
     return y.object;
   }
 
-  int64_t inputs() const { return packed_.inputs; }
-  int64_t outputs() const { return packed_.outputs; }
+  int64_t inputs() const {
+    return std::visit([](const auto& packed) { return packed.inputs; }, packed_);
+  }
+  int64_t outputs() const {
+    return std::visit([](const auto& packed) { return packed.outputs; }, packed_);
+  }
 
  private:
   struct Release {
     void operator()(void* buffer) const { memory::release(buffer); }
   };
   std::unique_ptr<void, Release> weight_, bias_;
-  PackedLinear packed_{};
+  std::variant<PackedLinear<float>, PackedLinear<Pair>> packed_;
 };
 
-nb::object linear(nb::handle x, nb::handle weight, nb::handle bias) { return PackedLinearHandle(weight, bias)(x); }
+nb::object linear(nb::handle x, nb::handle weight, nb::handle bias, const std::string& precision) {
+  return PackedLinearHandle(weight, bias, precision)(x);
+}
 
-nb::object linear_backward(nb::handle x, nb::handle weight, nb::handle dy, bool need_dx, bool with_bias) {
+nb::object linear_backward(nb::handle x, nb::handle weight, nb::handle dy, bool need_dx, bool with_bias,
+                           const std::string& precision) {
   const Weight w = weight_arguments(weight, nb::none());
   const FloatArray rows = rows_for(w, x), gradient = float_array(dy, "d_y", 2, "[N, O]");
   const int64_t N = rows.size(0);
@@ -83,10 +105,10 @@ nb::object linear_backward(nb::handle x, nb::handle weight, nb::handle dy, bool 
   if (with_bias) dbias = new_array<float>("dbias [O]", {w.outputs});
   const LinearGradient call{rows.data, w.weight.data, gradient.data, N,         w.inputs,
                             w.outputs, dx.data,       dweight.data,  dbias.data};
-  {
-    nb::gil_scoped_release release;
-    table().heads.linear_gradient(call);
-  }
+  with_precision(precision, [&](const auto& heads) {
+    const nb::gil_scoped_release release;
+    heads.linear_gradient(call);
+  });
   return nb::make_tuple(dx.object, dweight.object, dbias.object);
 }
 
@@ -100,7 +122,7 @@ nb::object log_softmax(nb::handle logits) {
 }
 
 nb::object linear_cross_entropy(nb::handle x, nb::handle weight, nb::handle bias, nb::handle targets,
-                                nb::handle row_weights, bool need_grad) {
+                                nb::handle row_weights, bool need_grad, const std::string& precision) {
   const Weight w = weight_arguments(weight, bias);
   const FloatArray rows = rows_for(w, x);
   const int64_t N = rows.size(0);
@@ -127,10 +149,10 @@ nb::object linear_cross_entropy(nb::handle x, nb::handle weight, nb::handle bias
   }
   const LinearCrossEntropy call{rows.data, w.weight.data, w.bias.data, ids.data(), weights.data, N,
                                 w.inputs,  w.outputs,     losses.data, dx.data,    dweight.data, dbias.data};
-  {
-    nb::gil_scoped_release release;
-    table().heads.linear_cross_entropy(call);
-  }
+  with_precision(precision, [&](const auto& heads) {
+    const nb::gil_scoped_release release;
+    heads.linear_cross_entropy(call);
+  });
   return nb::make_tuple(losses.object, dx.object, dweight.object, dbias.object);
 }
 
@@ -153,14 +175,14 @@ nb::object embedding(nb::handle ids, nb::handle embeddings) {
 void bind_heads(nb::module_& m) {
   const auto any = [] { return nb::arg().none(); };
   nb::class_<PackedLinearHandle>(m, "PackedLinear")
-      .def(nb::init<nb::handle, nb::handle>(), any(), any())
+      .def(nb::init<nb::handle, nb::handle, const std::string&>(), any(), any(), nb::arg())
       .def("__call__", &PackedLinearHandle::operator(), any())
       .def_prop_ro("input_size", &PackedLinearHandle::inputs)
       .def_prop_ro("output_size", &PackedLinearHandle::outputs);
-  m.def("linear", &linear, any(), any(), any());
-  m.def("linear_backward", &linear_backward, any(), any(), any(), nb::arg(), nb::arg());
+  m.def("linear", &linear, any(), any(), any(), nb::arg());
+  m.def("linear_backward", &linear_backward, any(), any(), any(), nb::arg(), nb::arg(), nb::arg());
   m.def("log_softmax", &log_softmax, any());
-  m.def("linear_cross_entropy", &linear_cross_entropy, any(), any(), any(), any(), any(), nb::arg());
+  m.def("linear_cross_entropy", &linear_cross_entropy, any(), any(), any(), any(), any(), nb::arg(), nb::arg());
   m.def("embedding", &embedding, any(), any());
 }
 

@@ -25,7 +25,7 @@ inline constexpr int64_t kPerOperand = 1;
 template <>
 inline constexpr int64_t kPerOperand<Pair> = 2;
 template <class T>
-constexpr int64_t operands(int64_t values) {
+__attribute__((always_inline)) constexpr int64_t operands(int64_t values) {
   return (values + kPerOperand<T> - 1) / kPerOperand<T>;
 }
 
@@ -58,7 +58,7 @@ inline constexpr int64_t kGradientBlock =
 
 // Operands of scratch that a weight gradient needs for `vectors` vectors of columns.
 template <class T>
-constexpr int64_t gradient_scratch(int64_t vectors) {
+__attribute__((always_inline)) constexpr int64_t gradient_scratch(int64_t vectors) {
   return operands<T>(kGradientBlock) * 16 * (vectors + 1);
 }
 

@@ -25,11 +25,9 @@ constexpr int64_t kBlock = 256;  // rows of the weight: one float sum of exponen
 constexpr int64_t kLogitsBytes = int64_t{96} << 20, kMostRows = 1024;
 constexpr float kLowest = -3.40282347e+38f;  // finite, so that -inf minus the largest is never NaN
 
-template <class T>
-T* acquire(int64_t count) {
-  return static_cast<T*>(memory::acquire(static_cast<size_t>(count) * sizeof(T)));
-}
+using memory::acquire;
 
+template <class T>
 struct Chunk {
   const LinearCrossEntropy& call;
   const float* x;                 // [rows, inputs]: rows that count, side by side
@@ -37,15 +35,29 @@ struct Chunk {
   const int64_t* index;           // row of the call behind each of them
   int64_t rows, vectors, stride;  // stride: of a row of `logits`
   bool is_first;
-  Place* places;         // [vectors], over the rows of the chunk
-  Packed<float> x_rows;  // X^T in panels
-  float* x_rows_data;
-  Packed<float> x_columns;  // X in panels
-  float* x_columns_data;
-  float* logits;                     // [V][stride]; without gradients [workers][kBlock][stride]
+  Place* places;     // [vectors], over the rows of the chunk
+  Packed<T> x_rows;  // X^T in panels
+  T* x_rows_data;
+  Packed<T> x_columns;  // X in panels
+  T* x_columns_data;
+  T* left;        // [workers][kBlock][operands of a row of the weight or of D^T]: the left side of a product, rounded
+  float* logits;  // [V][stride]; without gradients [workers][kBlock][stride]
   float *block_largest, *block_sum;  // [blocks][stride]
   float *largest, *scale;            // [stride]: of the row's logits; w / sum of exponentials
   float* target_logit;               // [stride]
+
+  // kBlock rows or fewer of the weight or of D^T as the left side of a product.
+  Rows<const T> left_rows(const float* values, int64_t row_stride, int64_t rows_wanted, int64_t width,
+                          const threads::Worker& worker) const {
+    if constexpr (kPerOperand<T> == 1) {
+      return {values, row_stride};
+    } else {
+      const int64_t operands_wide = operands<T>(width);
+      T* to = left + worker.index * kBlock * operands<T>(larger(call.inputs, stride));
+      for (int64_t r = 0; r < rows_wanted; ++r) round_row(values + r * row_stride, width, to + r * operands_wide);
+      return {to, operands_wide};
+    }
+  }
 };
 
 // Rows of x in one chunk: a multiple of kBlock, from the vocabulary's size alone.
@@ -55,7 +67,8 @@ int64_t chunk_rows(int64_t outputs) {
 }
 
 // One column of vectors (16 rows of the chunk each) through one block of logits: adds the bias; leaves largest and sum.
-void summarise(const Chunk& c, float* logits, int64_t v_begin, int64_t v_end, int64_t vector, float* largest,
+template <class T>
+void summarise(const Chunk<T>& c, float* logits, int64_t v_begin, int64_t v_end, int64_t vector, float* largest,
                float* sum) {
   const float* bias = c.call.bias;
   float* column = logits + vector * kLanes;
@@ -72,13 +85,16 @@ void summarise(const Chunk& c, float* logits, int64_t v_begin, int64_t v_end, in
   total.store(sum + vector * kLanes);
 }
 
-void forward_block(const Chunk& c, int64_t block, Range panels, float* logits) {
+template <class T>
+void forward_block(const Chunk<T>& c, int64_t block, Range panels, float* logits, const threads::Worker& worker) {
   const int64_t v_begin = block * kBlock, v_end = smaller(c.call.outputs, v_begin + kBlock);
-  const Product<float> product{{c.call.weight + v_begin * c.call.inputs, c.call.inputs},
-                               {1, c.call.inputs, 0},
-                               c.x_rows,
-                               nullptr,
-                               {logits, c.stride}};
+  const int64_t inputs = c.call.inputs;
+  const Product<float, T> product{
+      .x = c.left_rows(c.call.weight + v_begin * inputs, inputs, v_end - v_begin, inputs, worker),
+      .depth = {1, operands<T>(inputs), 0},
+      .weight = c.x_rows,
+      .places = nullptr,
+      .y = {logits, c.stride}};
   multiply<F>(product, 0, v_end - v_begin, panels.begin, panels.end);
   const int64_t begin = panels.begin * kPanel, end = smaller(c.vectors, panels.end * kPanel);
   for (int64_t vector = begin; vector < end; ++vector)
@@ -90,7 +106,8 @@ void forward_block(const Chunk& c, int64_t block, Range panels, float* logits) {
 }
 
 // From the blocks' sums to the loss of sixteen rows and to what their gradient needs; the blocks are added in double.
-void finish_rows(const Chunk& c, int64_t vector, int64_t num_blocks) {
+template <class T>
+void finish_rows(const Chunk<T>& c, int64_t vector, int64_t num_blocks) {
   const int64_t at = vector * kLanes;
   F top = F::broadcast(kLowest);
   for (int64_t b = 0; b < num_blocks; ++b) top = max(F::load(c.block_largest + b * c.stride + at), top);
@@ -115,7 +132,8 @@ void finish_rows(const Chunk& c, int64_t vector, int64_t num_blocks) {
 }
 
 // Logits of one block to D^T, in place; its targets lose their row's weight.
-void differentiate(const Chunk& c, int64_t block, Range panels) {
+template <class T>
+void differentiate(const Chunk<T>& c, int64_t block, Range panels) {
   const int64_t v_begin = block * kBlock, v_end = smaller(c.call.outputs, v_begin + kBlock);
   const int64_t begin = panels.begin * kPanel, end = smaller(c.vectors, panels.end * kPanel);
   for (int64_t v = v_begin; v < v_end; ++v) {
@@ -134,16 +152,17 @@ void differentiate(const Chunk& c, int64_t block, Range panels) {
 }
 
 // dW and db of one block, input columns of `panels`, added to those of the chunks before.
-void weight_gradient(const Chunk& c, int64_t block, Range panels) {
+template <class T>
+void weight_gradient(const Chunk<T>& c, int64_t block, Range panels, const threads::Worker& worker) {
   const int64_t v_begin = block * kBlock, v_end = smaller(c.call.outputs, v_begin + kBlock), inputs = c.call.inputs;
-  const Product<float> product{{c.logits + v_begin * c.stride, c.stride},
-                               {1, c.rows, 0},
-                               c.x_columns,
-                               nullptr,
-                               {c.call.dweight + v_begin * inputs, inputs},
-                               inputs - (c.x_columns.num_vectors - 1) * kLanes,
-                               nullptr,
-                               !c.is_first && !planted(Bug::gradient_of_the_last_chunk_only)};
+  const Product<float, T> product{
+      .x = c.left_rows(c.logits + v_begin * c.stride, c.stride, v_end - v_begin, c.rows, worker),
+      .depth = {1, operands<T>(c.rows), 0},
+      .weight = c.x_columns,
+      .places = nullptr,
+      .y = {c.call.dweight + v_begin * inputs, inputs},
+      .last_lanes = inputs - (c.x_columns.num_vectors - 1) * kLanes,
+      .accumulate = !c.is_first && !planted(Bug::gradient_of_the_last_chunk_only)};
   multiply<F>(product, 0, v_end - v_begin, panels.begin, panels.end);
   if (c.call.dbias == nullptr || panels.begin != 0 || panels.end == 0) return;  // the worker of the first panel only
   for (int64_t v = v_begin; v < v_end; ++v) {                                   // D^T is 0 beyond the chunk's rows
@@ -155,7 +174,8 @@ void weight_gradient(const Chunk& c, int64_t block, Range panels) {
 }
 
 // One worker's part of a chunk. Work is split over blocks of the vocabulary, or over rows where there are few blocks.
-void work(const Chunk& c, const threads::Worker& worker) {
+template <class T>
+void work(const Chunk<T>& c, const threads::Worker& worker) {
   const int64_t inputs = c.call.inputs, num_blocks = ceil_div(c.call.outputs, kBlock);
   const bool is_training = c.call.dx != nullptr, by_rows = num_blocks < 2 * worker.size;
   const Range all_panels{0, c.x_rows.num_panels()}, my_panels = share(all_panels.end, worker.index, worker.size);
@@ -171,7 +191,7 @@ void work(const Chunk& c, const threads::Worker& worker) {
   threads::wait(worker);
 
   for (int64_t b = blocks.begin; b < blocks.end; ++b)
-    forward_block(c, b, panels, c.logits + (is_training ? b : worker.index) * kBlock * c.stride);
+    forward_block(c, b, panels, c.logits + (is_training ? b : worker.index) * kBlock * c.stride, worker);
   threads::wait(worker);
   const Range my_vectors = share(c.vectors, worker.index, worker.size);
   for (int64_t vector = my_vectors.begin; vector < my_vectors.end; ++vector) finish_rows(c, vector, num_blocks);
@@ -180,13 +200,13 @@ void work(const Chunk& c, const threads::Worker& worker) {
 
   for (int64_t b = blocks.begin; b < blocks.end; ++b) {
     differentiate(c, b, panels);
-    if (!by_rows) weight_gradient(c, b, {0, input_panels});
+    if (!by_rows) weight_gradient(c, b, {0, input_panels}, worker);
   }
   threads::wait(worker);
   if (by_rows) {
-    for (int64_t b = 0; b < num_blocks; ++b) weight_gradient(c, b, my_inputs);
+    for (int64_t b = 0; b < num_blocks; ++b) weight_gradient(c, b, my_inputs, worker);
   }
-  float* scratch = acquire<float>(gradient_scratch<float>(input_vectors));
+  T* scratch = acquire<T>(gradient_scratch<T>(input_vectors));
   const WeightGradient<float> dx{{c.logits, c.stride}, c.places, c.vectors, {c.call.weight, inputs}, inputs,
                                  c.call.outputs,       c.dx};
   if (c.vectors >= input_vectors) {
@@ -202,6 +222,7 @@ void work(const Chunk& c, const threads::Worker& worker) {
 
 }  // namespace
 
+template <class T>
 void linear_cross_entropy(const LinearCrossEntropy& call) {
   const bool is_training = call.dx != nullptr;
   const int64_t inputs = call.inputs;
@@ -230,36 +251,38 @@ void linear_cross_entropy(const LinearCrossEntropy& call) {
   const int64_t stride = vectors * kLanes + (vectors % 16 == 0 ? kLanes : 0);
   const int64_t num_blocks = ceil_div(call.outputs, kBlock), num_workers = threads::get_num_threads();
   Place* places = acquire<Place>(vectors + 1);
-  float* x_rows = acquire<float>(vectors * kLanes * inputs + 1);
-  float* x_columns = acquire<float>(is_training ? most * ceil_div(inputs, kLanes) * kLanes + 1 : 1);
+  T* x_rows = acquire<T>(vectors * kLanes * operands<T>(inputs) + 1);
+  T* x_columns = acquire<T>(is_training ? operands<T>(most) * ceil_div(inputs, kLanes) * kLanes + 1 : 1);
+  T* left = acquire<T>(kPerOperand<T> == 1 ? 1 : num_workers * kBlock * operands<T>(larger(inputs, stride)) + 1);
   float* logits = acquire<float>(stride * (is_training ? call.outputs : kBlock * num_workers) + 1);
   float* summaries = acquire<float>(stride * (2 * num_blocks + 3) + 1);
 
   for (int64_t begin = 0; begin < active; begin += most) {
     const int64_t rows = smaller(most, active - begin);
     plain_places(rows, places);
-    const Packed<float> by_row{x_rows, inputs, ceil_div(rows, kLanes), kPanel};
-    const Packed<float> by_column{x_columns, rows, ceil_div(inputs, kLanes), kPanel};
+    const Packed<T> by_row{x_rows, operands<T>(inputs), ceil_div(rows, kLanes), kPanel};
+    const Packed<T> by_column{x_columns, operands<T>(rows), ceil_div(inputs, kLanes), kPanel};
     float* const rest = summaries + 2 * num_blocks * stride;
-    const Chunk chunk{call,
-                      (all_count ? call.x : gathered) + begin * inputs,
-                      is_training ? (all_count ? call.dx : gathered_dx) + begin * inputs : nullptr,
-                      index + begin,
-                      rows,
-                      by_row.num_vectors,
-                      stride,
-                      begin == 0,
-                      places,
-                      by_row,
-                      x_rows,
-                      by_column,
-                      x_columns,
-                      logits,
-                      summaries,
-                      summaries + num_blocks * stride,
-                      rest,
-                      rest + stride,
-                      rest + 2 * stride};
+    const Chunk<T> chunk{call,
+                         (all_count ? call.x : gathered) + begin * inputs,
+                         is_training ? (all_count ? call.dx : gathered_dx) + begin * inputs : nullptr,
+                         index + begin,
+                         rows,
+                         by_row.num_vectors,
+                         stride,
+                         begin == 0,
+                         places,
+                         by_row,
+                         x_rows,
+                         by_column,
+                         x_columns,
+                         left,
+                         logits,
+                         summaries,
+                         summaries + num_blocks * stride,
+                         rest,
+                         rest + stride,
+                         rest + 2 * stride};
     const int64_t worth = rows * inputs * call.outputs / (1 << 18);  // about ten microseconds of work each
     parallel(static_cast<int>(larger<int64_t>(1, smaller(num_workers, worth))),
              [&](const threads::Worker& worker) { work(chunk, worker); });
@@ -269,6 +292,7 @@ void linear_cross_entropy(const LinearCrossEntropy& call) {
     memcpy(call.dx + index[r] * inputs, gathered_dx + r * inputs, static_cast<size_t>(inputs) * sizeof(float));
   memory::release(summaries);
   memory::release(logits);
+  memory::release(left);
   memory::release(x_columns);
   memory::release(x_rows);
   memory::release(places);
@@ -276,5 +300,8 @@ void linear_cross_entropy(const LinearCrossEntropy& call) {
   memory::release(gathered);
   memory::release(index);
 }
+
+template void linear_cross_entropy<float>(const LinearCrossEntropy&);
+template void linear_cross_entropy<Pair>(const LinearCrossEntropy&);
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

@@ -6,11 +6,16 @@
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 
+template <class T>
 PackedLinearSize packed_linear_size(int64_t inputs, int64_t outputs);
-void pack_linear(const float* weight, const float* bias, const PackedLinear& packed);
-void linear(const PackedLinear& packed, const float* x, int64_t rows, float* y);
+template <class T>
+void pack_linear(const float* weight, const float* bias, const PackedLinear<T>& packed);
+template <class T>
+void linear(const PackedLinear<T>& packed, const float* x, int64_t rows, float* y);
+template <class T>
 void linear_gradient(const LinearGradient& call);
-void log_softmax(const float* logits, int64_t rows, int64_t columns, float* out);
+template <class T>
 void linear_cross_entropy(const LinearCrossEntropy& call);
+void log_softmax(const float* logits, int64_t rows, int64_t columns, float* out);
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

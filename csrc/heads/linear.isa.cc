@@ -3,6 +3,7 @@
 #include "gemm/pack.h"
 #include "gemm/product.h"
 #include "heads/functions.h"
+#include "heads/operand_rows.h"
 #include "memory.h"
 #include "threads/parallel.h"
 
@@ -11,7 +12,10 @@ namespace {
 
 constexpr int64_t kWorthAWorker = 1 << 18;  // multiplications: about ten microseconds, against two for waking a worker
 
-Packed<float> layout(int64_t depth, int64_t columns) { return {nullptr, depth, ceil_div(columns, kLanes), kPanel}; }
+template <class T>
+Packed<T> layout(int64_t depth, int64_t columns) {
+  return {nullptr, depth, ceil_div(columns, kLanes), kPanel};
+}
 
 // As many workers as have something to do, never more than there are.
 int workers_for(int64_t multiplications) {
@@ -20,7 +24,8 @@ int workers_for(int64_t multiplications) {
 }
 
 // Calls multiply() on this worker's share, split along the longer of the two axes of y.
-void multiply_share(const Product<float>& product, int64_t rows, const threads::Worker& worker) {
+template <class T>
+void multiply_share(const Product<float, T>& product, int64_t rows, const threads::Worker& worker) {
   const int64_t panels = product.weight.num_panels();
   if (panels * 8 >= rows) {
     const Range range = share(panels, worker.index, worker.size);
@@ -33,13 +38,15 @@ void multiply_share(const Product<float>& product, int64_t rows, const threads::
 
 }  // namespace
 
+template <class T>
 PackedLinearSize packed_linear_size(int64_t inputs, int64_t outputs) {
-  return {layout(inputs, outputs).size(), ceil_div(outputs, kLanes) * kLanes};
+  return {layout<T>(operands<T>(inputs), outputs).size(), ceil_div(outputs, kLanes) * kLanes};
 }
 
-void pack_linear(const float* weight, const float* bias, const PackedLinear& packed) {
-  const Packed<float> shape = layout(packed.inputs, packed.outputs);
-  Place* places = static_cast<Place*>(memory::acquire(static_cast<size_t>(shape.num_vectors) * sizeof(Place)));
+template <class T>
+void pack_linear(const float* weight, const float* bias, const PackedLinear<T>& packed) {
+  const Packed<T> shape = layout<T>(operands<T>(packed.inputs), packed.outputs);
+  Place* places = memory::acquire<Place>(shape.num_vectors);
   plain_places(packed.outputs, places);
   parallel_for(shape.num_panels(), larger<int64_t>(1, kWorthAWorker / 64 / larger<int64_t>(1, packed.inputs)),
                [&](int64_t begin, int64_t end) {
@@ -51,30 +58,37 @@ void pack_linear(const float* weight, const float* bias, const PackedLinear& pac
   for (int64_t o = packed.outputs; o < shape.num_vectors * kLanes; ++o) packed.bias[o] = 0;
 }
 
-void linear(const PackedLinear& packed, const float* x, int64_t rows, float* y) {
-  Product<float> product{
-      {x, packed.inputs}, {1, packed.inputs, 0}, layout(packed.inputs, packed.outputs), nullptr, {y, packed.outputs}};
-  product.weight.data = packed.weight;
-  product.last_lanes = packed.outputs - (product.weight.num_vectors - 1) * kLanes;
-  product.bias = packed.bias;
+template <class T>
+void linear(const PackedLinear<T>& packed, const float* x, int64_t rows, float* y) {
+  const OperandRows<T> x_rows(x, rows, packed.inputs);
+  Packed<T> weight = layout<T>(operands<T>(packed.inputs), packed.outputs);
+  weight.data = packed.weight;
+  const Product<float, T> product{.x = x_rows.rows(),
+                                  .depth = {1, weight.depth, 0},
+                                  .weight = weight,
+                                  .places = nullptr,
+                                  .y = {y, packed.outputs},
+                                  .last_lanes = packed.outputs - (weight.num_vectors - 1) * kLanes,
+                                  .bias = packed.bias};
   parallel(workers_for(rows * packed.inputs * packed.outputs),
            [&](const threads::Worker& worker) { multiply_share(product, rows, worker); });
 }
 
+template <class T>
 void linear_gradient(const LinearGradient& call) {
   const int64_t vectors = ceil_div(call.inputs, kLanes), num_places = ceil_div(call.outputs, kLanes);
-  Packed<float> columns = layout(call.outputs, call.inputs);
-  Place* places = static_cast<Place*>(memory::acquire(static_cast<size_t>(num_places) * sizeof(Place)));
+  Packed<T> columns = layout<T>(operands<T>(call.outputs), call.inputs);
+  Place* places = memory::acquire<Place>(num_places);
   plain_places(call.outputs, places);
-  float* packed =
-      static_cast<float*>(memory::acquire(call.dx ? static_cast<size_t>(columns.size()) * sizeof(float) : 1));
+  T* packed = memory::acquire<T>(call.dx ? columns.size() : 1);
   columns.data = packed;
-  const Product<float> product{{call.dy, call.outputs},
-                               {1, call.outputs, 0},
-                               columns,
-                               nullptr,
-                               {call.dx, call.inputs},
-                               call.inputs - (vectors - 1) * kLanes};
+  const OperandRows<T> dy_rows(call.dy, call.dx ? call.rows : 0, call.outputs);
+  const Product<float, T> product{.x = dy_rows.rows(),
+                                  .depth = {1, columns.depth, 0},
+                                  .weight = columns,
+                                  .places = nullptr,
+                                  .y = {call.dx, call.inputs},
+                                  .last_lanes = call.inputs - (vectors - 1) * kLanes};
   const WeightGradient<float> gradient_call{{call.dy, call.outputs},
                                             places,
                                             num_places,
@@ -84,7 +98,6 @@ void linear_gradient(const LinearGradient& call) {
                                             call.dweight,
                                             call.dbias};
   const int wanted = workers_for((call.rows + 1) * call.inputs * call.outputs);
-  const size_t scratch_size = static_cast<size_t>(gradient_scratch<float>(vectors)) * sizeof(float);
   parallel(wanted, [&](const threads::Worker& worker) {
     if (call.dx) {
       const Range panels = share(columns.num_panels(), worker.index, worker.size);
@@ -92,7 +105,7 @@ void linear_gradient(const LinearGradient& call) {
       threads::wait(worker);
       multiply_share(product, call.rows, worker);
     }
-    float* scratch = static_cast<float*>(memory::acquire(scratch_size));
+    T* scratch = memory::acquire<T>(gradient_scratch<T>(vectors));
     const Range mine = share(num_places, worker.index, worker.size);
     gradient<F>(gradient_call, mine.begin, mine.end, 0, vectors, scratch);
     memory::release(scratch);
@@ -100,5 +113,13 @@ void linear_gradient(const LinearGradient& call) {
   memory::release(packed);
   memory::release(places);
 }
+
+#define RNNKIT_LINEAR(T)                                                         \
+  template PackedLinearSize packed_linear_size<T>(int64_t, int64_t);             \
+  template void pack_linear(const float*, const float*, const PackedLinear<T>&); \
+  template void linear(const PackedLinear<T>&, const float*, int64_t, float*);   \
+  template void linear_gradient<T>(const LinearGradient&)
+RNNKIT_LINEAR(float);
+RNNKIT_LINEAR(Pair);
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

@@ -5,13 +5,16 @@
 
 #include <stdint.h>
 
+#include "gemm/layout.h"
+
 namespace rnnkit {
 
 // A weight [outputs, inputs] and its bias in the layout that linear() reads; made once, read by any number of calls.
+template <class T>
 struct PackedLinear {
   int64_t inputs, outputs;
-  float* weight;  // packed_linear_size().weight elements at a 64-byte boundary
-  float* bias;    // packed_linear_size().bias elements, or null
+  T* weight;    // packed_size().weight operands at a 64-byte boundary
+  float* bias;  // packed_size().bias elements, or null
 };
 struct PackedLinearSize {
   int64_t weight, bias;
@@ -40,13 +43,20 @@ struct LinearCrossEntropy {
   float* dbias;    // [outputs] or null
 };
 
-struct HeadsTable {
-  PackedLinearSize (*packed_linear_size)(int64_t inputs, int64_t outputs);
-  void (*pack_linear)(const float* weight, const float* bias, const PackedLinear& packed);
-  void (*linear)(const PackedLinear& packed, const float* x, int64_t rows, float* y);
+// T: the operands of the products (gemm/layout.h); what they multiply is rounded to them, all else stays float32.
+template <class T>
+struct ProductHeads {
+  PackedLinearSize (*packed_size)(int64_t inputs, int64_t outputs);
+  void (*pack)(const float* weight, const float* bias, const PackedLinear<T>& packed);
+  void (*linear)(const PackedLinear<T>& packed, const float* x, int64_t rows, float* y);
   void (*linear_gradient)(const LinearGradient& call);
-  void (*log_softmax)(const float* logits, int64_t rows, int64_t columns, float* out);
   void (*linear_cross_entropy)(const LinearCrossEntropy& call);
+};
+
+struct HeadsTable {
+  ProductHeads<float> fp32;
+  ProductHeads<Pair> bf16;
+  void (*log_softmax)(const float* logits, int64_t rows, int64_t columns, float* out);
 };
 
 }  // namespace rnnkit

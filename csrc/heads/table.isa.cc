@@ -4,7 +4,15 @@
 #include "heads/functions.h"
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
+namespace {
+
+template <class T>
+constexpr ProductHeads<T> product_heads{&packed_linear_size<T>, &pack_linear<T>, &linear<T>, &linear_gradient<T>,
+                                        &linear_cross_entropy<T>};
+
+}  // namespace
+
 extern const HeadsTable heads_table;
-const HeadsTable heads_table{&packed_linear_size, &pack_linear, &linear,
-                             &linear_gradient,    &log_softmax, &linear_cross_entropy};
+const HeadsTable heads_table{product_heads<float>, product_heads<Pair>, &log_softmax};
+
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

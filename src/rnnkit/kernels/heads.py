@@ -1,6 +1,7 @@
 """What stands between a hidden vector and a loss or a distribution: linear layers, softmax, cross-entropy, embedding.
 
 Every result is float32 and bit-identical for any number of threads; a row's result depends on its own input alone.
+`precision="bf16"` rounds what a product multiplies to bfloat16, as in `kernels.recurrent.Layer`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnkit.kernels import _core
+from rnnkit.kernels.recurrent import Precision
 
 
-def linear(x: Any, weight: Any, bias: Any | None = None) -> np.ndarray:
+def linear(x: Any, weight: Any, bias: Any | None = None, *, precision: Precision = "fp32") -> np.ndarray:
     """y = x Wᵀ + b, each element summed over I in one fixed order, then + b.
 
     These are the bits of a recurrent layer's input projection, so that an embedding may be folded into it.
@@ -22,7 +24,7 @@ def linear(x: Any, weight: Any, bias: Any | None = None) -> np.ndarray:
     Raises:  ShapeError naming the axis, DtypeError.
     Cost:    2·N·O·I flop, and packing the weight (O·I), which `PackedLinear` does once.
     """
-    return _core.linear(x, weight, bias)
+    return _core.linear(x, weight, bias, precision)
 
 
 class PackedLinear:
@@ -35,8 +37,8 @@ class PackedLinear:
 
     __slots__ = ("_packed",)
 
-    def __init__(self, weight: Any, bias: Any | None = None) -> None:
-        self._packed = _core.PackedLinear(weight, bias)
+    def __init__(self, weight: Any, bias: Any | None = None, *, precision: Precision = "fp32") -> None:
+        self._packed = _core.PackedLinear(weight, bias, precision)
 
     @property
     def input_size(self) -> int:
@@ -58,7 +60,9 @@ class LinearGradients(NamedTuple):
     bias: np.ndarray | None  # [O]
 
 
-def linear_backward(x: Any, weight: Any, d_y: Any, need_dx: bool = True, with_bias: bool = True) -> LinearGradients:
+def linear_backward(
+    x: Any, weight: Any, d_y: Any, need_dx: bool = True, with_bias: bool = True, *, precision: Precision = "fp32"
+) -> LinearGradients:
     """Gradients of `linear`: dx = dy W, dW = dyᵀ x, db = Σ dy over rows.
 
     Args:    x: [N, I].  weight: [O, I].  d_y: [N, O].  All float32.
@@ -66,7 +70,7 @@ def linear_backward(x: Any, weight: Any, d_y: Any, need_dx: bool = True, with_bi
     Raises:  ShapeError naming the axis, DtypeError.
     Cost:    4·N·O·I flop; sums over rows run in blocks of 256, so their error does not grow with N.
     """
-    return LinearGradients(*_core.linear_backward(x, weight, d_y, need_dx, with_bias))
+    return LinearGradients(*_core.linear_backward(x, weight, d_y, need_dx, with_bias, precision))
 
 
 def log_softmax(logits: Any) -> np.ndarray:
@@ -95,6 +99,8 @@ def linear_cross_entropy(
     targets: Any,
     row_weights: Any | None = None,
     need_grad: bool = True,
+    *,
+    precision: Precision = "fp32",
 ) -> CrossEntropy:
     """Loss and gradients of softmax cross-entropy over a linear layer, without ever holding [N, V] whole.
 
@@ -107,7 +113,7 @@ def linear_cross_entropy(
     Raises:  ArgumentError naming the row of a wrong target; ShapeError, DtypeError.
     Cost:    6·N·V·I flop with gradients, 2·N·V·I without; memory for one chunk of logits (96 MiB, or 256 rows).
     """
-    return CrossEntropy(*_core.linear_cross_entropy(x, weight, bias, targets, row_weights, need_grad))
+    return CrossEntropy(*_core.linear_cross_entropy(x, weight, bias, targets, row_weights, need_grad, precision))
 
 
 def embedding(ids: Any, table: Any) -> np.ndarray:
