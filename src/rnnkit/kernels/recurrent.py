@@ -1,7 +1,8 @@
 """One direction of one recurrent layer on the native core: forward, backward, step.
 
 Arrays are NumPy arrays or CPU tensors, float32 whatever the precision (float64 only where `isa()` is "portable", for
-tests); results are NumPy arrays. Axes: T time, B batch, I input, H hidden, G gates. Weights have torch's layouts, and the gates torch's order.
+tests); results are NumPy arrays. Axes: T time, B batch, I input, H hidden, G gates. Weights have torch's layouts, and
+the gates torch's order.
 """
 
 from __future__ import annotations
