@@ -6,6 +6,7 @@ import tiny
 import torch
 
 from rnnkit import runtime
+from rnnkit.errors import ConfigError
 from rnnkit.kernels import CELLS
 from rnnkit.models.generator import Generator, GeneratorConfig
 from rnnkit.models.window_mlp import WindowMLP, WindowMLPConfig
@@ -29,8 +30,10 @@ def compare(want, got, name):
         {"embedding_size": 9, "num_layers": 2, "dropout": 0.5, "output_dropout": 0.3, "word_dropout": 0.1},
         {"embedding_size": 9, "tied": True, "bias": False},
         {"softmax": "adaptive", "cutoffs": (7, 15)},
+        {"embedding_size": 9, "tied": True, "num_layers": 2, "precision": "bf16"},
+        {"softmax": "adaptive", "cutoffs": (7, 15), "precision": "bf16"},
     ],
-    ids=["one-hot", "embedded", "tied", "adaptive"],
+    ids=["one-hot", "embedded", "tied", "adaptive", "tied bf16", "adaptive bf16"],
 )
 def test_a_generator_is_the_same_model_in_both_halves(tmp_path, cell, shape):
     torch.manual_seed(1)
@@ -38,6 +41,7 @@ def test_a_generator_is_the_same_model_in_both_halves(tmp_path, cell, shape):
     config, tensors = learnt.export()
     runtime.LanguageModel.from_parts(config, tensors, tiny.tokenizer()).save(tmp_path)
     model = runtime.LanguageModel.load(tmp_path)
+    assert model.precision == config["precision"] == shape.get("precision", "fp32")
     with torch.no_grad():
         hidden, state = learnt(torch.from_numpy(IDS), lengths=torch.from_numpy(LENGTHS))
         want = learnt.log_prob(hidden)
@@ -48,6 +52,18 @@ def test_a_generator_is_the_same_model_in_both_halves(tmp_path, cell, shape):
         assert wanted.keys() == parts.keys()
         for name in wanted:
             compare(wanted[name], parts[name], f"{layer}.{name}")
+
+
+def test_a_precision_chosen_at_load_replaces_the_bundles_own(tmp_path):
+    learnt = Generator(GeneratorConfig(vocab_size=V, hidden_size=20, precision="bf16"))
+    runtime.LanguageModel.from_parts(*learnt.export(), tiny.tokenizer()).save(tmp_path)
+    own, exact = (runtime.LanguageModel.load(tmp_path, precision=precision) for precision in (None, "fp32"))
+    assert (own.precision, exact.precision, own.digest) == ("bf16", "fp32", exact.digest)
+    rounded, plain = own(IDS)[0], exact(IDS)[0]
+    assert not np.array_equal(rounded, plain)
+    np.testing.assert_allclose(rounded, plain, atol=0.02)
+    with pytest.raises(ConfigError, match="choose one of fp32, bf16, auto"):
+        runtime.LanguageModel.load(tmp_path, precision="int4")
 
 
 @pytest.mark.parametrize("shape", [{}, {"direct": True}, {"softmax": "adaptive", "cutoffs": (7, 15)}])

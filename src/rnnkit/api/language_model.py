@@ -29,9 +29,14 @@ class LanguageModel(runtime.LanguageModel):
     """The run folder it was loaded from."""
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """The model of a run folder. Raises: BundleError, by its subclasses. Cost: one read of the files."""
-        model = super().load(path)
+    def load(cls, path: str | Path, *, precision: str | None = None) -> Self:
+        """The model of a run folder.
+
+        Args:   precision: of the products, "fp32", "bf16" or "auto"; None: what the model was trained in.
+        Raises: BundleError, by its subclasses; ConfigError for another precision.
+        Cost:   one read of the files.
+        """
+        model = super().load(path, precision=precision)
         model.path = Path(path)
         return model
 

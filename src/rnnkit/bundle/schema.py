@@ -12,7 +12,7 @@ import numpy as np
 from rnnkit.errors import SchemaError, TensorError, VersionError
 
 FORMAT = 1
-PRECISIONS = ("fp32",)
+PRECISIONS = ("fp32", "bf16")  # of the products; tensors are float32 in every one of them
 # The cells that the run half knows, and their number of gates; tests hold it to kernels.CELLS, which bundle cannot see.
 GATES = {"elman_tanh": 1, "elman_relu": 1, "lstm": 4, "gru_before": 3, "gru_after": 3}
 ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
@@ -56,7 +56,7 @@ def check_tensors(config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) 
         if array.shape != shape:
             raise TensorError(f"tensor {name} has the shape {list(array.shape)}, the configuration wants {list(shape)}")
         if array.dtype != np.float32:
-            raise TensorError(f"tensor {name} has dtype {array.dtype}, precision fp32 wants float32")
+            raise TensorError(f"tensor {name} has dtype {array.dtype}, float32 is wanted")
 
 
 def check_vocabulary(config: Mapping[str, Any], vocab_size: int) -> None:

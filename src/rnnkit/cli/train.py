@@ -101,6 +101,7 @@ def lm(
         float | None, typer.Option("--embedding-dropout", "--dropoute", help="On rows of the embedding table.")
     ] = None,
     word_dropout: Annotated[float | None, typer.Option(help="On single input tokens.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Of matrix products: fp32, bf16 or auto.")] = None,
     # ---- training
     seed: Annotated[int | None, typer.Option(help="First weights, dropout, samples.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Parallel streams.")] = None,

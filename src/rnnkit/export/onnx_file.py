@@ -53,7 +53,8 @@ def to_onnx(
 
     bundle = read_bundle(run)
     kind = LanguageModel if bundle.config["kind"] == LanguageModel.kind else WindowMLP
-    model = kind.from_parts(bundle.config, bundle.tensors, bundle.tokenizer, digest=bundle.digest)
+    # What an ONNX file computes in; a run trained in bf16 is compared with its own float32 weights.
+    model = kind.from_parts(bundle.config, bundle.tensors, bundle.tokenizer, digest=bundle.digest, precision="fp32")
     if sample is None:
         source, ids = "drawn from the model", parity.write_sample(model, _SAMPLE_TOKENS)
     else:

@@ -14,11 +14,24 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnkit.errors import DtypeError, ShapeError
+from rnnkit.errors import ConfigError, DtypeError, ShapeError
 from rnnkit.kernels import _core
 
 Array = NDArray[Any]
 Precision = Literal["fp32", "bf16"]
+PRECISIONS = ("fp32", "bf16", "auto")  # what layers and models take
+
+
+def resolve_precision(precision: str) -> Precision:
+    """What a layer computes in: "auto" is "bf16" where one instruction multiplies pairs of bfloat16, else "fp32".
+
+    Raises: ConfigError for a name that is none of `PRECISIONS`.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision={precision!r} does not exist; choose one of {', '.join(PRECISIONS)}")
+    if precision == "auto":
+        return "bf16" if _core.isa() == "avx512bf16" else "fp32"
+    return precision  # type: ignore[return-value]
 
 
 class CellInfo(NamedTuple):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnkit.errors import ConfigError, ShapeError
+from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.nn import (
     AdaptiveSoftmax,
     Recurrent,
@@ -41,6 +42,7 @@ class GeneratorConfig:
         dropout: between layers. output_dropout: on the last hidden state. input_dropout: on the embedded input.
         locked_dropout: draw these three masks once per window and row instead of at each step.
         embedding_dropout: rows of the table. word_dropout: single tokens, replaced by `unk_id`; None: by zeros.
+        precision: of the products, "fp32" or "bf16"; "auto" becomes the one that this machine is fast in.
     Raises: ConfigError, naming the field.
     """
 
@@ -61,9 +63,11 @@ class GeneratorConfig:
     embedding_dropout: float = 0.0
     word_dropout: float = 0.0
     unk_id: int | None = None
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cutoffs", tuple(self.cutoffs))
+        object.__setattr__(self, "precision", resolve_precision(self.precision))
         for name, least in (("vocab_size", 1), ("embedding_size", 0), ("hidden_size", 1), ("num_layers", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -139,12 +143,15 @@ class Generator(nn.Module):
             bias=config.bias,
             dropout=config.dropout,
             locked_dropout=config.locked_dropout,
+            precision=config.precision,
         )
         self.projection = None
         if config.tied and size != config.hidden_size:
             self.projection = nn.Linear(config.hidden_size, size, bias=False)
         if config.softmax == "adaptive":
-            self.head = AdaptiveSoftmax(config.hidden_size, config.vocab_size, config.cutoffs)
+            self.head = AdaptiveSoftmax(
+                config.hidden_size, config.vocab_size, config.cutoffs, precision=config.precision
+            )
         else:
             self.head = _Head(config.vocab_size, None if config.tied else config.hidden_size)
         self._start()
@@ -191,7 +198,7 @@ class Generator(nn.Module):
         if self.training and config.output_dropout:
             hidden = dropout(hidden, config.output_dropout)
         if self.projection is not None:
-            hidden = linear(hidden, self.projection.weight)
+            hidden = linear(hidden, self.projection.weight, precision=self.config.precision)
         return hidden, new_state
 
     def loss(self, hidden: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -202,13 +209,14 @@ class Generator(nn.Module):
         """
         if isinstance(self.head, AdaptiveSoftmax):
             return self.head(hidden, targets, weights=weights)
-        return linear_cross_entropy(hidden, targets, weight=self._scores(), bias=self.head.bias, weights=weights)
+        scores = {"weight": self._scores(), "bias": self.head.bias, "precision": self.config.precision}
+        return linear_cross_entropy(hidden, targets, weights=weights, **scores)
 
     def log_prob(self, hidden: Tensor) -> Tensor:
         """Log-probabilities `[T, B, V]` of the next token. Materialises all of them; `loss` does not."""
         if isinstance(self.head, AdaptiveSoftmax):
             return self.head.log_prob(hidden)
-        return linear(hidden, self._scores(), self.head.bias).log_softmax(-1)
+        return linear(hidden, self._scores(), self.head.bias, precision=self.config.precision).log_softmax(-1)
 
     def _scores(self) -> Tensor:
         if self.embedding is not None and self.config.tied:
@@ -220,7 +228,8 @@ class Generator(nn.Module):
 
     def export(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """The content of a bundle: `config.json` as a dict, and float32 arrays by parameter name."""
-        config = {"format": FORMAT, "kind": "language_model", "model": self.config.to_dict(), "precision": "fp32"}
+        model = self.config.to_dict()
+        config = {"format": FORMAT, "kind": "language_model", "precision": model.pop("precision"), "model": model}
         arrays = {n: p.detach().cpu().numpy().astype(np.float32) for n, p in self.state_dict().items()}
         return config, arrays
 
@@ -234,7 +243,7 @@ class Generator(nn.Module):
             raise ConfigError(
                 f"kind {config.get('kind')!r}, format {config.get('format')!r} is no language model of format {FORMAT}"
             )
-        model = cls(GeneratorConfig.from_dict(config["model"]))
+        model = cls(GeneratorConfig.from_dict({**config["model"], "precision": config["precision"]}))
         wanted = {name: list(value.shape) for name, value in model.state_dict().items()}
         for name in sorted(wanted.keys() | tensors.keys()):
             got = list(tensors[name].shape) if name in tensors else "nothing"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnkit.errors import ArgumentError, ConfigError
+from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.nn.operators import linear, linear_cross_entropy
 
 
@@ -20,14 +21,23 @@ class AdaptiveSoftmax(nn.Module):
     Args:
         input_size: I. vocab_size: V; ids must be sorted by falling frequency.
         cutoffs: rising ids in 1..V-1 where clusters end; the first cluster is scored together with the cluster choice.
-        div_value: cluster i has I // div_value^i dimensions.
+        div_value: cluster i has I // div_value^i dimensions. precision: of the products, see `Recurrent`.
     Call: `softmax(h, targets, *, weights=None)`: losses in nats, as `rnnkit.nn.linear_cross_entropy`.
     Raises: ConfigError for cutoffs that do not fit.
     Source: Grave et al. 2017, arXiv:1609.04309.
     """
 
-    def __init__(self, input_size: int, vocab_size: int, cutoffs: Sequence[int], *, div_value: float = 4.0) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        vocab_size: int,
+        cutoffs: Sequence[int],
+        *,
+        div_value: float = 4.0,
+        precision: str = "fp32",
+    ) -> None:
         super().__init__()
+        self.precision = resolve_precision(precision)
         bounds = [int(cut) for cut in cutoffs]
         if not bounds or bounds != sorted(set(bounds)) or bounds[0] < 1 or bounds[-1] >= vocab_size:
             raise ConfigError(
@@ -65,20 +75,25 @@ class AdaptiveSoftmax(nn.Module):
             choice = choice.masked_fill(inside, self.cutoffs[0] + index)
             clusters.append(((inside & counts).nonzero().squeeze(1), low, projection, weight))
         choice = choice.masked_fill(~counts, 0)
-        losses = linear_cross_entropy(rows, choice, weight=self.head.weight, weights=row_weights)
+        losses = linear_cross_entropy(
+            rows, choice, weight=self.head.weight, weights=row_weights, precision=self.precision
+        )
         for members, low, projection, weight in clusters:
             if len(members):
-                narrow = linear(rows[members], projection)
+                narrow = linear(rows[members], projection, precision=self.precision)
                 chosen = None if row_weights is None else row_weights[members]
-                inner = linear_cross_entropy(narrow, flat[members] - low, weight=weight, weights=chosen)
+                inner = linear_cross_entropy(
+                    narrow, flat[members] - low, weight=weight, weights=chosen, precision=self.precision
+                )
                 losses = losses.index_add(0, members, inner)
         return losses.view(targets.shape)
 
     def log_prob(self, h: Tensor) -> Tensor:
         """Log-probabilities of all words: `[..., I]` in, `[..., V]` out. Materialises all of them."""
-        head = linear(h, self.head.weight).log_softmax(-1)
+        head = linear(h, self.head.weight, precision=self.precision).log_softmax(-1)
         parts = [head[..., : self.cutoffs[0]]]
         for index, (_, _, projection, weight) in enumerate(self._clusters()):
-            inner = linear(linear(h, projection), weight).log_softmax(-1)
+            narrow = linear(h, projection, precision=self.precision)
+            inner = linear(narrow, weight, precision=self.precision).log_softmax(-1)
             parts.append(inner + head[..., self.cutoffs[0] + index, None])
         return torch.cat(parts, dim=-1)

@@ -50,12 +50,16 @@ def check_backend(backend: str) -> str:
     return backend
 
 
-def choose(cell: spec.CellSpec, *, backend: str, dtype: torch.dtype, device: torch.device) -> str:
+def choose(
+    cell: spec.CellSpec, *, backend: str, dtype: torch.dtype, device: torch.device, precision: str = "fp32"
+) -> str:
     """The backend that runs `cell` on weights of this dtype and device. Warns once per reason when `auto` means `spec`.
 
-    Raises: ConfigError if `native` was asked for and cannot run.
+    Raises: ConfigError if `native` (or bf16, which only `native` has) was asked for and cannot run.
     """
     name, reason = explain(cell, backend=backend, dtype=dtype, device=device)
+    if precision == "bf16" and name == "spec":
+        raise ConfigError(f"precision='bf16' is the native core's: {reason}; use precision='fp32' or 'auto'")
     if backend == "auto" and name == "spec" and (cell.name, reason) not in _said:
         _said.add((cell.name, reason))
         warnings.warn(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.nn import operators, spec
 from rnnkit.nn.backends import Backend, check_backend, choose
 from rnnkit.nn.layers import elman_cell, gru_cell, lstm_state
@@ -34,6 +35,7 @@ class _Cell(nn.Module):
         hidden_size: int,
         bias: bool,
         backend: str,
+        precision: str,
         device: Any,
         dtype: torch.dtype | None,
     ) -> None:
@@ -41,6 +43,8 @@ class _Cell(nn.Module):
         check_size("input_size", input_size)
         check_size("hidden_size", hidden_size)
         self.cell, self.backend = cell, check_backend(backend)
+        resolve_precision(precision)
+        self.precision = precision
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         for name, shape in cell.shapes(input_size=input_size, hidden_size=hidden_size).items():
             wanted = bias or not name.startswith("bias")
@@ -87,8 +91,9 @@ class _Cell(nn.Module):
         found = {name: getattr(self, name) for name in self.cell.parameters}
         weights: dict[str, Tensor] = {name: weight for name, weight in found.items() if weight is not None}
         weight = weights["weight_ih"]
-        if choose(self.cell, backend=self.backend, dtype=weight.dtype, device=weight.device) == "native":
-            packed = self._packed.get(self.cell.name, weights)
+        where = {"dtype": weight.dtype, "device": weight.device}
+        if choose(self.cell, backend=self.backend, precision=self.precision, **where) == "native":
+            packed = self._packed.get(self.cell.name, weights, resolve_precision(self.precision))
             return operators.unroll(packed, x[None], weights=weights, state=parts)[1]
         return spec.unroll(self.cell, x[None], weights=weights, state=parts)[1]
 
@@ -96,7 +101,7 @@ class _Cell(nn.Module):
 class RNNCell(_Cell):
     """One Elman step, as torch.nn.RNNCell: h' = tanh(W x + b + U h + b_h), or max(0, …) with nonlinearity="relu".
 
-    Args: as torch.nn.RNNCell, in its order; backend: "auto", "native" or "spec".
+    Args: as torch.nn.RNNCell, in its order; backend, precision: as `rnnkit.nn.RNN`.
     Call: `cell(x, h=None)` with x `[B, I]` or `[I]`, h `[B, H]` or `[H]`. Returns: h', in the weights' dtype also under
         torch.autocast (see `RNN`).
     Raises: ShapeError (also a RuntimeError), DtypeError (also a ValueError). Source: Elman 1990.
@@ -112,9 +117,12 @@ class RNNCell(_Cell):
         dtype: torch.dtype | None = None,
         *,
         backend: Backend = "auto",
+        precision: str = "fp32",
     ) -> None:
         sizes: dict[str, Any] = {"input_size": input_size, "hidden_size": hidden_size, "bias": bias}
-        super().__init__(elman_cell(nonlinearity), **sizes, backend=backend, device=device, dtype=dtype)
+        super().__init__(
+            elman_cell(nonlinearity), **sizes, backend=backend, precision=precision, device=device, dtype=dtype
+        )
         self.nonlinearity = nonlinearity
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
@@ -124,7 +132,7 @@ class RNNCell(_Cell):
 class LSTMCell(_Cell):
     """One LSTM step, as torch.nn.LSTMCell; the equations are in `rnnkit.nn.spec.lstm`.
 
-    Args: as torch.nn.LSTMCell, in its order; backend: as `RNNCell`.
+    Args: as torch.nn.LSTMCell, in its order; backend, precision: as `RNNCell`.
     Call: `cell(x, (h, c))`; returns (h', c'). Raises: as `RNNCell`. Source: Gers, Schmidhuber and Cummins 2000.
     """
 
@@ -137,9 +145,10 @@ class LSTMCell(_Cell):
         dtype: torch.dtype | None = None,
         *,
         backend: Backend = "auto",
+        precision: str = "fp32",
     ) -> None:
         sizes: dict[str, Any] = {"input_size": input_size, "hidden_size": hidden_size, "bias": bias}
-        super().__init__(spec.CELLS["lstm"], **sizes, backend=backend, device=device, dtype=dtype)
+        super().__init__(spec.CELLS["lstm"], **sizes, backend=backend, precision=precision, device=device, dtype=dtype)
 
     def forward(self, input: Tensor, hx: Sequence[Tensor] | None = None) -> tuple[Tensor, Tensor]:
         h, c = self._step(input, None if hx is None else lstm_state(hx))
@@ -150,7 +159,7 @@ class GRUCell(_Cell):
     """One GRU step, as torch.nn.GRUCell; both forms and the mixing convention are in `rnnkit.nn.spec.gru`.
 
     Args: as torch.nn.GRUCell, in its order; reset: "after" (torch) or "before" (Cho et al. 2014);
-        backend: as `RNNCell`.
+        backend, precision: as `RNNCell`.
     Call, returns, raises: as `RNNCell`. Source: Cho et al. 2014.
     """
 
@@ -164,9 +173,10 @@ class GRUCell(_Cell):
         *,
         reset: Literal["after", "before"] = "after",
         backend: Backend = "auto",
+        precision: str = "fp32",
     ) -> None:
         sizes: dict[str, Any] = {"input_size": input_size, "hidden_size": hidden_size, "bias": bias}
-        super().__init__(gru_cell(reset), **sizes, backend=backend, device=device, dtype=dtype)
+        super().__init__(gru_cell(reset), **sizes, backend=backend, precision=precision, device=device, dtype=dtype)
         self.reset = reset
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:

@@ -42,6 +42,7 @@ class _TorchLayer(Stack):
         device: Any,
         dtype: torch.dtype | None,
         backend: str,
+        precision: str,
     ) -> None:
         if proj_size != 0:
             raise ConfigError(
@@ -56,6 +57,7 @@ class _TorchLayer(Stack):
             dropout=dropout,
             bidirectional=bidirectional,
             backend=backend,
+            precision=precision,
             device=device,
             dtype=dtype,
         )
@@ -129,6 +131,7 @@ class RNN(_TorchLayer):
         input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout, bidirectional, device, dtype: as
             torch.nn.RNN, in its order. proj_size: only 0.
         backend: "auto" (native where it can), "native" or "spec"; see `explain_backend`.
+        precision: "fp32", "bf16" (products of rounded values, on the native core) or "auto"; see `Recurrent`.
 
     Call: `layer(x, h_0=None, *, lengths=None)` with x `[T, B, I]`, `[B, T, I]` if batch_first, `[T, I]` or a
         PackedSequence; h_0 `[L*D, B, H]`; lengths integers `[B]`: a row stops after its length, its later outputs are 0
@@ -154,6 +157,7 @@ class RNN(_TorchLayer):
         dtype: torch.dtype | None = None,
         *,
         backend: Backend = "auto",
+        precision: str = "fp32",
     ) -> None:
         args = (
             input_size,
@@ -167,7 +171,7 @@ class RNN(_TorchLayer):
             device,
             dtype,
         )
-        super().__init__(elman_cell(nonlinearity), *args, backend)
+        super().__init__(elman_cell(nonlinearity), *args, backend, precision)
         self.nonlinearity = nonlinearity
 
     def forward(
@@ -180,7 +184,7 @@ class RNN(_TorchLayer):
 class LSTM(_TorchLayer):
     """LSTM layers, as torch.nn.LSTM; the equations are in `rnnkit.nn.spec.lstm`.
 
-    Args: as torch.nn.LSTM, in its order (proj_size: only 0); backend: see `RNN`.
+    Args: as torch.nn.LSTM, in its order (proj_size: only 0); backend, precision: see `RNN`.
     Call: as `RNN`, with the state `(h_0, c_0)`, each `[L*D, B, H]`. Returns: `(output, (h_n, c_n))`, as torch.
     Raises: as `RNN`. Cost: 8·T·B·D·H·(I+H) flop per layer. Source: Gers, Schmidhuber and Cummins 2000.
     """
@@ -199,6 +203,7 @@ class LSTM(_TorchLayer):
         dtype: torch.dtype | None = None,
         *,
         backend: Backend = "auto",
+        precision: str = "fp32",
     ) -> None:
         args = (
             input_size,
@@ -212,7 +217,7 @@ class LSTM(_TorchLayer):
             device,
             dtype,
         )
-        super().__init__(spec.CELLS["lstm"], *args, backend)
+        super().__init__(spec.CELLS["lstm"], *args, backend, precision)
 
     def forward(
         self,
@@ -231,7 +236,7 @@ class GRU(_TorchLayer):
     The equations, and which of the two mixing conventions is used, are in `rnnkit.nn.spec.gru`.
 
     Args: as torch.nn.GRU, in its order (proj_size: only 0); reset: "after" (torch, cuDNN) or "before" (Cho et al. 2014,
-        textbooks); backend: see `RNN`.
+        textbooks); backend, precision: see `RNN`.
     Call, returns, raises: as `RNN`. Cost: 6·T·B·D·H·(I+H) flop per layer. Source: Cho et al. 2014.
     """
 
@@ -250,6 +255,7 @@ class GRU(_TorchLayer):
         *,
         reset: Literal["after", "before"] = "after",
         backend: Backend = "auto",
+        precision: str = "fp32",
     ) -> None:
         args = (
             input_size,
@@ -263,7 +269,7 @@ class GRU(_TorchLayer):
             device,
             dtype,
         )
-        super().__init__(gru_cell(reset), *args, backend)
+        super().__init__(gru_cell(reset), *args, backend, precision)
         self.reset = reset
 
     def forward(

@@ -69,11 +69,11 @@ class PackedWeights:
     def __reduce__(self) -> tuple[type[PackedWeights], tuple[()]]:
         return PackedWeights, ()  # copies and pickles of a module pack again
 
-    def get(self, cell: str, weights: Mapping[str, Tensor]) -> recurrent.Layer:
+    def get(self, cell: str, weights: Mapping[str, Tensor], precision: recurrent.Precision = "fp32") -> recurrent.Layer:
         """The packed form of a cell's parameters, which are given by name."""
-        key = tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights.values())
+        key = (precision, *((w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights.values()))
         if self._layer is None or key != self._key[:-1] or self._sampled() != self._key[-1]:  # type: ignore[index]
-            self._layer = pack(cell, weights)
+            self._layer = pack(cell, weights, precision)
             self._held = [w.detach() for w in weights.values()]
             flat = [held.view(-1) if held.is_contiguous() else held.reshape(-1) for held in self._held]
             self._samples = [f[:: max(1, len(f) // 16)].numpy() for f in flat]
@@ -84,9 +84,10 @@ class PackedWeights:
         return b"".join(sample.tobytes() for sample in self._samples)
 
 
-def pack(cell: str, weights: Mapping[str, Tensor]) -> recurrent.Layer:
+def pack(cell: str, weights: Mapping[str, Tensor], precision: recurrent.Precision = "fp32") -> recurrent.Layer:
     """Pack a cell's parameters for the core, without a cache."""
-    return recurrent.Layer(cell, **{name: _array(weight) for name, weight in weights.items()})
+    arrays = {name: _array(weight) for name, weight in weights.items()}
+    return recurrent.Layer(cell, **arrays, precision=precision)
 
 
 def unroll(
@@ -156,35 +157,37 @@ class _Unroll(torch.autograd.Function):
 # ---- products -----------------------------------------------------------------------------------------------------
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, precision: recurrent.Precision = "fp32") -> Tensor:
     """y = x Wᵀ + b, as torch.nn.functional.linear; on the native core for float32 on the CPU.
 
     Each row is one fixed chain over I: its bits do not depend on the other rows or on the number of threads.
 
-    Args: x: `[..., I]`. weight: `[O, I]`. bias: `[O]`. Returns: `[..., O]`. Cost: 2·N·O·I flop.
+    Args: x: `[..., I]`. weight: `[O, I]`. bias: `[O]`. precision: of the native core; elsewhere torch's dtype decides.
+    Returns: `[..., O]`. Cost: 2·N·O·I flop.
     """
     if not is_native(x, weight, bias):
         return F.linear(x, weight, bias)
-    return _Linear.apply(x, weight, bias)  # type: ignore[return-value]
+    return _Linear.apply(x, weight, bias, precision)  # type: ignore[return-value]
 
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, precision: recurrent.Precision) -> Tensor:
         ctx.save_for_backward(x, weight)
-        y = heads.linear(_rows(x), _array(weight), None if bias is None else _array(bias))
+        ctx.precision = precision
+        y = heads.linear(_rows(x), _array(weight), None if bias is None else _array(bias), precision=precision)
         return torch.from_numpy(y).view(*x.shape[:-1], weight.shape[0])
 
     @staticmethod
     def backward(ctx: Any, d_y: Tensor) -> Any:  # type: ignore[override]
         _refuse_double_backward()
         x, weight = ctx.saved_tensors
-        need_dx, _, with_bias = ctx.needs_input_grad
+        need_dx, _, with_bias, _ = ctx.needs_input_grad
         dx, d_weight, d_bias = heads.linear_backward(
-            _rows(x), _array(weight), _rows(d_y), need_dx=need_dx, with_bias=with_bias
+            _rows(x), _array(weight), _rows(d_y), need_dx=need_dx, with_bias=with_bias, precision=ctx.precision
         )
         dx = _tensor(dx)
-        return None if dx is None else dx.view(x.shape), _tensor(d_weight), _tensor(d_bias)
+        return None if dx is None else dx.view(x.shape), _tensor(d_weight), _tensor(d_bias), None
 
 
 def _rows(x: Tensor) -> np.ndarray:
@@ -195,7 +198,13 @@ def _rows(x: Tensor) -> np.ndarray:
 
 
 def linear_cross_entropy(
-    h: Tensor, targets: Tensor, *, weight: Tensor, bias: Tensor | None = None, weights: Tensor | None = None
+    h: Tensor,
+    targets: Tensor,
+    *,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    weights: Tensor | None = None,
+    precision: recurrent.Precision = "fp32",
 ) -> Tensor:
     """Negative log-probability of each target under softmax(h Wᵀ + b), without ever holding all N·V scores.
 
@@ -207,6 +216,7 @@ def linear_cross_entropy(
     Args:
         h: `[..., I]`. targets: integers `[...]` in 0..V-1. weight: `[V, I]`. bias: `[V]` or None.
         weights: `[...]`, how much each row will count; rows with 0 are not read. None: all count 1.
+        precision: of the native core's products; elsewhere torch's dtype decides.
     Returns: the unweighted losses `[...]`.
     Raises: ArgumentError for a target outside the vocabulary (from the core, naming the row); ShapeError.
     Cost: 2·N·V·I flop, three times that when gradients are needed; memory O(V·I).
@@ -219,7 +229,9 @@ def linear_cross_entropy(
     row_weights = None if weights is None else weights.reshape(-1).to(h.dtype)
     if is_native(h, weight, bias):
         needs_grad = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (h, weight, bias))
-        losses: Tensor = _LinearCrossEntropy.apply(rows, weight, bias, flat, row_weights, needs_grad)  # type: ignore
+        losses: Tensor = _LinearCrossEntropy.apply(  # type: ignore[assignment]
+            rows, weight, bias, flat, row_weights, needs_grad, precision
+        )
         return losses.view(targets.shape)
     if row_weights is not None:
         counts = row_weights != 0
@@ -231,9 +243,17 @@ def linear_cross_entropy(
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, h: Tensor, weight: Tensor, bias: Tensor | None, targets: Any, weights: Any, grad: bool
+        ctx: Any,
+        h: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Any,
+        weights: Any,
+        grad: bool,
+        precision: recurrent.Precision,
     ) -> Any:
-        losses, *gradients = _score(h, weight, bias, targets, weights, need_grad=grad)
+        losses, *gradients = _score(h, weight, bias, targets, weights, precision, need_grad=grad)
+        ctx.precision = precision
         ctx.save_for_backward(h, weight, bias, targets, weights)
         ctx.gradients = gradients if grad else None
         return losses if weights is None else losses.masked_fill_(weights == 0, 0)
@@ -246,13 +266,22 @@ class _LinearCrossEntropy(torch.autograd.Function):
         counted = d_losses if weights is None else d_losses.masked_fill(weights == 0, 0)
         scale = None if gradients is None else _multiple(counted, weights)
         if gradients is None or scale is None:
-            gradients, scale = _score(h, weight, bias, targets, counted, need_grad=True)[1:], 1.0
+            gradients, scale = _score(h, weight, bias, targets, counted, ctx.precision, need_grad=True)[1:], 1.0
         if scale != 1:
             gradients = [g if g is None else g.mul_(scale) for g in gradients]
-        return *gradients, None, None, None
+        return *gradients, None, None, None, None
 
 
-def _score(h: Tensor, weight: Tensor, bias: Any, targets: Tensor, weights: Any, *, need_grad: bool) -> list[Any]:
+def _score(
+    h: Tensor,
+    weight: Tensor,
+    bias: Any,
+    targets: Tensor,
+    weights: Any,
+    precision: recurrent.Precision,
+    *,
+    need_grad: bool,
+) -> list[Any]:
     got = heads.linear_cross_entropy(
         _array(h),
         _array(weight),
@@ -260,6 +289,7 @@ def _score(h: Tensor, weight: Tensor, bias: Any, targets: Tensor, weights: Any, 
         _array(targets),
         None if weights is None else _array(weights),
         need_grad=need_grad,
+        precision=precision,
     )
     return [_tensor(array) for array in got]
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnkit.errors import ArgumentError, ConfigError, DtypeError, ShapeError
+from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.nn import operators, spec
 from rnnkit.nn.backends import check_backend, choose
 from rnnkit.nn.dropout import locked_dropout
@@ -48,6 +49,7 @@ class Stack(nn.Module):
         dropout: float,
         bidirectional: bool,
         backend: str,
+        precision: str,
         device: Any,
         dtype: torch.dtype | None,
     ) -> None:
@@ -63,6 +65,8 @@ class Stack(nn.Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.dropout, self.bidirectional = bias, float(dropout), bidirectional
         self.backend = check_backend(backend)
+        resolve_precision(precision)
+        self.precision = precision
         self.locked_dropout = False
         self._suffixes = [f"_l{n}{end}" for n in range(num_layers) for end in ("", "_reverse")[: self.num_directions]]
         self._packed = {suffix: operators.PackedWeights() for suffix in self._suffixes}
@@ -98,7 +102,7 @@ class Stack(nn.Module):
     def extra_repr(self) -> str:
         shown = [str(self.input_size), str(self.hidden_size)]
         defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
-        for name, default in (defaults | {"locked_dropout": False, "backend": "auto"}).items():
+        for name, default in (defaults | {"locked_dropout": False, "backend": "auto", "precision": "fp32"}).items():
             if getattr(self, name, default) != default:
                 shown.append(f"{name}={getattr(self, name)}")
         return ", ".join(shown)
@@ -120,7 +124,9 @@ class Stack(nn.Module):
     ) -> tuple[Tensor, list[Parts]]:
         """Run all layers over `x` `[T, B, I]` or ids `[T, B]`; states: one tuple of parts per layer and direction."""
         weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
-        backend = choose(self.cell, backend=self.backend, dtype=weight.dtype, device=weight.device)
+        backend = choose(
+            self.cell, backend=self.backend, dtype=weight.dtype, device=weight.device, precision=self.precision
+        )
         row_lengths = None if lengths is None else checked_lengths(lengths, steps=x.shape[0], batch=x.shape[1])
         if row_lengths is not None and not x.is_floating_point():  # what stands in padding need not be an id
             x = x.masked_fill(torch.arange(x.shape[0])[:, None].ge(row_lengths).to(x.device), 0)
@@ -159,14 +165,15 @@ class Stack(nn.Module):
         if not native:
             x = x if embedding is None else F.embedding(x, embedding)
             return spec.unroll(self.cell, x, weights=weights, state=state, lengths=lengths, reverse=reverse)
+        precision = resolve_precision(self.precision)
+        if embedding is not None and x.numel() < embedding.shape[0]:  # cheaper than projecting the whole table
+            x, embedding = F.embedding(x, embedding), None
         if embedding is None:
-            packed = self._packed[suffix].get(self.cell.name, weights)
-        elif x.numel() < embedding.shape[0]:  # looking rows up is cheaper than projecting the whole table
-            x, packed = F.embedding(x, embedding), self._packed[suffix].get(self.cell.name, weights)
-        else:
-            folded = operators.linear(weights["weight_ih"], embedding)  # [G*H, V]: x is one-hot from here on
+            packed = self._packed[suffix].get(self.cell.name, weights, precision)
+        else:  # [G*H, V]: x is one-hot from here on
+            folded = operators.linear(weights["weight_ih"], embedding, precision=precision)
             weights = weights | {"weight_ih": folded}
-            packed = operators.pack(self.cell.name, weights)
+            packed = operators.pack(self.cell.name, weights, precision)
         rows = None if lengths is None else lengths.numpy()
         return operators.unroll(packed, x, weights=weights, state=state, lengths=rows, reverse=reverse)
 
@@ -202,7 +209,7 @@ def autocast_to(weight: Tensor, tensor: Tensor) -> Tensor:
 
 
 def without_autocast(weight: Tensor) -> AbstractContextManager[Any]:
-    """Where layers compute: torch.autocast is off, since the core has no lower precision and `spec` must agree."""
+    """Where layers compute: torch.autocast is off, since `precision` is the layer's own and `spec` must agree."""
     return torch.autocast(weight.device.type, enabled=False) if _is_autocast(weight) else nullcontext()
 
 

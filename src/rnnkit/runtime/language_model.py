@@ -35,13 +35,14 @@ class LanguageModel(NextTokenModel):
         tokenizer: Tokenizer | None = None,
         *,
         digest: str | None = None,
+        precision: str | None = None,
     ) -> None:
         if tokenizer is None:
             raise ArgumentError("a language model reads text by its tokeniser; pass tokenizer=")
-        super().__init__(config, tensors, tokenizer, digest=digest)
+        super().__init__(config, tensors, tokenizer, digest=digest, precision=precision)
         self.tokenizer = tokenizer
         self.begin_id = tokenizer.begin_id
-        self._stack = Stack(config["model"], tensors)
+        self._stack = Stack(config["model"], tensors, self.precision)
         names = tuple((name, self._stack.hidden_size) for name in self._stack.part_names)
         self._parts = (names,) * len(self._stack.layers)
 

@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit.bundle import bundle_digest, read_bundle, write_bundle
 from rnnkit.bundle.schema import check_tensors, check_vocabulary
 from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError, StateError
+from rnnkit.kernels.recurrent import Precision, resolve_precision
 from rnnkit.runtime import likelihood
 from rnnkit.runtime.softmax import build_softmax
 from rnnkit.runtime.stack import Parts
@@ -36,6 +37,7 @@ class NextTokenModel(ABC):
     kind: ClassVar[str]
     config: dict[str, Any]
     digest: str
+    precision: Precision  # of the products
     vocab_size: int
     begin_id: int
     _parts: tuple[tuple[tuple[str, int], ...], ...]  # the name and width of every part of every layer's state
@@ -48,6 +50,7 @@ class NextTokenModel(ABC):
         tokenizer: Tokenizer | None = None,
         *,
         digest: str | None = None,
+        precision: str | None = None,
     ) -> None:
         """As `from_parts`."""
         check_tensors(config, tensors)
@@ -60,17 +63,20 @@ class NextTokenModel(ABC):
         self._tensors = dict(tensors)
         self._files = {} if tokenizer is None else {_TOKENIZER: tokenizer.to_json().encode()}
         self.digest = digest or bundle_digest(config=config, tensors=tensors, files=self._files)
-        self._softmax = build_softmax(config["model"], tensors)
+        self.precision = resolve_precision(precision or config["precision"])
+        self._softmax = build_softmax(config["model"], tensors, self.precision)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path, *, precision: str | None = None) -> Self:
         """The model of a bundle, that is of a run's folder.
 
-        Raises: BundleError, by its subclasses; nothing in the folder is executed or believed unchecked.
+        Args:   precision: "fp32", "bf16" or "auto", see `kernels.recurrent`; None: what the model was trained in.
+        Raises: BundleError, by its subclasses; nothing in the folder is executed or believed unchecked. ConfigError for
+                another precision.
         Cost:   one read of the files; memory for the weights twice (as stored, and packed for the kernels).
         """
         bundle = read_bundle(path)
-        model = cls(bundle.config, bundle.tensors, bundle.tokenizer, digest=bundle.digest)
+        model = cls(bundle.config, bundle.tensors, bundle.tokenizer, digest=bundle.digest, precision=precision)
         model._files = bundle.files  # as they are: saving again gives the same digest
         return model
 
@@ -82,13 +88,15 @@ class NextTokenModel(ABC):
         tokenizer: Tokenizer | None = None,
         *,
         digest: str | None = None,
+        precision: str | None = None,
     ) -> Self:
         """The model of a configuration and its float32 arrays in memory, for example `Generator.export()`'s.
 
         Args:   digest: of the bundle they come from; None: the digest that `save` would give.
+                precision: as in `load`.
         Raises: SchemaError, TensorError for parts that do not belong together.
         """
-        return cls(config, tensors, tokenizer, digest=digest)
+        return cls(config, tensors, tokenizer, digest=digest, precision=precision)
 
     def save(self, path: str | Path) -> str:
         """Write the model as a bundle; returns its digest. Raises: SaveError, the old bundle intact."""

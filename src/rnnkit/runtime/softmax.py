@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 
 from rnnkit.kernels.heads import PackedLinear, log_softmax
+from rnnkit.kernels.recurrent import Precision
 
 
 class FullSoftmax:
     """log p = log_softmax(W (P x) + b), where P is there only when tying to a narrower embedding."""
 
-    def __init__(self, weight: np.ndarray, bias: np.ndarray, projection: np.ndarray | None = None) -> None:
-        self._scores = PackedLinear(weight, bias)
-        self._projection = None if projection is None else PackedLinear(projection, None)
+    def __init__(
+        self, weight: np.ndarray, bias: np.ndarray, projection: np.ndarray | None = None, *, precision: Precision
+    ) -> None:
+        self._scores = PackedLinear(weight, bias, precision=precision)
+        self._projection = None if projection is None else PackedLinear(projection, precision=precision)
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """[N, F] -> [N, V]."""
@@ -32,11 +35,11 @@ class AdaptiveSoftmax:
     Source: Grave et al. 2017, arXiv:1609.04309.
     """
 
-    def __init__(self, cutoffs: list[int], tensors: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, cutoffs: list[int], tensors: Mapping[str, np.ndarray], *, precision: Precision) -> None:
         self._shortlist = cutoffs[0]
-        self._head = PackedLinear(tensors["head.head.weight"], None)
+        self._head = PackedLinear(tensors["head.head.weight"], precision=precision)
         self._tails = [
-            tuple(PackedLinear(tensors[f"head.tail.{index}.{part}.weight"], None) for part in (0, 1))
+            tuple(PackedLinear(tensors[f"head.tail.{index}.{part}.weight"], precision=precision) for part in (0, 1))
             for index in range(len(cutoffs))
         ]
 
@@ -54,10 +57,11 @@ class AdaptiveSoftmax:
 Softmax = FullSoftmax | AdaptiveSoftmax
 
 
-def build_softmax(model: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Softmax:
+def build_softmax(model: Mapping[str, Any], tensors: Mapping[str, np.ndarray], precision: Precision) -> Softmax:
     """The softmax that a configuration's `model` names."""
     if model["softmax"] == "adaptive":
-        return AdaptiveSoftmax(list(model["cutoffs"]), tensors)
+        return AdaptiveSoftmax(list(model["cutoffs"]), tensors, precision=precision)
     if model.get("tied"):
-        return FullSoftmax(tensors["embedding.weight"], tensors["head.bias"], tensors.get("projection.weight"))
-    return FullSoftmax(tensors["head.weight"], tensors["head.bias"])
+        projection = tensors.get("projection.weight")
+        return FullSoftmax(tensors["embedding.weight"], tensors["head.bias"], projection, precision=precision)
+    return FullSoftmax(tensors["head.weight"], tensors["head.bias"], precision=precision)

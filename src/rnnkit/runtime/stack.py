@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.kernels import heads
-from rnnkit.kernels.recurrent import CELLS, Layer
+from rnnkit.kernels.recurrent import CELLS, Layer, Precision
 
 _FOLD_BYTES = 64 << 20  # an embedding is multiplied into the first layer once, if the product stays below this
 
@@ -21,9 +21,10 @@ class Stack:
     h[l] = cell(h[l-1], state[l]);  h[-1] = E[ids]
 
     Args: model: the `model` object of the configuration. tensors: float32 arrays, already checked against it.
+        precision: of the products.
     """
 
-    def __init__(self, model: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, model: Mapping[str, Any], tensors: Mapping[str, np.ndarray], precision: Precision) -> None:
         self.part_names: tuple[str, ...] = CELLS[model["cell"]].parts
         self.hidden_size: int = model["hidden_size"]
         self.table: np.ndarray | None = tensors.get("embedding.weight")
@@ -31,7 +32,9 @@ class Stack:
         for index in range(model["num_layers"]):
             weight = tensors[f"recurrent.weight_ih_l{index}"]
             if index == 0 and self.table is not None and 4 * len(self.table) * len(weight) <= _FOLD_BYTES:
-                weight = heads.linear(self.table, weight).T  # then ids enter as one-hot rows: the same bits, no product
+                weight = heads.linear(
+                    self.table, weight, precision=precision
+                ).T  # then ids enter as one-hot rows: the same bits, no product
                 self.table = None
             self.layers.append(
                 Layer(
@@ -40,6 +43,7 @@ class Stack:
                     weight_hh=tensors[f"recurrent.weight_hh_l{index}"],
                     bias_ih=tensors.get(f"recurrent.bias_ih_l{index}"),
                     bias_hh=tensors.get(f"recurrent.bias_hh_l{index}"),
+                    precision=precision,
                 )
             )
 

@@ -31,13 +31,14 @@ class WindowMLP(NextTokenModel):
         tokenizer: Tokenizer | None = None,
         *,
         digest: str | None = None,
+        precision: str | None = None,
     ) -> None:
-        super().__init__(config, tensors, tokenizer, digest=digest)
+        super().__init__(config, tensors, tokenizer, digest=digest, precision=precision)
         self.tokenizer = tokenizer
         self.begin_id = config["model"]["begin_id"]
         self._window = config["model"]["order"] - 1
         self._parts = ((("context", self._window),),)
-        self._hidden = heads.PackedLinear(tensors["hidden.weight"], tensors["hidden.bias"])
+        self._hidden = heads.PackedLinear(tensors["hidden.weight"], tensors["hidden.bias"], precision=self.precision)
 
     def _initial_parts(self, batch: int) -> Parts:
         return [(np.full((batch, self._window), self.begin_id, np.int64),)]

@@ -100,6 +100,9 @@ class ModelConfig(Section):
     locked_dropout: bool = Field(default=False, description="One mask per window and row instead of one per step.")
     embedding_dropout: float = Field(default=0.0, ge=0, lt=1, description="On whole rows of the embedding table.")
     word_dropout: float = Field(default=0.0, ge=0, lt=1, description="On single input tokens.")
+    precision: Literal["fp32", "bf16", "auto"] = Field(
+        default="fp32", description="Of matrix products; auto: bf16 where the processor has an instruction for it."
+    )
 
     @field_validator("cell")
     @classmethod
