@@ -54,6 +54,7 @@ CASES: dict[str, tuple[list[str], str, Any]] = {
     "--embedding-dropout": (["--embedding-dropout", "0.1"], "model.embedding_dropout", 0.1),
     "--dropoute": (["--dropoute", "0.1"], "model.embedding_dropout", 0.1),
     "--word-dropout": (["--word-dropout", "0.1"], "model.word_dropout", 0.1),
+    "--precision": (["--precision", "bf16"], "model.precision", "bf16"),
     "--seed": (["--seed", "3"], "training.seed", 3),
     "--batch-size": (["--batch-size", "3"], "training.batch_size", 3),
     "--window": (["--window", "35"], "training.window", 35),

@@ -218,6 +218,7 @@ MODEL_CHANGES: dict[str, dict[str, Any]] = {
     "locked_dropout": {"output_dropout": 0.5, "locked_dropout": True},
     "embedding_dropout": {"embedding_size": 8, "embedding_dropout": 0.5},
     "word_dropout": {"embedding_size": 8, "word_dropout": 0.5},
+    "precision": {"precision": "bf16"},
 }
 BESIDE: dict[str, dict[str, Any]] = {
     "tied": {"embedding_size": 8},
