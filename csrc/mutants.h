@@ -35,6 +35,9 @@ enum class Bug {
   weight_of_a_row_not_on_its_target,
   gradient_of_the_last_chunk_only,
   softmax_over_lanes_past_the_end,
+  every_second_step_reads_the_first_h,
+  drawn_tokens_are_not_punished,
+  kept_rows_draw_from_the_first_streams,
 };
 
 #ifdef RNNKIT_MUTANTS

@@ -2,9 +2,14 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/array.h>
 
+#include <algorithm>
 #include <cmath>
+#include <memory>
+#include <mutex>
 
 #include "binding/arguments.h"
+#include "binding/handles.h"
+#include "decode/loop.h"
 #include "decode/philox.h"
 #include "decode/sample.h"
 
@@ -12,6 +17,8 @@ namespace rnnkit {
 namespace {
 
 using namespace binding;
+using decode::inputs_of;
+using decode::outputs_of;
 using decode::RowFault;
 
 uint64_t word64(nb::handle value, const char* name) {
@@ -69,6 +76,20 @@ std::vector<std::vector<int64_t>> previous_ids(nb::handle previous, size_t B, in
                              ", wanted a number (or -inf to forbid the token); check the model's weights");
 }
 
+decode::SamplingOptions sampling_options(nb::handle temperature, nb::handle top_k, nb::handle top_p,
+                                         nb::handle repetition_penalty) {
+  decode::SamplingOptions options;
+  options.temperature = number(temperature, "temperature", "0 (greedy) or a positive finite number",
+                               [](double t) { return t >= 0 && std::isfinite(t); });
+  options.top_p = number(top_p, "top_p", "from 0 to 1 (1 = off)", [](double p) { return p >= 0 && p <= 1; });
+  options.repetition_penalty = number(repetition_penalty, "repetition_penalty", "a positive finite number (1 = off)",
+                                      [](double p) { return p > 0 && std::isfinite(p); });
+  if (!nb::try_cast<int64_t>(top_k, options.top_k) || options.top_k < 0)
+    raise(PyLong_Check(top_k.ptr()) ? "ArgumentError" : "DtypeError",
+          "top_k is " + nb::cast<std::string>(nb::repr(top_k)) + ", wanted an integer of 0 (off) or more");
+  return options;
+}
+
 nb::object sample(nb::handle logits, nb::handle seed, nb::handle streams, nb::handle step, nb::handle temperature,
                   nb::handle top_k, nb::handle top_p, nb::handle repetition_penalty, nb::handle previous) {
   const FloatArray scores = float_array(logits, "logits", 2, "[B, V]");
@@ -80,15 +101,7 @@ nb::object sample(nb::handle logits, nb::handle seed, nb::handle streams, nb::ha
   const auto step_words =
       PyLong_Check(step.ptr()) ? std::vector<uint64_t>(B, word64(step, "step")) : row_words(step, "step", B);
 
-  decode::SamplingOptions options;
-  options.temperature = number(temperature, "temperature", "0 (greedy) or a positive finite number",
-                               [](double t) { return t >= 0 && std::isfinite(t); });
-  options.top_p = number(top_p, "top_p", "from 0 to 1 (1 = off)", [](double p) { return p >= 0 && p <= 1; });
-  options.repetition_penalty = number(repetition_penalty, "repetition_penalty", "a positive finite number (1 = off)",
-                                      [](double p) { return p > 0 && std::isfinite(p); });
-  if (!nb::try_cast<int64_t>(top_k, options.top_k) || options.top_k < 0)
-    raise(PyLong_Check(top_k.ptr()) ? "ArgumentError" : "DtypeError",
-          "top_k is " + nb::cast<std::string>(nb::repr(top_k)) + ", wanted an integer of 0 (off) or more");
+  const auto options = sampling_options(temperature, top_k, top_p, repetition_penalty);
   const auto previous_rows = previous_ids(previous, B, V);
 
   const auto ids = new_array<int64_t>("the result [B]", {static_cast<int64_t>(B)});
@@ -104,6 +117,98 @@ nb::object sample(nb::handle logits, nb::handle seed, nb::handle streams, nb::ha
   return ids.object;
 }
 
+// Checks what a SamplingLoop is made of, and keeps alive what it borrows.
+class SamplingLoopHandle {
+ public:
+  SamplingLoopHandle(const nb::tuple& layers, nb::handle embeddings, nb::handle projection, nb::handle scores,
+                     const nb::tuple& state, nb::handle seed, nb::handle streams, nb::handle temperature,
+                     nb::handle top_k, nb::handle top_p, nb::handle repetition_penalty, nb::handle previous)
+      : layers_(layers), projection_(nb::borrow(projection)), scores_(nb::borrow(scores)) {
+    const auto rows = static_cast<int64_t>(nb::len(streams));
+    const auto stream_words = row_words(streams, "streams", static_cast<size_t>(rows));
+    if (layers.size() == 0 || state.size() != layers.size())
+      raise("ArgumentError", "there are " + std::to_string(layers.size()) + " layers and " +
+                                 std::to_string(state.size()) +
+                                 " states, wanted one state for each of 1 or more layers");
+    decode::SamplingLoop::Model model{};
+    model.scores = packed_linear_of(scores);
+    const int64_t V = outputs_of(model.scores);
+    int64_t width = V;
+    if (!embeddings.is_none()) {
+      table_ = float_array(embeddings, "table", 2, "[V, E]");
+      want_size("table's first axis", table_.size(0), V, "the number of scores");
+      model.table = table_.data;
+      width = model.width = table_.size(1);
+    }
+    for (size_t i = 0; i < layers.size(); ++i) {
+      const std::string name = "layer " + std::to_string(i);
+      want_size(name + "'s input size", nb::cast<int64_t>(layers[i].attr("input_size")), width,
+                i > 0 ? "the hidden size of the layer below" : "the width of what a token stands for");
+      width = nb::cast<int64_t>(layers[i].attr("hidden_size"));
+      model.layers.push_back(stepper_of(layers[i], rows, i == 0 && model.table == nullptr));
+      set_state(*model.layers.back(), state[i], "state[" + std::to_string(i) + "]", rows, width);
+    }
+    if (!projection.is_none()) {
+      model.projection = packed_linear_of(projection);
+      want_size("projection's input size", inputs_of(*model.projection), width, "the last layer's hidden size");
+      width = outputs_of(*model.projection);
+    }
+    want_size("the input size of scores", inputs_of(model.scores), width, "what they are computed from");
+    checked_product("the logits [B, V]", {rows + 1, V}, 4 * sizeof(double));
+    loop_ = std::make_unique<decode::SamplingLoop>(std::move(model), word64(seed, "seed"), stream_words,
+                                                   sampling_options(temperature, top_k, top_p, repetition_penalty),
+                                                   previous_ids(previous, static_cast<size_t>(rows), V));
+  }
+
+  nb::object draw(int64_t count) {
+    if (count < 1) raise("ArgumentError", "count is " + std::to_string(count) + ", wanted 1 or more tokens");
+    const int64_t batch = loop_->batch();
+    checked_product("the tokens [count, B]", {count, batch}, sizeof(int64_t));
+    std::vector<int64_t> drawn(count * batch);
+    int64_t num_drawn;
+    {
+      nb::gil_scoped_release release;
+      const std::lock_guard<std::mutex> lock(in_use_);
+      num_drawn = loop_->draw(count, drawn.data());
+    }
+    if (num_drawn == 0 && loop_->stop()) raise_fault(loop_->stop()->draw, loop_->stop()->row);
+    const auto ids = new_array<int64_t>("the result [count, B]", {num_drawn, batch});
+    std::copy_n(drawn.data(), num_drawn * batch, ids.data);
+    return ids.object;
+  }
+
+  void keep(nb::handle rows) {
+    const std::vector<int64_t> kept = int_array(rows, "rows", 1, "[rows]");
+    for (size_t i = 0; i < kept.size(); ++i)
+      if (kept[i] < 0 || kept[i] >= loop_->batch() || (i > 0 && kept[i] <= kept[i - 1]))
+        raise("ArgumentError", "rows[" + std::to_string(i) + "] is " + std::to_string(kept[i]) +
+                                   ", wanted rising rows below " + std::to_string(loop_->batch()));
+    const std::lock_guard<std::mutex> lock(in_use_);
+    loop_->keep(kept);
+  }
+
+ private:
+  static void set_state(Stepper<float>& layer, nb::handle value, const std::string& name, int64_t rows, int64_t width) {
+    if (!nb::isinstance<nb::tuple>(value) || nb::len(value) != static_cast<size_t>(layer.num_parts()))
+      raise("ArgumentError", name + " must be a tuple of " + std::to_string(layer.num_parts()) + " arrays [B, H]");
+    std::array<const float*, 2> data{};
+    std::array<FloatArray, 2> parts;
+    for (int i = 0; i < layer.num_parts(); ++i) {
+      parts[i] = float_array(value[i], name + "[" + std::to_string(i) + "]", 2, "[B, H]");
+      want_size(name + "'s first axis", parts[i].size(0), rows, "one row per stream");
+      want_size(name + "'s last axis", parts[i].size(1), width, "the layer's hidden size");
+      data[i] = parts[i].data;
+    }
+    layer.set_state(data);
+  }
+
+  nb::tuple layers_;
+  nb::object projection_, scores_;
+  FloatArray table_;
+  std::mutex in_use_;
+  std::unique_ptr<decode::SamplingLoop> loop_;
+};
+
 double uniform(nb::handle seed, nb::handle stream, nb::handle step) {
   return decode::philox_uniform(word64(seed, "seed"), word64(stream, "stream"), word64(step, "step"));
 }
@@ -115,6 +220,13 @@ void bind_decode(nb::module_& m) {
   m.def("philox_uniform", &uniform, nb::arg().none(), nb::arg().none(), nb::arg().none());
   m.def("sample", &sample, nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none(),
         nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none());
+  const auto any = [] { return nb::arg().none(); };
+  nb::class_<SamplingLoopHandle>(m, "SamplingLoop")
+      .def(nb::init<const nb::tuple&, nb::handle, nb::handle, nb::handle, const nb::tuple&, nb::handle, nb::handle,
+                    nb::handle, nb::handle, nb::handle, nb::handle, nb::handle>(),
+           nb::arg(), any(), any(), nb::arg(), nb::arg(), any(), any(), any(), any(), any(), any(), any())
+      .def("draw", &SamplingLoopHandle::draw, nb::arg("count"))
+      .def("keep", &SamplingLoopHandle::keep, any());
 }
 
 }  // namespace rnnkit

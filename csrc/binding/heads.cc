@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "binding/arguments.h"
+#include "binding/handles.h"
 #include "isa/table.h"
 #include "memory.h"
 
@@ -73,6 +74,7 @@ class PackedLinearHandle {
     return y.object;
   }
 
+  const decode::AnyLinear& packed() const { return packed_; }
   int64_t inputs() const {
     return std::visit([](const auto& packed) { return packed.inputs; }, packed_);
   }
@@ -85,7 +87,7 @@ class PackedLinearHandle {
     void operator()(void* buffer) const { memory::release(buffer); }
   };
   std::unique_ptr<void, Release> weight_, bias_;
-  std::variant<PackedLinear<float>, PackedLinear<Pair>> packed_;
+  decode::AnyLinear packed_;
 };
 
 nb::object linear(nb::handle x, nb::handle weight, nb::handle bias, const std::string& precision) {
@@ -171,6 +173,10 @@ nb::object embedding(nb::handle ids, nb::handle embeddings) {
 }
 
 }  // namespace
+
+const decode::AnyLinear& binding::packed_linear_of(nb::handle packed) {
+  return nb::cast<const PackedLinearHandle&>(packed).packed();
+}
 
 void bind_heads(nb::module_& m) {
   const auto any = [] { return nb::arg().none(); };

@@ -3,15 +3,19 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
+#include <cstring>
 #include <optional>
 #include <variant>
 #include <vector>
 
 #include "binding/arguments.h"
+#include "binding/handles.h"
 #include "isa/table.h"
 #include "memory.h"
 #include "threads/team.h"
 #include "unroll/layer.h"
+#include "unroll/stepper.h"
 
 namespace nb = nanobind;
 
@@ -77,6 +81,66 @@ nb::object numpy(const Buffer<S>& buffer, std::initializer_list<size_t> shape, i
   return nb::cast(nb::ndarray<nb::numpy, S>(buffer.get() + offset, shape.size(), shape.begin(), owner));
 }
 
+// The elements of an array that a step reads. A contiguous NumPy array of the right type and shape gives them by its
+// buffer, in a tenth of the time that DLPack takes; any other goes the way of `floats`, which names what is wrong.
+template <class S>
+class StepArray {
+ public:
+  StepArray() = default;
+  ~StepArray() {
+    if (buffer_.obj != nullptr) PyBuffer_Release(&buffer_);
+  }
+  StepArray(const StepArray&) = delete;
+  StepArray& operator=(const StepArray&) = delete;
+
+  // Whether the short way was open; `rows` -1 for any.
+  bool take(nb::handle value, int64_t rows, int64_t columns) {
+    if (PyObject_GetBuffer(value.ptr(), &buffer_, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) != 0) {
+      PyErr_Clear();
+      return false;
+    }
+    const char* const format = sizeof(S) == 4 ? "f" : "d";
+    if (buffer_.ndim != 2 || std::strcmp(buffer_.format, format) != 0 || buffer_.shape[1] != columns ||
+        (rows >= 0 && buffer_.shape[0] != rows))
+      return false;
+    data = static_cast<const S*>(buffer_.buf);
+    num_rows = buffer_.shape[0];
+    return true;
+  }
+  void check(nb::handle value, const std::string& name, const std::string& axes, int64_t rows, int64_t columns) {
+    checked_ = floats<S>(value, name, axes, {rows, columns});
+    data = static_cast<const S*>(checked_->data());
+    num_rows = static_cast<int64_t>(checked_->shape(0));
+  }
+
+  const S* data = nullptr;
+  int64_t num_rows = 0;
+
+ private:
+  Py_buffer buffer_{};
+  std::optional<AnyArray> checked_;
+};
+
+// A new NumPy array [rows, columns] and its elements.
+template <class S>
+struct StepResult {
+  StepResult(int64_t rows, int64_t columns) {
+    static PyObject* const empty = nb::object(nb::module_::import_("numpy").attr("empty")).release().ptr();
+    static PyObject* const dtype =
+        nb::object(nb::module_::import_("numpy").attr(sizeof(S) == 4 ? "float32" : "float64")).release().ptr();
+    const nb::tuple shape = nb::make_tuple(rows, columns);
+    PyObject* arguments[] = {shape.ptr(), dtype};
+    array = nb::steal(PyObject_Vectorcall(empty, arguments, 2, nullptr));
+    if (!array.is_valid()) throw nb::python_error();
+    Py_buffer buffer;
+    if (PyObject_GetBuffer(array.ptr(), &buffer, PyBUF_WRITABLE) != 0) throw nb::python_error();
+    data = static_cast<S*>(buffer.buf);
+    PyBuffer_Release(&buffer);  // the array itself keeps the memory
+  }
+  nb::object array;
+  S* data;
+};
+
 struct PyTape {
   std::variant<std::unique_ptr<Tape<float>>, std::unique_ptr<Tape<double>>> tape;
   std::optional<AnyArray> x;  // keeps the input alive
@@ -115,6 +179,18 @@ class PyLayer {
 
   nb::tuple forward(nb::handle x, nb::handle state, nb::handle lengths, bool reverse, bool keep_tape) {
     return std::visit([&](auto& layer) { return forward_of(*layer, x, state, lengths, reverse, keep_tape); }, layer_);
+  }
+  std::unique_ptr<Stepper<float>> stepper(int64_t batch, bool one_hot) {
+    return std::visit(
+        [&](auto& layer) -> std::unique_ptr<Stepper<float>> {
+          if constexpr (std::is_same_v<decltype(make_stepper(*layer, batch, one_hot)), std::unique_ptr<Stepper<float>>>)
+            return make_stepper(*layer, batch, one_hot);
+          raise("DtypeError", "a layer computes in float64; sampling is for float32");
+        },
+        layer_);
+  }
+  nb::tuple step(nb::handle x, nb::handle state) {
+    return std::visit([&](auto& layer) { return step_of(*layer, x, state); }, layer_);
   }
   nb::tuple backward(PyTape& tape, nb::handle d_output, nb::handle d_state, bool need_dx) {
     return std::visit([&](auto& layer) { return backward_of(*layer, tape, d_output, d_state, need_dx); }, layer_);
@@ -156,6 +232,29 @@ class PyLayer {
           "cell is '" + std::string(cell.c_str()) + "', want one of " + names + "; see rnnkit.kernels.CELLS");
   }
 
+  static nb::tuple part_tuple(const CellInfo& info, nb::handle value, const std::string& name) {
+    if (!nb::isinstance<nb::tuple>(value))
+      raise("DtypeError", name + " is a " + binding::class_name(value) + ", want a tuple of " + text(info.num_parts) +
+                              " arrays [B, H]");
+    auto tuple = nb::borrow<nb::tuple>(value);
+    if (static_cast<int>(tuple.size()) != info.num_parts)
+      raise("ShapeError", name + " has " + text(static_cast<int64_t>(tuple.size())) + " parts, the " + info.name +
+                              " cell has " + text(info.num_parts) + "; give one array for each part");
+    return tuple;
+  }
+
+  // Whether x holds ids; refuses what is neither ids nor floats.
+  static bool is_one_hot(nb::handle x, const char* float_axes, const char* id_axes) {
+    nb::ndarray<nb::ro> view;
+    if (x.is_none() || !nb::try_cast(x, view)) return false;
+    const AnyArray array(view);
+    if (binding::is_integer(array)) return true;
+    if (array.dtype().code != static_cast<uint8_t>(nb::dlpack::dtype_code::Float))
+      raise("DtypeError", "x has dtype " + binding::dtype_name(array) + ", want floats " + float_axes +
+                              " or integers " + id_axes + " up to int64; convert it first");
+    return false;
+  }
+
   // The parts of a state, each [B, H] or None; None for all of them.
   template <class S, class T>
   std::array<std::optional<AnyArray>, 2> parts(const Layer<S, T>& layer, nb::handle value, const std::string& name,
@@ -163,13 +262,7 @@ class PyLayer {
     std::array<std::optional<AnyArray>, 2> result;
     if (value.is_none()) return result;
     const CellInfo& info = layer.info();
-    if (!nb::isinstance<nb::tuple>(value))
-      raise("DtypeError", name + " is a " + binding::class_name(value) + ", want a tuple of " + text(info.num_parts) +
-                              " arrays [B, H]");
-    const auto tuple = nb::borrow<nb::tuple>(value);
-    if (static_cast<int>(tuple.size()) != info.num_parts)
-      raise("ShapeError", name + " has " + text(static_cast<int64_t>(tuple.size())) + " parts, the " + info.name +
-                              " cell has " + text(info.num_parts) + "; give one array for each part");
+    const nb::tuple tuple = part_tuple(info, value, name);
     for (int i = 0; i < info.num_parts; ++i)
       if (!tuple[i].is_none())
         result[i] = floats<S>(tuple[i], name + "." + info.parts[i], "[B, H]", {B, layer.hidden_size()});
@@ -180,23 +273,20 @@ class PyLayer {
   nb::tuple forward_of(Layer<S, T>& layer, nb::handle x, nb::handle state, nb::handle lengths, bool reverse,
                        bool keep_tape) {
     const int64_t I = layer.input_size(), H = layer.hidden_size();
-    nb::ndarray<nb::ro> view;
-    const bool is_array = !x.is_none() && nb::try_cast(x, view);
-    const bool one_hot = is_array && binding::is_integer(AnyArray(view));
-    if (is_array && !one_hot && view.dtype().code != static_cast<uint8_t>(nb::dlpack::dtype_code::Float))
-      raise("DtypeError", "x has dtype " + binding::dtype_name(AnyArray(view)) +
-                              ", want floats [T, B, I] or integers [T, B] up to int64; convert it first");
+    const bool one_hot = is_one_hot(x, "[T, B, I]", "[T, B]");
     typename Layer<S, T>::Call call{};
     std::optional<AnyArray> input;
     std::vector<int64_t> ids, length_values;
     if (one_hot) {
-      array(x, "x", "[T, B]", {-1, -1});
+      const AnyArray given = array(x, "x", "[T, B]", {-1, -1});
+      call.num_steps = static_cast<int64_t>(given.shape(0));
+      call.batch = static_cast<int64_t>(given.shape(1));
       ids = binding::int_array(x, "x", 2, "[T, B]");
     } else {
       input = floats<S>(x, "x", "[T, B, I]", {-1, -1, I});
+      call.num_steps = static_cast<int64_t>(input->shape(0));
+      call.batch = static_cast<int64_t>(input->shape(1));
     }
-    call.num_steps = static_cast<int64_t>(view.shape(0));
-    call.batch = static_cast<int64_t>(view.shape(1));
     for (size_t i = 0; i < ids.size(); ++i)
       if (ids[i] < 0 || ids[i] >= I)
         raise("ArgumentError", "x[" + text(i / call.batch) + ", " + text(i % call.batch) + "] is " + text(ids[i]) +
@@ -236,6 +326,47 @@ class PyLayer {
       return nb::make_tuple(output, nb::make_tuple(numpy(result.state[0], {B, width})), tape);
     return nb::make_tuple(output,
                           nb::make_tuple(numpy(result.state[0], {B, width}), numpy(result.state[1], {B, width})), tape);
+  }
+
+  template <class S, class T>
+  nb::tuple step_of(Layer<S, T>& layer, nb::handle x, nb::handle state) {
+    const int64_t I = layer.input_size(), H = layer.hidden_size();
+    const CellInfo& info = layer.info();
+    StepArray<S> input, parts[2];
+    std::vector<int64_t> ids;
+    if (!input.take(x, -1, I)) {
+      if (is_one_hot(x, "[B, I]", "[B]")) {
+        array(x, "x", "[B]", {-1});
+        ids = binding::int_array(x, "x", 1, "[B]");
+        for (size_t b = 0; b < ids.size(); ++b)
+          if (ids[b] < 0 || ids[b] >= I)
+            raise("ArgumentError", "x[" + text(static_cast<int64_t>(b)) + "] is " + text(ids[b]) + ", want 0 <= id < " +
+                                       text(I) + ", the layer's input size");
+        input.num_rows = static_cast<int64_t>(ids.size());
+      } else {
+        input.check(x, "x", "[B, I]", -1, I);
+      }
+    }
+    const int64_t B = input.num_rows;
+    if (!state.is_none()) {
+      const nb::tuple tuple = part_tuple(info, state, "state");
+      for (int i = 0; i < info.num_parts; ++i)
+        if (!tuple[i].is_none() && !parts[i].take(tuple[i], B, H))
+          parts[i].check(tuple[i], std::string("state.") + info.parts[i], "[B, H]", B, H);
+    }
+    binding::checked_product("the gates of x", {B + 1, H + 16, 5, info.num_slots + 1}, sizeof(S));
+    const StepResult<S> output(B, H), h(B, H);
+    std::optional<StepResult<S>> memory;
+    if (info.num_parts > 1) memory.emplace(B, H);
+    {
+      const nb::gil_scoped_release release;
+      const auto stepper = make_stepper(layer, B, input.data == nullptr);
+      stepper->set_state({parts[0].data, parts[1].data});
+      run_step(*stepper, input.data, ids.data());
+      stepper->copy_state({h.data, memory ? memory->data : nullptr});
+      std::copy_n(h.data, B * H, output.data);
+    }
+    return nb::make_tuple(output.array, memory ? nb::make_tuple(h.array, memory->array) : nb::make_tuple(h.array));
   }
 
   template <class S, class T>
@@ -280,6 +411,10 @@ nb::tuple cell_tuple(const char* const* names, int count) {
 
 }  // namespace
 
+std::unique_ptr<Stepper<float>> binding::stepper_of(nb::handle layer, int64_t batch, bool one_hot) {
+  return nb::cast<PyLayer&>(layer).stepper(batch, one_hot);
+}
+
 void bind_recurrent(nb::module_& m) {
   nb::class_<PyTape>(m, "Tape");
   nb::class_<PyLayer>(m, "Layer")
@@ -291,6 +426,7 @@ void bind_recurrent(nb::module_& m) {
       .def_prop_ro("hidden_size", &PyLayer::hidden_size)
       .def("forward", &PyLayer::forward, nb::arg("x").none(), nb::arg("state").none(), nb::arg("lengths").none(),
            nb::arg("reverse"), nb::arg("keep_tape"))
+      .def("step", &PyLayer::step, nb::arg("x").none(), nb::arg("state").none())
       .def("backward", &PyLayer::backward, nb::arg("tape"), nb::arg("d_output").none(), nb::arg("d_state").none(),
            nb::arg("need_dx"));
 

@@ -123,7 +123,76 @@ RNNKIT_INLINE void multiply_columns(int64_t columns, int64_t rows, const Tile<S,
 // definition.
 inline constexpr int64_t kDepthBlock = 128;
 
+#if defined(RNNKIT_ISA_AVX512)
+inline constexpr int kRowSums = 8;
+#elif defined(RNNKIT_ISA_AVX2)
+inline constexpr int kRowSums = 4;
+#else
+inline constexpr int kRowSums = 2;
+#endif
+
+// kPanels neighbouring panels of kWidth vectors times one row: bound by reading the weights, which comes nearer to the
+// memory's rate the more chains and streams there are. `panel`: the first one's weights; `step` between two panels.
+template <class V, class T, int kWidth, int kPanels, class S = typename V::Scalar>
+void multiply_row(const T* x, int64_t depth, const T* panel, int64_t step, V* out) {
+  using Op = Operand<V, T>;
+  V sum[kPanels][kWidth];
+#pragma GCC unroll 4
+  for (int p = 0; p < kPanels; ++p)
+#pragma GCC unroll 4
+    for (int n = 0; n < kWidth; ++n) sum[p][n] = V::zero();
+#pragma GCC unroll 2
+  for (int64_t k = 0; k < depth; ++k, panel += kWidth * kLanes)
+#pragma GCC unroll 2
+    for (int part = 0; part < Op::kParts; ++part) {
+      const typename Op::Vector value = Op::broadcast(x[k], part);
+#pragma GCC unroll 4
+      for (int p = 0; p < kPanels; ++p)
+#pragma GCC unroll 4
+        for (int n = 0; n < kWidth; ++n)
+          sum[p][n] = Op::dot(value, Op::load(panel + p * step + n * kLanes, part), sum[p][n]);
+    }
+#pragma GCC unroll 4
+  for (int p = 0; p < kPanels; ++p)
+#pragma GCC unroll 4
+    for (int n = 0; n < kWidth; ++n) out[p * kWidth + n] = sum[p][n];
+}
+
 }  // namespace tiles
+
+inline constexpr int64_t kRowPanels = 2;  // panels that a product of one row is best asked for at a time
+
+// The bits of multiply() for one row, panels [begin, end) of kWidth vectors.
+template <class V, class T, int kWidth, class S = typename V::Scalar>
+void multiply_row(const Product<S, T>& product, int64_t row, int64_t begin, int64_t end) {
+  constexpr int kPanels = tiles::kRowSums > kWidth ? tiles::kRowSums / kWidth : 1;
+  const Packed<T>& weight = product.weight;
+  const int64_t depth = product.depth.length, step = weight.panel * weight.depth * kLanes;
+  const T* x = product.x.base + (product.x.index ? product.x.index[row] : row) * product.x.stride;
+  S* y = product.y.base + (product.y.index ? product.y.index[row] : row) * product.y.stride;
+  for (int64_t p = begin, panels; p < end; p += panels) {
+    panels = end - p >= kPanels ? kPanels : 1;
+    const T* panel = weight.data + p * step;
+    int64_t d = 0;
+    do {
+      const int64_t length = smaller(tiles::kDepthBlock, depth - d);
+      V sum[kPanels * kWidth];
+      if (panels == kPanels)
+        tiles::multiply_row<V, T, kWidth, kPanels>(x + d, length, panel + d * kWidth * kLanes, step, sum);
+      else
+        tiles::multiply_row<V, T, kWidth, 1>(x + d, length, panel + d * kWidth * kLanes, step, sum);
+      for (int64_t n = 0; n < panels * kWidth; ++n) {
+        const int64_t vector = p * kWidth + n, lanes = vector == weight.num_vectors - 1 ? product.last_lanes : kLanes;
+        S* at = y + (product.places ? product.places[vector].column : vector * kLanes);
+        V value = sum[n];
+        if (product.accumulate || d > 0) value = (lanes == kLanes ? V::load(at) : V::load_n(at, lanes)) + value;
+        if (product.bias && d + length == depth) value = value + V::load(product.bias + vector * kLanes);
+        lanes == kLanes ? value.store(at) : value.store_n(at, lanes);
+      }
+      d += length;
+    } while (d < depth);
+  }
+}
 
 // Rows [row_begin, row_end) and panels [panel_begin, panel_end) of the product, in the calling thread. `next`: a panel
 // that the caller will want afterwards, or -1.
@@ -133,6 +202,14 @@ void multiply(const Product<S, T>& product, int64_t row_begin, int64_t row_end, 
   constexpr int64_t kRowBlock = 128, kMost = 12;  // rows of x that stay in the second-level cache; rows of a tile
   const Packed<T>& weight = product.weight;
   const Depth whole = product.depth;
+  if (row_end - row_begin == 1 && whole.segments == 1) {
+    const int64_t whole_panels = smaller(panel_end, weight.num_vectors / weight.panel);  // the last may be narrower
+    if (panel_begin < whole_panels) {
+      if (weight.panel == 4) multiply_row<V, T, 4>(product, row_begin, panel_begin, whole_panels);
+      if (weight.panel == 3) multiply_row<V, T, 3>(product, row_begin, panel_begin, whole_panels);
+      if (weight.panel == 3 || weight.panel == 4) panel_begin = whole_panels;
+    }
+  }
   const int64_t depth_step =
       whole.segments == 1 ? tiles::kDepthBlock : larger<int64_t>(1, tiles::kDepthBlock / whole.length);
   const int64_t depth_end = whole.segments == 1 ? whole.length : whole.segments;

@@ -13,6 +13,8 @@ void pack_linear(const float* weight, const float* bias, const PackedLinear<T>& 
 template <class T>
 void linear(const PackedLinear<T>& packed, const float* x, int64_t rows, float* y);
 template <class T>
+void linear_part(const PackedLinear<T>& packed, const float* x, int64_t rows, float* y, int64_t part, int64_t parts);
+template <class T>
 void linear_gradient(const LinearGradient& call);
 template <class T>
 void linear_cross_entropy(const LinearCrossEntropy& call);

@@ -23,6 +23,19 @@ int workers_for(int64_t multiplications) {
       larger<int64_t>(1, smaller<int64_t>(threads::get_num_threads(), multiplications / kWorthAWorker)));
 }
 
+template <class T>
+Product<float, T> product_of(const PackedLinear<T>& packed, Rows<const T> x, float* y) {
+  Packed<T> weight = layout<T>(operands<T>(packed.inputs), packed.outputs);
+  weight.data = packed.weight;
+  return {.x = x,
+          .depth = {1, weight.depth, 0},
+          .weight = weight,
+          .places = nullptr,
+          .y = {y, packed.outputs},
+          .last_lanes = packed.outputs - (weight.num_vectors - 1) * kLanes,
+          .bias = packed.bias};
+}
+
 // Calls multiply() on this worker's share, split along the longer of the two axes of y.
 template <class T>
 void multiply_share(const Product<float, T>& product, int64_t rows, const threads::Worker& worker) {
@@ -61,17 +74,17 @@ void pack_linear(const float* weight, const float* bias, const PackedLinear<T>& 
 template <class T>
 void linear(const PackedLinear<T>& packed, const float* x, int64_t rows, float* y) {
   const OperandRows<T> x_rows(x, rows, packed.inputs);
-  Packed<T> weight = layout<T>(operands<T>(packed.inputs), packed.outputs);
-  weight.data = packed.weight;
-  const Product<float, T> product{.x = x_rows.rows(),
-                                  .depth = {1, weight.depth, 0},
-                                  .weight = weight,
-                                  .places = nullptr,
-                                  .y = {y, packed.outputs},
-                                  .last_lanes = packed.outputs - (weight.num_vectors - 1) * kLanes,
-                                  .bias = packed.bias};
+  const Product<float, T> product = product_of(packed, x_rows.rows(), y);
   parallel(workers_for(rows * packed.inputs * packed.outputs),
            [&](const threads::Worker& worker) { multiply_share(product, rows, worker); });
+}
+
+template <class T>
+void linear_part(const PackedLinear<T>& packed, const float* x, int64_t rows, float* y, int64_t part, int64_t parts) {
+  const OperandRows<T> x_rows(x, rows, packed.inputs);
+  const Product<float, T> product = product_of(packed, x_rows.rows(), y);
+  const Range mine = share(product.weight.num_panels(), static_cast<int>(part), static_cast<int>(parts));
+  multiply<F>(product, 0, rows, mine.begin, mine.end);
 }
 
 template <class T>
@@ -114,10 +127,11 @@ void linear_gradient(const LinearGradient& call) {
   memory::release(places);
 }
 
-#define RNNKIT_LINEAR(T)                                                         \
-  template PackedLinearSize packed_linear_size<T>(int64_t, int64_t);             \
-  template void pack_linear(const float*, const float*, const PackedLinear<T>&); \
-  template void linear(const PackedLinear<T>&, const float*, int64_t, float*);   \
+#define RNNKIT_LINEAR(T)                                                                              \
+  template PackedLinearSize packed_linear_size<T>(int64_t, int64_t);                                  \
+  template void pack_linear(const float*, const float*, const PackedLinear<T>&);                      \
+  template void linear(const PackedLinear<T>&, const float*, int64_t, float*);                        \
+  template void linear_part(const PackedLinear<T>&, const float*, int64_t, float*, int64_t, int64_t); \
   template void linear_gradient<T>(const LinearGradient&)
 RNNKIT_LINEAR(float);
 RNNKIT_LINEAR(Pair);

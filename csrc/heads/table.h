@@ -49,6 +49,9 @@ struct ProductHeads {
   PackedLinearSize (*packed_size)(int64_t inputs, int64_t outputs);
   void (*pack)(const float* weight, const float* bias, const PackedLinear<T>& packed);
   void (*linear)(const PackedLinear<T>& packed, const float* x, int64_t rows, float* y);
+  // One of `parts` about equal shares of the columns of y, in the calling thread.
+  void (*linear_part)(const PackedLinear<T>& packed, const float* x, int64_t rows, float* y, int64_t part,
+                      int64_t parts);
   void (*linear_gradient)(const LinearGradient& call);
   void (*linear_cross_entropy)(const LinearCrossEntropy& call);
 };

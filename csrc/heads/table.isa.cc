@@ -7,8 +7,8 @@ namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 namespace {
 
 template <class T>
-constexpr ProductHeads<T> product_heads{&packed_linear_size<T>, &pack_linear<T>, &linear<T>, &linear_gradient<T>,
-                                        &linear_cross_entropy<T>};
+constexpr ProductHeads<T> product_heads{&packed_linear_size<T>, &pack_linear<T>,     &linear<T>,
+                                        &linear_part<T>,        &linear_gradient<T>, &linear_cross_entropy<T>};
 
 }  // namespace
 

@@ -68,8 +68,8 @@ class BackwardLoop {
           .y = {(to_hidden ? call_.dh : call_.d_reset_hidden) + mine_.rows.begin * padded_, padded_},
           .accumulate = to_hidden};
       const Range panels = panels_of(mine_.blocks, 1, product.weight);
-      to_and_fro(panels, s,
-                 [&](int64_t panel, int64_t next) { multiply<V>(product, 0, rows, panel, panel + 1, next); });
+      to_and_fro(panels, rows == 1 ? kRowPanels : 1, s,
+                 [&](Range some, int64_t next) { multiply<V>(product, 0, rows, some.begin, some.end, next); });
       step<kProduct - 1>(s, rows);
     }
   }

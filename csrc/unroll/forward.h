@@ -14,13 +14,13 @@ namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 template <class Cell, class V, class T, class S = typename V::Scalar>
 class ForwardLoop {
  public:
-  ForwardLoop(const ForwardCall<S, T>& call, const threads::Worker& worker)
+  ForwardLoop(const ForwardCall<S, T>& call, const threads::Worker& worker, const Share& mine)
       : call_(call),
         steps_(call.steps),
         weights_(*call.weights),
         worker_(worker),
         padded_(weights_.blocks * kLanes),
-        mine_(share_call(call.steps, call.split, weights_.blocks, kPanel, worker)),
+        mine_(mine),
         gate_row_(call.lists + worker.index * 2 * call.chunk_rows),
         x_row_(gate_row_ + call.chunk_rows),
         gates_(call.has_tape || call.split == Split::units
@@ -28,12 +28,8 @@ class ForwardLoop {
                    : call.gates + worker.index * call.chunk_rows * weights_.row) {}
 
   void run() {
-    if constexpr (kIsRounded) {
-      for (int64_t i = mine_.rows.begin; i < rows_end(0); ++i)
-        round_units(call_.hidden + steps_.before[i] * weights_.hidden_size, h_operands(0) + i * operands<T>(padded_),
-                    mine_.blocks.begin, mine_.blocks.end);
-      if (call_.split == Split::units) threads::wait(worker_);
-    }
+    prepare(0);
+    if (kIsRounded && call_.split == Split::units) threads::wait(worker_);
     for (int64_t s = 0; s < steps_.num_steps;) {
       int64_t num_rows = 0, end = s;
       while (end < steps_.num_steps && rows_at(end) > 0 && num_rows + rows_at(end) <= call_.chunk_rows)
@@ -45,6 +41,25 @@ class ForwardLoop {
         step<0>(s, row);
         row += rows_at(s);
       }
+    }
+  }
+
+  // Rounds the h before step s, which every product of the step reads.
+  void prepare(int64_t s) {
+    if constexpr (kIsRounded)
+      for (int64_t i = 0; i < rows_at(s); ++i)
+        round_units(call_.hidden + steps_.before[compact(s, i)] * weights_.hidden_size,
+                    h_operands(s) + (mine_.rows.begin + i) * operands<T>(padded_), mine_.blocks.begin,
+                    mine_.blocks.end);
+  }
+
+  // One product of step s with what comes before and after it, for this share's blocks; the lists are filled.
+  template <int kProduct = 0>
+  void part(int64_t s, int product) {
+    if constexpr (kProduct < kInfo.num_products) {
+      if (product != kProduct) return part<kProduct + 1>(s, product);
+      if constexpr (kProduct == 0) project_input(rows_at(s));
+      multiply_and_apply<kProduct>(s, gate_row_);
     }
   }
 
@@ -111,24 +126,29 @@ class ForwardLoop {
   template <int kProduct>
   void step(int64_t s, const int64_t* gate_row) {
     if constexpr (kProduct < kInfo.num_products) {
-      constexpr RecurrentProduct kThis = kInfo.products[kProduct];
-      const Packed<T>& packed = weights_.recurrent[kProduct];
-      const Product<S, T> product{.x = source_rows(kThis.source, s),
-                                  .depth = {1, operands<T>(weights_.hidden_size), 0},
-                                  .weight = packed,
-                                  .places = weights_.recurrent_places[kProduct],
-                                  .y = {gates_, weights_.row, gate_row},
-                                  .accumulate = true};
-      const int64_t rows = rows_at(s), blocks_per_panel = packed.panel / kThis.num_slots;
-      const Range panels = panels_of(mine_.blocks, kThis.num_slots, packed);
-      to_and_fro(panels, s + call_.turn, [&](int64_t panel, int64_t next) {
-        multiply<V>(product, 0, rows, panel, panel + 1, next);
-        const int64_t begin = panel * blocks_per_panel;
-        equations<kProduct>(s, gate_row, rows, begin, smaller(weights_.blocks, begin + blocks_per_panel));
-      });
+      multiply_and_apply<kProduct>(s, gate_row);
       if (call_.split == Split::units) threads::wait(worker_);
       step<kProduct + 1>(s, gate_row);
     }
+  }
+
+  template <int kProduct>
+  void multiply_and_apply(int64_t s, const int64_t* gate_row) {
+    constexpr RecurrentProduct kThis = kInfo.products[kProduct];
+    const Packed<T>& packed = weights_.recurrent[kProduct];
+    const Product<S, T> product{.x = source_rows(kThis.source, s),
+                                .depth = {1, operands<T>(weights_.hidden_size), 0},
+                                .weight = packed,
+                                .places = weights_.recurrent_places[kProduct],
+                                .y = {gates_, weights_.row, gate_row},
+                                .accumulate = true};
+    const int64_t rows = rows_at(s), blocks_per_panel = packed.panel / kThis.num_slots;
+    const Range panels = panels_of(mine_.blocks, kThis.num_slots, packed);
+    to_and_fro(panels, rows == 1 ? kRowPanels : 1, s + call_.turn, [&](Range some, int64_t next) {
+      multiply<V>(product, 0, rows, some.begin, some.end, next);
+      equations<kProduct>(s, gate_row, rows, some.begin * blocks_per_panel,
+                          smaller(weights_.blocks, some.end * blocks_per_panel));
+    });
   }
 
   Rows<const T> source_rows(Source source, int64_t s) const {
@@ -195,7 +215,23 @@ class ForwardLoop {
 
 template <class Cell, class V, class T, class S = typename V::Scalar>
 void forward(const ForwardCall<S, T>& call) {
-  parallel(call.workers, [&](const threads::Worker& worker) { ForwardLoop<Cell, V, T>(call, worker).run(); });
+  parallel(call.workers, [&](const threads::Worker& worker) {
+    ForwardLoop<Cell, V, T>(call, worker, share_call(call.steps, call.split, call.weights->blocks, kPanel, worker))
+        .run();
+  });
+}
+
+// One step in parts (unroll/stepper.h): `product` -1 prepares step s, the others follow in order, each when all parts
+// of the one before are done.
+template <class Cell, class V, class T, class S = typename V::Scalar>
+void forward_part(const ForwardCall<S, T>& call, int64_t s, int product, int64_t first_block, int64_t end_block,
+                  int worker) {
+  const threads::Worker alone{worker, 1, nullptr};
+  ForwardLoop<Cell, V, T> loop(call, alone, {{0, call.steps.batch}, {first_block, end_block}});
+  if (product < 0)
+    loop.prepare(s);
+  else
+    loop.part(s, product);
 }
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

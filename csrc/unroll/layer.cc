@@ -231,7 +231,7 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
                       .x_operands = x_operands.get(),
                       .h_operands = h_operands.get(),
                       .reset_operands = reset_operands.get(),
-                      .turn = turn_.fetch_add(1, std::memory_order_relaxed)});
+                      .turn = next_turn()});
 
   for (int part = 0; part < cell.num_parts; ++part) result.state[part] = Buffer<S>(B * H);
   for (int64_t r = 0; r < B; ++r) {

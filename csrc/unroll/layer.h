@@ -110,6 +110,14 @@ class Layer {
   };
   Gradients<S> backward(Tape<S>& tape, const BackwardArguments& arguments);
 
+  // For unroll/stepper.cc.
+  const CellFunctions<S, T>& functions() const { return functions_; }
+  const Weights<S, T>& weights_for_forward(bool one_hot) {
+    pack_for_forward(one_hot);
+    return weights_;
+  }
+  int64_t next_turn() { return turn_.fetch_add(1, std::memory_order_relaxed); }
+
  private:
   void pack_for_forward(bool one_hot);
   void pack_for_backward(bool need_dx);

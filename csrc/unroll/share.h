@@ -43,13 +43,16 @@ RNNKIT_INLINE Range panels_of(Range blocks, int64_t vectors, const Packed<T>& pa
   return {blocks.begin * vectors / packed.panel, ceil_div(blocks.end * vectors, packed.panel)};
 }
 
-// Calls body(panel, the panel after it), forwards at even steps and backwards at odd ones: the panels used last are
-// still in the cache when the next step begins.
+// Calls body(some panels, the panel after them), forwards at even steps and backwards at odd ones: the panels used last
+// are still in the cache when the next step begins.
 template <class Body>
-RNNKIT_INLINE void to_and_fro(Range panels, int64_t s, Body&& body) {
-  const int64_t first = s % 2 == 0 ? panels.begin : panels.end - 1, step = s % 2 == 0 ? 1 : -1;
-  for (int64_t i = 0, panel = first; i < panels.end - panels.begin; ++i, panel += step)
-    body(panel, i + 1 < panels.end - panels.begin ? panel + step : panel);
+RNNKIT_INLINE void to_and_fro(Range panels, int64_t together, int64_t s, Body&& body) {
+  const int64_t count = ceil_div(panels.end - panels.begin, together);
+  const auto some = [&](int64_t i) {
+    const int64_t begin = panels.begin + (s % 2 == 0 ? i : count - 1 - i) * together;
+    return Range{begin, smaller(panels.end, begin + together)};
+  };
+  for (int64_t i = 0; i < count; ++i) body(some(i), some(i + 1 < count ? i + 1 : i).begin);
 }
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

@@ -9,6 +9,8 @@ template <class S, class T = S>
 struct CellFunctions {
   const CellInfo* info;
   void (*forward)(const ForwardCall<S, T>&);
+  void (*forward_part)(const ForwardCall<S, T>&, int64_t s, int product, int64_t first_block, int64_t end_block,
+                       int worker);
   void (*backward)(const BackwardCall<S, T>&);
 };
 

@@ -14,7 +14,7 @@ namespace {
 
 template <class Cell, class V, class T, class S = typename V::Scalar>
 constexpr CellFunctions<S, T> functions() {
-  return {&Cell::info, &forward<Cell, V, T>, &backward<Cell, V, T>};
+  return {&Cell::info, &forward<Cell, V, T>, &forward_part<Cell, V, T>, &backward<Cell, V, T>};
 }
 
 template <class V, class T, class S = typename V::Scalar>

@@ -16,10 +16,21 @@ pytestmark = pytest.mark.timeout(1500)
 
 HEADER = (REPOSITORY / "csrc" / "mutants.h").read_text()
 BUGS = re.findall(r"^  (\w+),$", HEADER, re.MULTILINE)  # in the order of the enumeration; the first is "none"
-IN_HEADS = {
-    bug for path in (REPOSITORY / "csrc" / "heads").iterdir() for bug in re.findall(r"Bug::(\w+)", path.read_text())
+TESTS = {  # stopped at the first failure; the folder or file whose bugs a test finds
+    "tests/kernels/test_parity.py": "csrc",
+    "tests/kernels/test_heads.py": "csrc/heads",
+    "tests/kernels/test_sampling_loop.py": "csrc/decode csrc/unroll/stepper.cc",
 }
-TESTS = ["tests/kernels/test_parity.py", "tests/kernels/test_heads.py"]  # stopped at the first failure
+FIRST = {  # the test to run first, by bug
+    bug: test
+    for test, places in TESTS.items()
+    for bug in re.findall(
+        r"Bug::(\w+)",
+        subprocess.run(
+            ["grep", "-rhoE", r"Bug::\w+", *places.split()], cwd=REPOSITORY, capture_output=True, text=True
+        ).stdout,
+    )
+}
 
 each_bug = pytest.mark.parametrize("bug", BUGS[1:])
 each_other_isa = pytest.mark.parametrize("isa", ["avx2", "avx512", "avx512bf16"])
@@ -36,7 +47,7 @@ def complete(tmp_path_factory):
 
 
 def check_found(bug, core, isa):
-    tests = TESTS[::-1] if bug in IN_HEADS else TESTS
+    tests = sorted(TESTS, key=lambda test: test != FIRST[bug])
     done = run_tests(core, *tests, "-k", "not torch", RNNKIT_ISA=isa, RNNKIT_BUG=str(BUGS.index(bug)))
     assert done.returncode == 1, f"not found: {bug}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     assert "AssertionError" in done.stdout

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit.kernels import _core
+from rnnkit.kernels.heads import PackedLinear
+from rnnkit.kernels.recurrent import Layer
 
 
 def philox_uniform(seed: int, stream: int, step: int) -> float:
@@ -55,3 +57,68 @@ def sample(
     Source:  Keskar et al. 2019 (penalty), Fan et al. 2018 (top-k), Holtzman et al. 2020 (top-p).
     """
     return _core.sample(logits, seed, streams, step, temperature, top_k, top_p, repetition_penalty, previous)
+
+
+class SamplingLoop:
+    """Tokens drawn one after the other, for B streams side by side, without a way back to Python between them.
+
+        loop = SamplingLoop(layers, scores=head, state=state, seed=1, streams=[0, 1])
+        loop.draw(10)        # ids [10, 2]: the next ten tokens of each stream
+        loop.draw(10)        # the ten after them
+
+    Each token is what `sample` draws (at step 0, 1, … of its stream) from scores(projection(h)), where h is the output
+    of the last layer's `step` for the token before; the first one's h is that of `state`. The bits are the same.
+
+    Args:    layers: each reads the output of the one below; the first one ids, or rows of `table` [V, E] float32.
+             scores, projection: from the last h to the scores of the V tokens.
+             state: for every layer its parts [B, H], which are copied.
+             seed, streams, temperature, top_k, top_p, repetition_penalty, previous: as `sample`; what is drawn is
+             added to `previous`.
+    Raises:  ArgumentError, ShapeError, DtypeError naming the argument.
+    Cost:    of a token: reading the weights once. It runs without the GIL, on all the threads that this is worth; on a
+             busy machine on those that are there.
+    """
+
+    __slots__ = ("_loop",)
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        *,
+        scores: PackedLinear,
+        projection: PackedLinear | None = None,
+        table: Any | None = None,
+        state: Sequence[Sequence[Any]],
+        seed: int,
+        streams: Any,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+        previous: Sequence[Any] | None = None,
+    ) -> None:
+        self._loop = _core.SamplingLoop(
+            tuple(layer._core for layer in layers),
+            table,
+            None if projection is None else projection._packed,
+            scores._packed,
+            tuple(map(tuple, state)),
+            seed,
+            np.asarray(streams),
+            temperature,
+            top_k,
+            top_p,
+            repetition_penalty,
+            previous,
+        )
+
+    def draw(self, count: int) -> np.ndarray:
+        """The next `count` tokens of every stream, int64 [count, B]; fewer when a stream cannot go on.
+
+        Raises: ArgumentError naming the row, once no token is left before the scores that `sample` refuses.
+        """
+        return self._loop.draw(count)
+
+    def keep(self, rows: Any) -> None:
+        """Go on with some streams only: rising row numbers."""
+        self._loop.keep(np.asarray(rows, np.int64))

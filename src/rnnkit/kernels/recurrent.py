@@ -141,11 +141,7 @@ class Layer:
         Args:    x: [B, I] or integers [B].  state: as in `forward`.
         Returns: (output [B, H], the new state).
         """
-        x = _array(x)
-        if x is None or x.ndim == 0:
-            raise ShapeError("x has no axes, want [B, I] or integers [B]; add the batch axis")
-        output, final, _ = self._core.forward(x[None], self._parts(state), None, False, False)
-        return output[0], final
+        return self._core.step(_array(x), self._parts(state))
 
     def _parts(self, state: dict[str, Any] | Sequence[Any] | None) -> tuple[Array | None, ...] | None:
         if state is None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnnkit.errors import ArgumentError, DtypeError
-from rnnkit.kernels.decode import sample
+from rnnkit.kernels.decode import SamplingLoop, sample
 from rnnkit.runtime.likelihood import row_limit
+from rnnkit.runtime.softmax import FullSoftmax
 
 if TYPE_CHECKING:
     from rnnkit.runtime.language_model import LanguageModel
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 _MAX_BATCH = 256  # prompts side by side
 _MAX_PROMPT_ROWS = 8192  # features held at a time while prompts are read
+_MAX_DRAW = 64  # tokens drawn at a time, at most
+_DRAW_S = 0.02  # and a draw that took longer is not followed by a larger one: pieces come as they are drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,23 +42,12 @@ class Options:
             raise ArgumentError(f"max_new_tokens is {self.max_new_tokens!r}; give an integer of 0 or more")
         if not all(isinstance(text, str) and text for text in self.stop):
             raise ArgumentError(f"stop is {list(self.stop)}; give strings that are not empty")
-        self.draw(np.zeros((1, 1), np.float32), _streams(stream), step=0, previous=[np.zeros(0, np.int64)])
+        sample(np.zeros((1, 1), np.float32), streams=_streams(stream), step=0, **self.sampling())
 
-    def draw(
-        self, logits: np.ndarray, streams: np.ndarray, *, step: int, previous: list[np.ndarray] | None
-    ) -> np.ndarray:
-        """The next token of every row."""
-        return sample(
-            logits,
-            seed=self.seed,
-            streams=streams,
-            step=step,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            repetition_penalty=self.repetition_penalty,
-            previous=previous,
-        )
+    def sampling(self) -> dict[str, Any]:
+        """Those of `rnnkit.kernels.decode.sample`."""
+        names = ("seed", "temperature", "top_k", "top_p", "repetition_penalty")
+        return {name: getattr(self, name) for name in names}
 
 
 def pieces(model: LanguageModel, prompt: str, options: Options, *, stream: int) -> Iterator[str]:
@@ -104,21 +97,23 @@ class _Row:
             raise DtypeError(f"a prompt must be a str, got {type(prompt).__name__}; decode it first")
         self.stream = stream
         self.ids = model.tokenizer.encode(prompt)
-        self.seen: np.ndarray = np.unique(self.ids).astype(np.int64)  # what the repetition penalty counts
         self.is_done = False
-        self._seen_set = set(self.seen.tolist())
         self._stop = options.stop
         self._held = ""  # the end of the text so far, as long as it may be the beginning of a stop string
         self._decoder = model.tokenizer.stream_decoder()
         for token in self.ids.tolist():
             self._decoder.push(token)  # the first new word has to know what stands before it
 
-    def push(self, token: int) -> str:
-        """Take a token; the text that became certain by it."""
-        if token not in self._seen_set:
-            self._seen_set.add(token)
-            self.seen = np.append(self.seen, token)
-        return self._certain(self._held + self._decoder.push(token))
+    def push(self, tokens: list[int]) -> str:
+        """Take the next tokens; the text that became certain by them. What comes after a stop string is left alone."""
+        if not self._stop:
+            return "".join(map(self._decoder.push, tokens))
+        certain = ""
+        for token in tokens:
+            certain += self._certain(self._held + self._decoder.push(token))
+            if self.is_done:
+                break
+        return certain
 
     def finish(self) -> str:
         """No token follows: the rest of the text."""
@@ -140,26 +135,84 @@ def _run(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Iterat
     if not options.max_new_tokens or not rows:
         return
     live = list(range(len(rows)))
-    streams = _streams(*(row.stream for row in rows))
-    is_penalised = options.repetition_penalty != 1.0
-    features, parts = read_prompts(model, [row.ids for row in rows])
-    for step in range(options.max_new_tokens):
-        previous = [rows[number].seen for number in live] if is_penalised else None
-        tokens = options.draw(model._softmax.logits(features), streams, step=step, previous=previous)
-        for number, token in zip(live, tokens.tolist(), strict=True):
-            if piece := rows[number].push(token):
+    loop = _start(model, rows, options)
+    left = options.max_new_tokens
+    count = 1  # the first token at once
+    while live and left:
+        start = time.perf_counter()
+        drawn = loop.draw(min(count, left))
+        if time.perf_counter() - start < _DRAW_S:
+            count = min(2 * count, _MAX_DRAW)
+        left -= len(drawn)
+        for number, tokens in zip(live, drawn.T.tolist(), strict=True):
+            if piece := rows[number].push(tokens):
                 yield number, piece
         keep = [place for place, number in enumerate(live) if not rows[number].is_done]
         if len(keep) < len(live):
             live = [live[place] for place in keep]
-            streams, tokens = streams[keep], tokens[keep]
-            parts = [tuple(array[keep] for array in arrays) for arrays in parts]
-        if not live or step + 1 == options.max_new_tokens:
-            break
-        features, parts = model._step(tokens, parts)
+            loop.keep(keep)
     for number in live:
         if piece := rows[number].finish():
             yield number, piece
+
+
+def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> SamplingLoop | _StepLoop:
+    """Read the prompts; what draws the tokens after them."""
+    features, parts = read_prompts(model, [row.ids for row in rows])
+    previous = None if options.repetition_penalty == 1.0 else [np.unique(row.ids) for row in rows]
+    streams, softmax, stack = _streams(*(row.stream for row in rows)), model._softmax, model._stack
+    if not isinstance(softmax, FullSoftmax):
+        return _StepLoop(model, features, parts, streams, previous, options)
+    return SamplingLoop(
+        stack.layers,
+        scores=softmax.scores,
+        projection=softmax.projection,
+        table=stack.table,
+        state=parts,
+        streams=streams,
+        previous=previous,
+        **options.sampling(),
+    )
+
+
+class _StepLoop:
+    """`SamplingLoop` for an adaptive softmax: each token by way of Python."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        features: np.ndarray,  # [B, F] of the last tokens read
+        parts: Parts,
+        streams: np.ndarray,
+        previous: list[np.ndarray] | None,
+        options: Options,
+    ) -> None:
+        self._model, self._features, self._parts = model, features, parts
+        self._streams, self._previous, self._options = streams, previous, options.sampling()
+        self._step = 0
+        self._tokens: np.ndarray | None = None  # [B] drawn and not read
+
+    def draw(self, count: int) -> np.ndarray:
+        drawn = []
+        for _ in range(count):
+            if self._tokens is not None:
+                self._features, self._parts = self._model._step(self._tokens, self._parts)
+            logits = self._model._softmax.logits(self._features)
+            self._tokens = sample(
+                logits, streams=self._streams, step=self._step, previous=self._previous, **self._options
+            )
+            drawn.append(self._tokens)
+            self._step += 1
+            if self._previous is not None:
+                self._previous = [np.append(ids, id) for ids, id in zip(self._previous, self._tokens, strict=True)]
+        return np.stack(drawn)
+
+    def keep(self, rows: list[int]) -> None:
+        assert self._tokens is not None
+        self._streams, self._tokens = self._streams[rows], self._tokens[rows]
+        self._parts = [tuple(array[rows] for array in arrays) for arrays in self._parts]
+        if self._previous is not None:
+            self._previous = [self._previous[row] for row in rows]
 
 
 def _streams(*numbers: int) -> np.ndarray:

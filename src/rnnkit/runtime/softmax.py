@@ -17,12 +17,12 @@ class FullSoftmax:
     def __init__(
         self, weight: np.ndarray, bias: np.ndarray, projection: np.ndarray | None = None, *, precision: Precision
     ) -> None:
-        self._scores = PackedLinear(weight, bias, precision=precision)
-        self._projection = None if projection is None else PackedLinear(projection, precision=precision)
+        self.scores = PackedLinear(weight, bias, precision=precision)
+        self.projection = None if projection is None else PackedLinear(projection, precision=precision)
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """[N, F] -> [N, V]."""
-        return self._scores(x if self._projection is None else self._projection(x))
+        return self.scores(x if self.projection is None else self.projection(x))
 
     def log_probs(self, x: np.ndarray) -> np.ndarray:
         """[N, F] -> [N, V], natural logarithms."""

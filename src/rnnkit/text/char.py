@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.errors import ArgumentError, DataError
-from rnnkit.text.tokenizer import REPLACEMENT, Tokenizer, refuse_surrogates, visible
+from rnnkit.text.tokenizer import REPLACEMENT, StreamDecoder, Tokenizer, refuse_surrogates, visible
 
 _CODE_POINTS = 0x110000
 _NUM_CHARACTERS = _CODE_POINTS - 0x800  # without the surrogates, which are no characters
@@ -94,6 +94,9 @@ class CharTokenizer(Tokenizer):
 
     def _decode(self, ids: np.ndarray) -> str:
         return self._codes[ids].astype("<u4").tobytes().decode("utf-32-le")
+
+    def _push(self, token: int, decoder: StreamDecoder) -> str:
+        return REPLACEMENT if token == self.unk_id else self.characters[token]
 
 
 def _code_points(text: str) -> np.ndarray:

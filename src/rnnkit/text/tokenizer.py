@@ -128,9 +128,9 @@ class Tokenizer(ABC):
     @abstractmethod
     def _decode(self, ids: np.ndarray) -> str: ...
 
+    @abstractmethod
     def _push(self, token: int, decoder: StreamDecoder) -> str:
         """What one more token adds to streamed text; `decoder` holds what was pushed before."""
-        return self._decode(np.array([token]))
 
     def _regular(self, ids: Iterable[int] | np.ndarray) -> np.ndarray:
         """`ids` checked, as a flat array without special tokens."""
@@ -164,8 +164,11 @@ class StreamDecoder:
 
     def push(self, token: int) -> str:
         """The text that became certain with this id; often empty in the middle of a character."""
-        regular = self._tokenizer._regular([token])
-        return self._tokenizer._push(int(regular[0]), self) if regular.size else ""
+        tokenizer = self._tokenizer
+        if type(token) is int and 0 <= token < tokenizer._num_regular:
+            return tokenizer._push(token, self)
+        regular = tokenizer._regular([token])
+        return tokenizer._push(int(regular[0]), self) if regular.size else ""
 
     def flush(self) -> str:
         """What is left at the end: U+FFFD for an unfinished character, else nothing. The decoder starts afresh."""

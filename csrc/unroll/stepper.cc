@@ -1,0 +1,201 @@
+// The memory and order of single steps. Two halves of `hidden` take turns: one step reads the first and writes the
+// second, the next one the other way round, so that nothing is moved between steps.
+#include "unroll/stepper.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+#include "mutants.h"
+#include "threads/team.h"
+#include "unroll/layer.h"
+
+namespace rnnkit {
+namespace {
+
+constexpr int64_t kLanes = 16;
+
+template <class S, class T>
+class LayerStepper final : public Stepper<S> {
+ public:
+  LayerStepper(Layer<S, T>& layer, int64_t batch, bool one_hot)
+      : functions_(layer.functions()),
+        weights_(layer.weights_for_forward(one_hot)),
+        workers_(threads::most_workers(threads::get_num_threads())),
+        granule_(weights_.cell->num_slots == 1 ? 2 * kPanel : kPanel),
+        row_operands_(operands<T>(weights_.blocks * kLanes)),
+        one_hot_(one_hot) {
+    const int64_t bytes = lay_out(nullptr, batch);
+    memory_ = Buffer<char>(bytes);
+    lay_out(memory_.get(), batch);
+    call_.turn = layer.next_turn();
+    set_batch(batch);
+  }
+
+  int num_parts() const override { return weights_.cell->num_parts; }
+
+  void set_state(const std::array<const S*, 2>& parts) override {
+    const int64_t H = weights_.hidden_size, padded = weights_.blocks * kLanes;
+    copy_or_clear(parts[0], batch_ * H, call_.hidden);
+    for (int64_t b = 0; has_memory() && b < batch_; ++b) {
+      copy_or_clear(parts[1] ? parts[1] + b * H : nullptr, H, call_.memory + b * padded);
+      std::fill_n(call_.memory + b * padded + H, padded - H, S(0));
+    }
+    step_ = 0;
+    is_prepared_ = false;
+  }
+
+  void copy_state(const std::array<S*, 2>& parts) const override {
+    const int64_t H = weights_.hidden_size, padded = weights_.blocks * kLanes;
+    std::memcpy(parts[0], hidden(), batch_ * H * sizeof(S));
+    for (int64_t b = 0; has_memory() && b < batch_; ++b)
+      std::memcpy(parts[1] + b * H, call_.memory + b * padded, H * sizeof(S));
+  }
+
+  const S* hidden() const override { return call_.hidden + step_ * batch_ * weights_.hidden_size; }
+
+  void begin(const S* x, const int64_t* ids) override {
+    call_.x = x;
+    call_.ids = ids;
+    if (!is_prepared_) functions_.forward_part(call_, step_, -1, 0, weights_.blocks, 0);
+    is_prepared_ = true;
+  }
+
+  int num_products() const override { return weights_.cell->num_products; }
+
+  threads::Phase phase(int) const override {
+    return {(weights_.blocks + granule_ - 1) / granule_, (step_ + call_.turn) % 2 != 0};
+  }
+
+  void part(int product, int64_t part, int worker) override {
+    functions_.forward_part(call_, step_, product, part * granule_, std::min(weights_.blocks, (part + 1) * granule_),
+                            worker);
+  }
+
+  void end() override { step_ = 1 - step_; }
+
+  void keep(const int64_t* rows, int64_t num_rows) override {
+    const int64_t H = weights_.hidden_size;
+    std::vector<S> before[2]{std::vector<S>(batch_ * H), std::vector<S>(batch_ * H)};
+    copy_state({before[0].data(), before[1].data()});
+    std::vector<S> kept[2]{std::vector<S>(num_rows * H), std::vector<S>(num_rows * H)};
+    for (int part = 0; part < 2; ++part)
+      for (int64_t r = 0; r < num_rows; ++r)
+        std::memcpy(kept[part].data() + r * H, before[part].data() + rows[r] * H, H * sizeof(S));
+    set_batch(num_rows);
+    set_state({kept[0].data(), kept[1].data()});
+  }
+
+  int most_workers() const override { return workers_; }
+
+  int64_t cost() const override {
+    const int64_t H = weights_.hidden_size;
+    const int64_t weights = weights_.cell->num_gates * H * (H + (one_hot_ ? 0 : weights_.input_size));
+    const int64_t bytes = operands<T>(weights) * static_cast<int64_t>(sizeof(T));
+    return std::max(bytes, batch_ * weights) / 100;  // 100 GB/s, 100 billion multiplications a second
+  }
+
+ private:
+  bool has_memory() const { return weights_.cell->num_parts > 1; }
+
+  // Where everything lies behind `base`; returns the bytes it takes.
+  int64_t lay_out(char* base, int64_t batch) {
+    constexpr bool kIsRounded = kPerOperand<T> > 1;
+    const int64_t padded = weights_.blocks * kLanes;
+    const bool has_reset_hidden = weights_.cell->num_products > 1;
+    int64_t at = 0;
+    const auto take = [&](auto*& pointer, int64_t count) {
+      pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(base + at);
+      at += (count * static_cast<int64_t>(sizeof(*pointer)) + 63) / 64 * 64;
+    };
+    take(call_.hidden, 2 * batch * weights_.hidden_size);
+    take(call_.memory, has_memory() ? batch * padded : 0);
+    take(call_.reset_hidden, has_reset_hidden ? batch * padded : 0);
+    take(call_.gates, batch * weights_.row);
+    take(call_.lists, 2 * workers_ * batch);
+    take(call_.x_operands, kIsRounded && !one_hot_ ? workers_ * batch * operands<T>(weights_.input_size) : 0);
+    take(call_.h_operands, kIsRounded ? 2 * batch * row_operands_ : 0);
+    take(call_.reset_operands, kIsRounded && has_reset_hidden ? batch * row_operands_ : 0);
+    take(order_, 4 * batch);
+    return at;
+  }
+
+  void set_batch(int64_t batch) {
+    batch_ = batch;
+    for (int step = 0; step < 3; ++step) offset_[step] = step * batch;
+    int64_t *const position = order_, *const before = order_ + 2 * batch;
+    for (int64_t b = 0; b < batch; ++b) {
+      position[b] = b;  // rows of `hidden` behind the first `batch`
+      position[batch + b] = b - batch;
+      before[b] = b;
+      before[batch + b] = planted(Bug::every_second_step_reads_the_first_h) ? b : batch + b;
+    }
+    for (int list = 0; list < 2 * workers_; ++list)
+      std::iota(call_.lists + list * batch, call_.lists + (list + 1) * batch, int64_t{0});
+    call_.weights = &weights_;
+    call_.steps = {batch, 2, offset_, position, before};
+    call_.split = Split::units;
+    call_.chunk_rows = batch;
+  }
+
+  static void copy_or_clear(const S* from, int64_t count, S* to) {
+    if (from != nullptr)
+      std::memcpy(to, from, count * sizeof(S));
+    else
+      std::fill_n(to, count, S(0));
+  }
+
+  const CellFunctions<S, T>& functions_;
+  const Weights<S, T>& weights_;
+  const int workers_;
+  const int64_t granule_;  // blocks of a part
+  const int64_t row_operands_;
+  const bool one_hot_;
+  Buffer<char> memory_;
+  int64_t batch_ = 0, step_ = 0;
+  bool is_prepared_ = false;  // whether the operands of h are those of h
+  int64_t offset_[3] = {};
+  int64_t* order_ = nullptr;  // [4, batch]
+  ForwardCall<S, T> call_{};
+};
+
+}  // namespace
+
+int workers_for_cost(int64_t nanoseconds) {
+  constexpr int64_t kWorthAWorker = 2500;
+  return static_cast<int>(std::clamp<int64_t>(nanoseconds / kWorthAWorker, 1, threads::get_num_threads()));
+}
+
+template <class S>
+void run_step(Stepper<S>& stepper, const S* x, const int64_t* ids) {
+  stepper.begin(x, ids);
+  struct Context {
+    Stepper<S>& stepper;
+    int product = -1;
+  } context{stepper};
+  threads::run_phases(std::min(workers_for_cost(stepper.cost()), stepper.most_workers()),
+                      {&context,
+                       [](void* pointer) -> threads::Phase {
+                         auto& [stepper, product] = *static_cast<Context*>(pointer);
+                         return ++product < stepper.num_products() ? stepper.phase(product) : threads::Phase{0};
+                       },
+                       [](void* pointer, int64_t part, int worker) {
+                         auto& [stepper, product] = *static_cast<Context*>(pointer);
+                         stepper.part(product, part, worker);
+                       }});
+  stepper.end();
+}
+
+template <class S, class T>
+std::unique_ptr<Stepper<S>> make_stepper(Layer<S, T>& layer, int64_t batch, bool one_hot) {
+  return std::make_unique<LayerStepper<S, T>>(layer, batch, one_hot);
+}
+
+template void run_step(Stepper<float>&, const float*, const int64_t*);
+template void run_step(Stepper<double>&, const double*, const int64_t*);
+template std::unique_ptr<Stepper<float>> make_stepper(Layer<float>&, int64_t, bool);
+template std::unique_ptr<Stepper<float>> make_stepper(Layer<float, Pair>&, int64_t, bool);
+template std::unique_ptr<Stepper<double>> make_stepper(Layer<double>&, int64_t, bool);
+
+}  // namespace rnnkit
