@@ -110,4 +110,9 @@ Usage usage() {
   return pool().usage;
 }
 
+void reset_peak() {
+  const std::lock_guard<std::mutex> lock(pool().mutex);
+  pool().usage.peak = pool().usage.held;
+}
+
 }  // namespace rnnkit::memory

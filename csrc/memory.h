@@ -23,5 +23,7 @@ struct Usage {
   size_t held, peak, kept;
 };
 Usage usage();
+// Forgets the peak: it counts from what is held now.
+void reset_peak();
 
 }  // namespace rnnkit::memory

@@ -38,6 +38,13 @@ enum class Bug {
   every_second_step_reads_the_first_h,
   drawn_tokens_are_not_punished,
   kept_rows_draw_from_the_first_streams,
+  zoneout_keeps_the_new,
+  zoneout_gradient_not_passed_on,
+  zoneout_hides_the_new_memory,
+  reset_hidden_not_masked,
+  recurrent_mask_missing_in_dh,
+  recurrent_mask_missing_in_weight_gradient,
+  trace_in_another_order,
 };
 
 #ifdef RNNKIT_MUTANTS

@@ -143,7 +143,8 @@ struct StepResult {
 
 struct PyTape {
   std::variant<std::unique_ptr<Tape<float>>, std::unique_ptr<Tape<double>>> tape;
-  std::optional<AnyArray> x;  // keeps the input alive
+  std::optional<AnyArray> x;    // keeps the input alive,
+  std::vector<AnyArray> masks;  // and the masks
   const void* layer;
   bool is_used = false;
 };
@@ -177,8 +178,13 @@ class PyLayer {
     return std::visit([](auto& layer) { return layer->info().name; }, layer_);
   }
 
-  nb::tuple forward(nb::handle x, nb::handle state, nb::handle lengths, bool reverse, bool keep_tape) {
-    return std::visit([&](auto& layer) { return forward_of(*layer, x, state, lengths, reverse, keep_tape); }, layer_);
+  nb::tuple forward(nb::handle x, nb::handle state, nb::handle lengths, bool reverse, bool keep_tape, bool recompute,
+                    bool trace, nb::handle zoneout, nb::handle hidden_mask) {
+    return std::visit(
+        [&](auto& layer) {
+          return forward_of(*layer, x, state, lengths, reverse, keep_tape, recompute, trace, zoneout, hidden_mask);
+        },
+        layer_);
   }
   std::unique_ptr<Stepper<float>> stepper(int64_t batch, bool one_hot) {
     return std::visit(
@@ -188,6 +194,9 @@ class PyLayer {
           raise("DtypeError", "a layer computes in float64; sampling is for float32");
         },
         layer_);
+  }
+  void set_zoneout(nb::handle zoneout) {
+    std::visit([&](auto& layer) { layer->set_zoneout(read_zoneout(*layer, zoneout, 0, 0, nullptr)); }, layer_);
   }
   nb::tuple step(nb::handle x, nb::handle state) {
     return std::visit([&](auto& layer) { return step_of(*layer, x, state); }, layer_);
@@ -269,9 +278,39 @@ class PyLayer {
     return result;
   }
 
+  // For each part of the state: None, a number in 0 .. 1, or a mask [T, B, H] of bytes 0 and 1.
+  template <class S, class T>
+  typename Layer<S, T>::Zoneouts read_zoneout(const Layer<S, T>& layer, nb::handle value, int64_t num_steps,
+                                              int64_t batch, std::vector<AnyArray>* masks) {
+    typename Layer<S, T>::Zoneouts result{};
+    const CellInfo& info = layer.info();
+    if (!nb::isinstance<nb::tuple>(value) || nb::len(value) != static_cast<size_t>(info.num_parts))
+      raise("ArgumentError", std::string("zoneout must be a tuple with one entry for each of the ") +
+                                 text(info.num_parts) + " parts of the " + info.name + " cell's state");
+    const auto tuple = nb::borrow<nb::tuple>(value);
+    for (int part = 0; part < info.num_parts; ++part) {
+      const std::string name = std::string("zoneout.") + info.parts[part];
+      double share = 0;
+      if (tuple[part].is_none()) continue;
+      if (nb::try_cast(tuple[part], share)) {
+        if (!(share >= 0 && share <= 1)) raise("ArgumentError", name + " must be a number in 0 .. 1, or a mask");
+        result[part].share = static_cast<S>(share);
+        continue;
+      }
+      if (masks == nullptr) raise("ArgumentError", name + " must be a number in 0 .. 1 here; give masks to forward");
+      AnyArray mask = array(tuple[part], name, "[T, B, H]", {num_steps, batch, layer.hidden_size()});
+      const auto dtype = mask.dtype();
+      if (dtype.bits != 8 || dtype.code == static_cast<uint8_t>(nb::dlpack::dtype_code::Int))
+        raise("DtypeError", name + " has dtype " + binding::dtype_name(mask) + ", want bool; convert it first");
+      masks->push_back(mask);
+      result[part].mask = static_cast<const uint8_t*>(mask.data());
+    }
+    return result;
+  }
+
   template <class S, class T>
   nb::tuple forward_of(Layer<S, T>& layer, nb::handle x, nb::handle state, nb::handle lengths, bool reverse,
-                       bool keep_tape) {
+                       bool keep_tape, bool recompute, bool trace, nb::handle zoneout, nb::handle hidden_mask) {
     const int64_t I = layer.input_size(), H = layer.hidden_size();
     const bool one_hot = is_one_hot(x, "[T, B, I]", "[T, B]");
     typename Layer<S, T>::Call call{};
@@ -311,6 +350,15 @@ class PyLayer {
     call.reverse = reverse;
     call.state = {data<S>(state_parts[0]), data<S>(state_parts[1])};
     call.keep_tape = keep_tape;
+    call.recompute = recompute;
+    call.trace = trace;
+    std::vector<AnyArray> masks;
+    call.zoneout =
+        zoneout.is_none() ? layer.zoneout() : read_zoneout(layer, zoneout, call.num_steps, call.batch, &masks);
+    if (!hidden_mask.is_none()) {
+      masks.push_back(floats<S>(hidden_mask, "recurrent_mask", "[B, H]", {call.batch, H}));
+      call.hidden_mask = static_cast<const S*>(masks.back().data());
+    }
 
     Unrolled<S> result;
     {
@@ -320,12 +368,20 @@ class PyLayer {
     const auto num_steps = static_cast<size_t>(call.num_steps), B = static_cast<size_t>(call.batch),
                width = static_cast<size_t>(H);
     nb::object tape = nb::none();
-    if (result.tape) tape = nb::cast(new PyTape{std::move(result.tape), input, &layer}, nb::rv_policy::take_ownership);
+    if (result.tape)
+      tape =
+          nb::cast(new PyTape{std::move(result.tape), input, std::move(masks), &layer}, nb::rv_policy::take_ownership);
     const nb::object output = numpy(result.hidden, {num_steps, B, width}, call.batch * H);
+    nb::object traced = nb::none();
+    if (trace) {
+      nb::list arrays;
+      for (const Buffer<S>& buffer : result.trace) arrays.append(numpy(buffer, {num_steps, B, width}));
+      traced = arrays;
+    }
     if (layer.info().num_parts == 1)
-      return nb::make_tuple(output, nb::make_tuple(numpy(result.state[0], {B, width})), tape);
-    return nb::make_tuple(output,
-                          nb::make_tuple(numpy(result.state[0], {B, width}), numpy(result.state[1], {B, width})), tape);
+      return nb::make_tuple(output, nb::make_tuple(numpy(result.state[0], {B, width})), tape, traced);
+    return nb::make_tuple(
+        output, nb::make_tuple(numpy(result.state[0], {B, width}), numpy(result.state[1], {B, width})), tape, traced);
   }
 
   template <class S, class T>
@@ -425,7 +481,9 @@ void bind_recurrent(nb::module_& m) {
       .def_prop_ro("input_size", &PyLayer::input_size)
       .def_prop_ro("hidden_size", &PyLayer::hidden_size)
       .def("forward", &PyLayer::forward, nb::arg("x").none(), nb::arg("state").none(), nb::arg("lengths").none(),
-           nb::arg("reverse"), nb::arg("keep_tape"))
+           nb::arg("reverse"), nb::arg("keep_tape"), nb::arg("recompute"), nb::arg("trace"), nb::arg("zoneout").none(),
+           nb::arg("recurrent_mask").none())
+      .def("set_zoneout", &PyLayer::set_zoneout, nb::arg("zoneout"))
       .def("step", &PyLayer::step, nb::arg("x").none(), nb::arg("state").none())
       .def("backward", &PyLayer::backward, nb::arg("tape"), nb::arg("d_output").none(), nb::arg("d_state").none(),
            nb::arg("need_dx"));
@@ -456,6 +514,7 @@ void bind_recurrent(nb::module_& m) {
     const memory::Usage usage = memory::usage();
     return nb::make_tuple(usage.held, usage.peak, usage.kept);
   });
+  m.def("reset_memory_peak", &memory::reset_peak);
   m.def(
       "apply_math",
       [](const std::string& function, nb::handle x) {

@@ -1,8 +1,9 @@
 // dW = dy^T x and db = the column sums of dy: the only reduction over rows.
 //
 // Rows are summed in blocks of kGradientBlock (each a chain of fma from 0 in the order of the rows), and the blocks are
-// added in order. Work is shared by output elements only, so the number of threads changes no bit, and the error stays
-// that of short chains at any number of rows.
+// added from the last to the first, the order in which a backward through time may make them. Work is shared by output
+// elements only, so the number of threads changes no bit, and the error stays that of short chains at any number of
+// rows.
 #pragma once
 
 #include "gemm/layout.h"
@@ -19,8 +20,9 @@ struct WeightGradient {
   Rows<const S> x;
   int64_t width;  // columns of x and of `out`
   int64_t num_rows;
-  S* out;             // [*, width]: every row named by a place is written
-  S* bias = nullptr;  // [*]: likewise; null: not wanted
+  S* out;                   // [*, width]: every row named by a place is written
+  S* bias = nullptr;        // [*]: likewise; null: not wanted
+  bool accumulate = false;  // add to what `out` and `bias` hold: the rows behind these, a multiple of the block away
 };
 
 namespace tiles {
@@ -106,9 +108,10 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
   constexpr int64_t kStep = kPerOperand<T>;
   T* packed_dy = scratch;
   T* packed_x = scratch + operands<T>(kGradientBlock) * kLanes;
-  int64_t row = 0;
-  do {  // at least once: no rows make a gradient of zero
+  const int64_t last = (larger<int64_t>(g.num_rows, 1) - 1) / kGradientBlock * kGradientBlock;
+  for (int64_t row = last; row >= 0; row -= kGradientBlock) {  // at least once: no rows make a gradient of zero
     const int64_t rows = smaller(kGradientBlock, g.num_rows - row), depth = operands<T>(rows);
+    const bool is_first = row == last && !g.accumulate;
     for (int64_t panel = begin; panel < end; panel += tiles::kGradientColumns) {
       const int64_t vectors = smaller(tiles::kGradientColumns, end - panel);
       T* to = packed_x + (panel - begin) * operands<T>(kGradientBlock) * kLanes;
@@ -140,7 +143,7 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
       }
       if (g.bias && begin == 0) {
         S* at = g.bias + place.row;
-        (row == 0 || planted(Bug::bias_gradient_of_the_last_block_only) ? total : V::load_n(at, place.lanes) + total)
+        (is_first || planted(Bug::bias_gradient_of_the_last_block_only) ? total : V::load_n(at, place.lanes) + total)
             .store_n(at, place.lanes);
       }
       for (int64_t panel = begin; panel < end; panel += tiles::kGradientColumns) {
@@ -155,16 +158,15 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
           S* out = g.out + (place.row + lane) * g.width + panel * kLanes;
           for (int64_t v = 0; v < vectors; v += tiles::kGradientTile) {
             const int64_t columns = smaller<int64_t>(tiles::kGradientTile, vectors - v);
-            const int64_t last = panel + v + columns - 1;
+            const int64_t last_column = panel + v + columns - 1;
             tiles::accumulate_columns<V>(columns, packed_dy + lane, x + v * kLanes, vectors * kLanes, depth,
                                          out + v * kLanes, g.width, place.lanes - lane,
-                                         smaller(kLanes, g.width - last * kLanes), row == 0);
+                                         smaller(kLanes, g.width - last_column * kLanes), is_first);
           }
         }
       }
     }
-    row += rows;
-  } while (row < g.num_rows);
+  }
 }
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

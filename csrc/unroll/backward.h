@@ -9,6 +9,8 @@
 #include "gemm/gradient.h"
 #include "gemm/product.h"
 #include "threads/parallel.h"
+#include "unroll/around.h"
+#include "unroll/forward.h"
 #include "unroll/share.h"
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
@@ -23,27 +25,23 @@ class BackwardLoop {
         worker_(worker),
         padded_(weights_.blocks * kLanes),
         mine_(share_call(call.steps, call.split, weights_.blocks, kPanel, worker)),
+        has_options_(call.options.is_any()),
         gate_row_(call.lists + worker.index * 2 * call.chunk_rows),
         x_row_(gate_row_ + call.chunk_rows) {}
 
   void run() {
-    int64_t listed = 0;
-    for (int64_t s = steps_.num_steps - 1; s >= 0; --s) {
-      const int64_t rows = rows_at(s);
-      if (rows <= 0) continue;  // none of our rows runs this long
-      if (listed + rows > call_.chunk_rows) listed = input_gradient(listed);
-      step<kInfo.num_products - 1>(s, rows);
-      if (planted(Bug::gradient_cut_every_32_steps))
-        if (s % 32 == 0)
-          memset(call_.dh + mine_.rows.begin * padded_, 0, static_cast<size_t>(rows * padded_) * sizeof(S));
-      for (int64_t i = 0; i < rows; ++i, ++listed) {
-        gate_row_[listed] = compact(s, i);
-        x_row_[listed] = steps_.position[compact(s, i)];
-      }
-    }
-    input_gradient(listed);
-    threads::wait(worker_);
-    weight_gradients();
+    if (call_.ids != nullptr) clear_table();
+    int64_t end = steps_.num_steps, counted = steps_.num_rows();  // rows from here on are in the weight gradients
+    do {
+      const int64_t begin = call_.again ? run_again(end, counted) : 0;
+      run(begin, end);
+      threads::wait(worker_);
+      const int64_t whole = begin == 0 ? 0 : ceil_div(steps_.offset[begin], kGradientBlock) * kGradientBlock;
+      if (whole < counted || begin == 0) weight_gradients(whole, counted);
+      counted = smaller(counted, whole);
+      end = begin;
+    } while (end > 0);
+    if (call_.ids != nullptr) one_hot_weights();
   }
 
  private:
@@ -52,6 +50,43 @@ class BackwardLoop {
 
   int64_t rows_at(int64_t s) const { return smaller(mine_.rows.end, steps_.count(s)) - mine_.rows.begin; }
   int64_t compact(int64_t s, int64_t i) const { return steps_.offset[s] + mine_.rows.begin + i; }
+  S* gates(int64_t row) const { return call_.gates + (row - first_row_) * weights_.row; }
+
+  // The gates of as many steps before `end` as the window holds beside the gradients [offset[end], counted), which wait
+  // for their block to be whole. Returns the first of these steps.
+  int64_t run_again(int64_t end, int64_t counted) {
+    int64_t begin = end;
+    while (begin > 0 && counted - steps_.offset[begin - 1] <= call_.window_rows) --begin;
+    threads::wait(worker_);  // until nobody reads the window any more
+    const Range mine = share(weights_.row / kLanes, worker_.index, worker_.size);
+    const int64_t shift = (first_row_ - steps_.offset[begin]) * weights_.row;
+    if (end < steps_.num_steps)
+      for (int64_t row = counted - 1; row >= steps_.offset[end]; --row)
+        for (int64_t at = mine.begin * kLanes; at < mine.end * kLanes; at += kLanes)
+          V::load(gates(row) + at).store(gates(row) + shift + at);
+    threads::wait(worker_);
+    first_row_ = steps_.offset[begin];
+    ForwardLoop<Cell, V, T>(*call_.again, worker_, mine_).run(begin, end);
+    return begin;
+  }
+
+  void run(int64_t begin, int64_t end) {
+    int64_t listed = 0;
+    for (int64_t s = end - 1; s >= begin; --s) {
+      const int64_t rows = rows_at(s);
+      if (rows <= 0) continue;  // none of our rows runs this long
+      if (listed + rows > call_.chunk_rows) listed = input_gradient(listed);
+      step<kInfo.num_products - 1>(s, rows);
+      if (planted(Bug::gradient_cut_every_32_steps))
+        if (s % 32 == 0)
+          memset(call_.dh + mine_.rows.begin * padded_, 0, static_cast<size_t>(rows * padded_) * sizeof(S));
+      for (int64_t i = 0; i < rows; ++i, ++listed) {
+        gate_row_[listed] = compact(s, i) - first_row_;
+        x_row_[listed] = steps_.position[compact(s, i)];
+      }
+    }
+    input_gradient(listed);
+  }
 
   template <int kProduct>
   void step(int64_t s, int64_t rows) {
@@ -59,18 +94,34 @@ class BackwardLoop {
       constexpr RecurrentProduct kThis = kInfo.products[kProduct];
       equations<kProduct>(s, rows);
       if (call_.split == Split::units) threads::wait(worker_);
-      const bool to_hidden = kThis.source == Source::hidden;
-      const Product<S, T> product{
-          .x = gate_rows(s, kThis.first_slot),
-          .depth = depth(kThis.num_slots),
-          .weight = weights_.recurrent_back[kProduct],
-          .places = nullptr,
-          .y = {(to_hidden ? call_.dh : call_.d_reset_hidden) + mine_.rows.begin * padded_, padded_},
-          .accumulate = to_hidden};
+      const bool to_hidden = kThis.source == Source::hidden, is_masked = to_hidden && call_.options.hidden_mask;
+      const Product<S, T> product{.x = gate_rows(s, kThis.first_slot),
+                                  .depth = depth(kThis.num_slots),
+                                  .weight = weights_.recurrent_back[kProduct],
+                                  .places = nullptr,
+                                  .y = {(is_masked   ? call_.d_masked
+                                         : to_hidden ? call_.dh
+                                                     : call_.d_reset_hidden) +
+                                            mine_.rows.begin * padded_,
+                                        padded_},
+                                  .accumulate = to_hidden && !is_masked};
       const Range panels = panels_of(mine_.blocks, 1, product.weight);
-      to_and_fro(panels, rows == 1 ? kRowPanels : 1, s,
-                 [&](Range some, int64_t next) { multiply<V>(product, 0, rows, some.begin, some.end, next); });
+      to_and_fro(panels, rows == 1 ? kRowPanels : 1, s, [&](Range some, int64_t next) {
+        multiply<V>(product, 0, rows, some.begin, some.end, next);
+        if (is_masked) add_masked(rows, some.begin * product.weight.panel, some.end * product.weight.panel);
+      });
       step<kProduct - 1>(s, rows);
+    }
+  }
+
+  // dh += mask∘d_masked for the units of the blocks [begin, end).
+  void add_masked(int64_t rows, int64_t begin, int64_t end) {
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t row = (mine_.rows.begin + i) * padded_;
+      for (int64_t at = row + begin * kLanes; at < row + smaller(end * kLanes, padded_); at += kLanes) {
+        const V d = V::load(call_.d_masked + at), mask = V::load(call_.options.hidden_mask + at);
+        (V::load(call_.dh + at) + (planted(Bug::recurrent_mask_missing_in_dh) ? d : d * mask)).store(call_.dh + at);
+      }
     }
   }
 
@@ -79,7 +130,7 @@ class BackwardLoop {
       return {gate_operands(s) + mine_.rows.begin * operands<T>(weights_.row) + operands<T>(first_slot * kLanes),
               operands<T>(weights_.row)};
     else
-      return {call_.gates + compact(s, 0) * weights_.row + first_slot * kLanes, weights_.row};
+      return {gates(compact(s, 0)) + first_slot * kLanes, weights_.row};
   }
 
   T* gate_operands(int64_t s) const { return call_.gate_operands + s % 2 * steps_.batch * operands<T>(weights_.row); }
@@ -95,22 +146,31 @@ class BackwardLoop {
     const int64_t H = weights_.hidden_size, B = steps_.batch;
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t row = compact(s, i), r = mine_.rows.begin + i;
-      S* gates = call_.gates + row * weights_.row;
+      S* gates = this->gates(row);
       const bool has_upstream = call_.d_output != nullptr && (s > 0 || !planted(Bug::first_output_gradient_ignored));
       const S* d_output = has_upstream ? call_.d_output + steps_.position[row] * H : nullptr;
       const int64_t first = planted(Bug::initial_memory_taken_from_the_wrong_row) ? 0 : r;
       const S* memory_before = call_.memory + (s > 0 ? B + compact(s - 1, i) : first) * padded_;
+      const S* memory = call_.options.new_memory && !planted(Bug::zoneout_hides_the_new_memory)
+                            ? call_.options.new_memory + row * padded_
+                            : call_.memory + (B + row) * padded_;
+      const S* mask = call_.options.hidden_mask ? call_.options.hidden_mask + r * padded_ : nullptr;
       for (int64_t block = mine_.blocks.begin; block < mine_.blocks.end; ++block) {
         const int64_t unit = block * kLanes;
-        Cell::template backward<kProduct>(BackwardBlock<V>{.gates = gates + block * kInfo.num_slots * kLanes,
-                                                           .h_before = call_.hidden + steps_.before[row] * H + unit,
-                                                           .memory_before = memory_before + unit,
-                                                           .memory = call_.memory + (B + row) * padded_ + unit,
-                                                           .d_output = d_output ? d_output + unit : nullptr,
-                                                           .dh = call_.dh + r * padded_ + unit,
-                                                           .d_memory = call_.d_memory + r * padded_ + unit,
-                                                           .d_reset_hidden = call_.d_reset_hidden + r * padded_ + unit,
-                                                           .lanes = smaller(kLanes, H - unit)});
+        const BackwardBlock<V> at{.gates = gates + block * kInfo.num_slots * kLanes,
+                                  .h_before = call_.hidden + steps_.before[row] * H + unit,
+                                  .memory_before = memory_before + unit,
+                                  .memory = memory + unit,
+                                  .d_output = d_output ? d_output + unit : nullptr,
+                                  .dh = call_.dh + r * padded_ + unit,
+                                  .d_memory = call_.d_memory + r * padded_ + unit,
+                                  .d_reset_hidden = call_.d_reset_hidden + r * padded_ + unit,
+                                  .lanes = smaller(kLanes, H - unit)};
+        if (has_options_)
+          backward_around<Cell, kProduct>(call_.options, at, steps_.position[row] * H + unit,
+                                          call_.d_reset_hidden + r * padded_ + unit, mask ? mask + unit : nullptr);
+        else
+          Cell::template backward<kProduct>(at);
       }
       if constexpr (kIsRounded) {
         constexpr RecurrentProduct kThis = kInfo.products[kProduct];
@@ -150,37 +210,43 @@ class BackwardLoop {
     }
   }
 
-  void weight_gradients() {
+  // The compact rows [begin, end); those behind them have been added before.
+  void weight_gradients(int64_t begin, int64_t end) {
     if (call_.ids != nullptr) {
-      one_hot_gradient();
+      one_hot_gradient(begin, end);
     } else {
-      weight_gradient(kInfo.num_gates, weights_.input_places, {call_.x, weights_.input_size, steps_.position},
-                      weights_.input_size, call_.d_weight_ih, call_.d_bias_ih);
+      weight_gradient(begin, end, kInfo.num_gates, weights_.input_places,
+                      {call_.x, weights_.input_size, steps_.position + begin}, weights_.input_size, call_.d_weight_ih,
+                      call_.d_bias_ih);
     }
+    const bool is_masked = call_.options.hidden_mask && !planted(Bug::recurrent_mask_missing_in_weight_gradient);
+    const S* source = is_masked ? call_.options.masked_hidden : call_.hidden;
     for (int p = 0; p < kInfo.num_products; ++p) {
       const bool from_hidden = kInfo.products[p].source == Source::hidden;
-      weight_gradient(
-          kInfo.products[p].num_slots, weights_.recurrent_places[p],
-          planted(Bug::recurrent_gradient_from_the_h_after)
-              ? Rows<const S>{call_.hidden + steps_.batch * weights_.hidden_size, weights_.hidden_size, steps_.position}
-          : from_hidden ? Rows<const S>{call_.hidden, weights_.hidden_size, steps_.before}
-                        : Rows<const S>{call_.reset_hidden, padded_},
-          weights_.hidden_size, call_.d_weight_hh, call_.d_bias_hh);
+      weight_gradient(begin, end, kInfo.products[p].num_slots, weights_.recurrent_places[p],
+                      planted(Bug::recurrent_gradient_from_the_h_after)
+                          ? Rows<const S>{call_.hidden + steps_.batch * weights_.hidden_size, weights_.hidden_size,
+                                          steps_.position + begin}
+                      : from_hidden ? Rows<const S>{source, weights_.hidden_size, steps_.before + begin}
+                                    : Rows<const S>{call_.reset_hidden + begin * padded_, padded_},
+                      weights_.hidden_size, call_.d_weight_hh, call_.d_bias_hh);
     }
   }
 
   // One part of a weight gradient: the workers form a grid over its rows (gates) and its columns.
-  void weight_gradient(int64_t slots, const Place* places, Rows<const S> x, int64_t width, S* out, S* bias) {
-    int64_t num_rows = steps_.num_rows();
+  void weight_gradient(int64_t begin, int64_t end, int64_t slots, const Place* places, Rows<const S> x, int64_t width,
+                       S* out, S* bias) {
+    int64_t num_rows = end - begin;
     if (planted(Bug::last_rows_missing_in_weight_gradient)) num_rows -= num_rows % 16;
-    const WeightGradient<S> product{.dy = {call_.gates, weights_.row},
+    const WeightGradient<S> product{.dy = {gates(begin), weights_.row},
                                     .places = places,
                                     .num_places = weights_.blocks * slots,
                                     .x = x,
                                     .width = width,
                                     .num_rows = num_rows,
                                     .out = out,
-                                    .bias = bias};
+                                    .bias = bias,
+                                    .accumulate = end < steps_.num_rows()};
     int columns = 1;  // of the grid; squarer grids pack less
     while (worker_.size % (columns * 2) == 0 && columns * columns * 2 < worker_.size) columns *= 2;
     const int grid_rows = worker_.size / columns;
@@ -193,42 +259,54 @@ class BackwardLoop {
   }
 
   // Rows with one id are summed within each block, then added to its column: bit for bit the dense product.
-  void one_hot_gradient() {
-    const int64_t vectors = weights_.blocks * kInfo.num_gates, num_rows = steps_.num_rows(), I = weights_.input_size;
+  void one_hot_gradient(int64_t first, int64_t last) {
+    const int64_t vectors = weights_.blocks * kInfo.num_gates;
     const Range mine = share(vectors, worker_.index, worker_.size);
-    for (int64_t id = 0; id < I; ++id)
-      for (int64_t v = mine.begin; v < mine.end; ++v) V::zero().store(call_.d_table + (id * vectors + v) * kLanes);
-    for (int64_t block = 0; block < num_rows; block += kGradientBlock) {
-      const int64_t block_end = smaller(num_rows, block + kGradientBlock);
+    for (int64_t block = (larger<int64_t>(last, 1) - 1) / kGradientBlock * kGradientBlock; block >= first;
+         block -= kGradientBlock) {
+      const int64_t block_end = smaller(last, block + kGradientBlock);
       for (int64_t begin = block, end; begin < block_end; begin = end) {
         const int64_t id = id_of(call_.sorted[begin]);
         for (end = begin + 1; end < block_end && id_of(call_.sorted[end]) == id;) ++end;
         for (int64_t v = mine.begin; v < mine.end; ++v) {
           V sum = V::zero();
           for (int64_t i = planted(Bug::repeated_ids_counted_once) ? end - 1 : begin; i < end; ++i)
-            sum = sum + V::load(call_.gates + call_.sorted[i] * weights_.row + weights_.input_places[v].column);
+            sum = sum + V::load(gates(call_.sorted[i]) + weights_.input_places[v].column);
           S* at = call_.d_table + (id * vectors + v) * kLanes;
           (V::load(at) + sum).store(at);
         }
       }
     }
+    if (call_.d_bias_ih != nullptr) {
+      const WeightGradient<S> sums{.dy = {gates(first), weights_.row},
+                                   .places = weights_.input_places,
+                                   .num_places = vectors,
+                                   .x = {},
+                                   .width = 0,
+                                   .num_rows = last - first,
+                                   .out = nullptr,
+                                   .bias = call_.d_bias_ih,
+                                   .accumulate = last < steps_.num_rows()};
+      gradient<V>(sums, mine.begin, mine.end, 0, 0, scratch());
+    }
+  }
+
+  void clear_table() {
+    const int64_t vectors = weights_.blocks * kInfo.num_gates;
+    const Range mine = share(vectors, worker_.index, worker_.size);
+    for (int64_t id = 0; id < weights_.input_size; ++id)
+      for (int64_t v = mine.begin; v < mine.end; ++v) V::zero().store(call_.d_table + (id * vectors + v) * kLanes);
+  }
+
+  void one_hot_weights() {
+    const int64_t vectors = weights_.blocks * kInfo.num_gates, I = weights_.input_size;
+    const Range mine = share(vectors, worker_.index, worker_.size);
     for (int64_t id = 0; id < I; ++id) {
       for (int64_t v = mine.begin; v < mine.end; ++v) {
         const Place place = weights_.input_places[v];
         for (int64_t lane = 0; lane < place.lanes; ++lane)
           call_.d_weight_ih[(place.row + lane) * I + id] = call_.d_table[(id * vectors + v) * kLanes + lane];
       }
-    }
-    if (call_.d_bias_ih != nullptr) {
-      const WeightGradient<S> sums{.dy = {call_.gates, weights_.row},
-                                   .places = weights_.input_places,
-                                   .num_places = vectors,
-                                   .x = {},
-                                   .width = 0,
-                                   .num_rows = num_rows,
-                                   .out = nullptr,
-                                   .bias = call_.d_bias_ih};
-      gradient<V>(sums, mine.begin, mine.end, 0, 0, scratch());
     }
   }
 
@@ -241,6 +319,8 @@ class BackwardLoop {
   const threads::Worker& worker_;
   const int64_t padded_;
   const Share mine_;
+  const bool has_options_;
+  int64_t first_row_ = 0;  // the compact row at the start of the gates
   int64_t* const gate_row_;
   int64_t* const x_row_;
 };

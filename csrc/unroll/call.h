@@ -39,6 +39,28 @@ struct Weights {
   Packed<T> recurrent_back[2];              // for dh
 };
 
+// What happens around a cell's equations, the same for every cell (unroll/around.h); all empty: nothing.
+template <class S>
+struct Options {
+  // Zoneout (Krueger et al. 2017): part <- z∘old + (1 − z)∘new, where z is a mask of 0 and 1, or one number.
+  struct Zoneout {
+    const uint8_t* mask;  // [T*B, H] or null
+    S share;              // z without a mask
+    bool is_on() const { return mask != nullptr || share != 0; }
+  };
+  Zoneout zoneout[2];
+  S* new_memory;  // [num_rows, padded H] with a tape and a zoneout of the memory: what the cell itself gave
+
+  // What multiplies the h that enters the recurrent products (Gal and Ghahramani 2016), and `hidden` times it.
+  const S* hidden_mask;  // [B, padded H] of the sorted rows, or null
+  S* masked_hidden;      // [B + T*B, H]
+
+  // [T*B, H] for each of the first num_gates slots, and for the memory; only rows within the lengths are written.
+  S* trace[5];
+
+  bool is_any() const { return zoneout[0].is_on() || zoneout[1].is_on() || hidden_mask != nullptr || trace[0]; }
+};
+
 enum class Split {
   rows,
   units
@@ -58,14 +80,15 @@ struct ForwardCall {
   S* hidden;           // [B + T*B, H]: h0, then the output
   S* memory;  // [B + num_rows, padded H] with a tape, [B, padded H] without; its first B rows hold the initial memory
   S* reset_hidden;  // [num_rows or B, padded H] for cells that need it
-  S* gates;         // [num_rows, row] with a tape, [workers, chunk_rows, row] without
-  bool has_tape;
+  S* gates;         // all rows of the steps that run with has_gates, [workers, chunk_rows, row] without
+  bool has_tape, has_gates;
   int64_t chunk_rows;  // steps whose input is projected together hold at most so many rows
   int64_t* lists;      // [workers, 2, chunk_rows]
   T* x_operands;       // [workers, chunk_rows, operands(I)]; here and below: null where T is S
   T* h_operands;       // [2, B, operands(padded H)] of the sorted rows
   T* reset_operands;   // [B, operands(padded H)]
-  int64_t turn;        // counts the layer's calls: single steps, too, go through the weights to and fro
+  Options<S> options;
+  int64_t turn;  // counts the layer's calls: single steps, too, go through the weights to and fro
 };
 
 template <class S, class T>
@@ -80,17 +103,22 @@ struct BackwardCall {
   const S* hidden;
   const S* memory;
   const S* reset_hidden;
-  S* gates;           // activations in, gradients out
-  const S* d_output;  // [T*B, H] or null
-  S* dh;              // [B, padded H] of the sorted rows: gradient of the final h in, of h0 out
-  S* d_memory;        // likewise
-  S* d_reset_hidden;  // [B, padded H] for cells that need it
-  S* dx;              // [T*B, I] or null; only rows within the lengths are written
-  S* d_weight_ih;     // [G*H, I]
-  S* d_weight_hh;     // [G*H, H]
-  S* d_bias_ih;       // [G*H] or null
-  S* d_bias_hh;       // [G*H] or null
-  S* d_table;         // one-hot: [I][vectors][16] of scratch
+  Options<S> options;
+  S* gates;  // [num_rows, row] activations in, gradients out; with `again`: [window_rows, row] of scratch
+  // Null, or how to run steps again, window by window from the last one, because their gates were not kept.
+  const ForwardCall<S, T>* again;
+  int64_t window_rows;  // at least the batch and one block of a weight gradient
+  const S* d_output;    // [T*B, H] or null
+  S* dh;                // [B, padded H] of the sorted rows: gradient of the final h in, of h0 out
+  S* d_memory;          // likewise
+  S* d_reset_hidden;    // [B, padded H] for cells that need it
+  S* d_masked;          // [B, padded H] of scratch with a hidden mask
+  S* dx;                // [T*B, I] or null; only rows within the lengths are written
+  S* d_weight_ih;       // [G*H, I]
+  S* d_weight_hh;       // [G*H, H]
+  S* d_bias_ih;         // [G*H] or null
+  S* d_bias_hh;         // [G*H] or null
+  S* d_table;           // one-hot: [I][vectors][16] of scratch
   int64_t chunk_rows;
   int64_t* lists;     // [workers, 2, chunk_rows]
   T* gate_operands;   // [2, B, operands(row)] of the sorted rows

@@ -7,6 +7,7 @@
 #include "cells/block.h"
 #include "gemm/product.h"
 #include "threads/parallel.h"
+#include "unroll/around.h"
 #include "unroll/share.h"
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
@@ -23,16 +24,22 @@ class ForwardLoop {
         mine_(mine),
         gate_row_(call.lists + worker.index * 2 * call.chunk_rows),
         x_row_(gate_row_ + call.chunk_rows),
-        gates_(call.has_tape || call.split == Split::units
+        has_options_(call.options.is_any()),
+        source_(call.options.hidden_mask ? call.options.masked_hidden : call.hidden),
+        gates_(call.has_gates || call.split == Split::units
                    ? call.gates
                    : call.gates + worker.index * call.chunk_rows * weights_.row) {}
 
-  void run() {
-    prepare(0);
+  void run() { run(0, steps_.num_steps); }
+
+  // Steps [begin, end_step), which may have been run before: they give the same bits again.
+  void run(int64_t begin, int64_t end_step) {
+    first_row_ = steps_.offset[begin];
+    prepare(begin);
     if (kIsRounded && call_.split == Split::units) threads::wait(worker_);
-    for (int64_t s = 0; s < steps_.num_steps;) {
+    for (int64_t s = begin; s < end_step;) {
       int64_t num_rows = 0, end = s;
-      while (end < steps_.num_steps && rows_at(end) > 0 && num_rows + rows_at(end) <= call_.chunk_rows)
+      while (end < end_step && rows_at(end) > 0 && num_rows + rows_at(end) <= call_.chunk_rows)
         num_rows = list_rows(end++, num_rows);
       if (end == s) break;  // no row of ours runs this long
       project_input(num_rows);
@@ -48,7 +55,7 @@ class ForwardLoop {
   void prepare(int64_t s) {
     if constexpr (kIsRounded)
       for (int64_t i = 0; i < rows_at(s); ++i)
-        round_units(call_.hidden + steps_.before[compact(s, i)] * weights_.hidden_size,
+        round_units(source_ + steps_.before[compact(s, i)] * weights_.hidden_size,
                     h_operands(s) + (mine_.rows.begin + i) * operands<T>(padded_), mine_.blocks.begin,
                     mine_.blocks.end);
   }
@@ -73,7 +80,7 @@ class ForwardLoop {
 
   int64_t list_rows(int64_t s, int64_t at) {
     for (int64_t i = 0; i < rows_at(s); ++i, ++at) {
-      gate_row_[at] = call_.has_tape ? compact(s, i) : at;
+      gate_row_[at] = call_.has_gates ? compact(s, i) - first_row_ : at;
       x_row_[at] = steps_.position[compact(planted(Bug::chunk_reads_the_previous_chunks_rows) ? s - s % 64 : s, i)];
     }
     return at;
@@ -156,7 +163,7 @@ class ForwardLoop {
       const int64_t stride = operands<T>(padded_);
       return {(source == Source::hidden ? h_operands(s) : call_.reset_operands) + mine_.rows.begin * stride, stride};
     } else {
-      if (source == Source::hidden) return {call_.hidden, weights_.hidden_size, steps_.before + compact(s, 0)};
+      if (source == Source::hidden) return {source_, weights_.hidden_size, steps_.before + compact(s, 0)};
       return {call_.reset_hidden + (call_.has_tape ? compact(s, 0) : mine_.rows.begin) * padded_, padded_, nullptr};
     }
   }
@@ -179,23 +186,31 @@ class ForwardLoop {
       S* gates = gates_ + gate_row[i] * weights_.row;
       const S* h_before = call_.hidden + steps_.before[row] * H;
       S* h = call_.hidden + (B + steps_.position[row]) * H;
-      S* memory = call_.memory + (call_.has_tape ? B + row : r) * padded_;
+      S* carried = call_.memory + (call_.has_tape ? B + row : r) * padded_;
+      S* memory = call_.options.new_memory ? call_.options.new_memory + row * padded_ : carried;
       const S* memory_before = call_.memory + (call_.has_tape && s > 0 ? B + compact(s - 1, i) : r) * padded_;
       S* reset_hidden = call_.reset_hidden + (call_.has_tape ? row : r) * padded_;
+      const S* mask = call_.options.hidden_mask ? call_.options.hidden_mask + r * padded_ : nullptr;
+      S* masked = mask ? call_.options.masked_hidden + (B + steps_.position[row]) * H : nullptr;
       for (int64_t block = block_begin; block < block_end; ++block) {
         const int64_t unit = block * kLanes;
-        Cell::template forward<kProduct>(ForwardBlock<V>{.gates = gates + block * kInfo.num_slots * kLanes,
-                                                         .h_before = h_before + unit,
-                                                         .memory_before = memory_before + unit,
-                                                         .memory = memory + unit,
-                                                         .reset_hidden = reset_hidden + unit,
-                                                         .h = h + unit,
-                                                         .lanes = smaller(kLanes, H - unit)});
+        const ForwardBlock<V> at{.gates = gates + block * kInfo.num_slots * kLanes,
+                                 .h_before = h_before + unit,
+                                 .memory_before = memory_before + unit,
+                                 .memory = memory + unit,
+                                 .reset_hidden = reset_hidden + unit,
+                                 .h = h + unit,
+                                 .lanes = smaller(kLanes, H - unit)};
+        if (has_options_)
+          forward_around<Cell, kProduct>(call_.options, at, steps_.position[row] * H + unit, carried + unit,
+                                         mask ? mask + unit : nullptr, mask ? masked + unit : nullptr);
+        else
+          Cell::template forward<kProduct>(at);
       }
       if constexpr (kIsRounded) {
         constexpr bool kGivesHidden = kProduct == kInfo.num_products - 1;
         if constexpr (kGivesHidden)
-          round_units(h, h_operands(s + 1) + r * operands<T>(padded_), block_begin, block_end);
+          round_units(mask ? masked : h, h_operands(s + 1) + r * operands<T>(padded_), block_begin, block_end);
         else
           round_units(reset_hidden, call_.reset_operands + r * operands<T>(padded_), block_begin, block_end);
       }
@@ -210,7 +225,10 @@ class ForwardLoop {
   const Share mine_;
   int64_t* const gate_row_;
   int64_t* const x_row_;
+  const bool has_options_;
+  const S* const source_;  // of the hidden products: h, or h times the mask
   S* const gates_;
+  int64_t first_row_ = 0;  // the compact row at the start of the gates
 };
 
 template <class Cell, class V, class T, class S = typename V::Scalar>

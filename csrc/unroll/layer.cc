@@ -15,6 +15,8 @@ constexpr int64_t kLanes = 16;
 constexpr int64_t kChunkRows =
     128;  // input rows projected together: enough to use the weights well, few enough for the cache
 
+constexpr int64_t kWindowRows = 1024;  // steps run again together hold about so many rows: their gates leave the cache
+
 constexpr int64_t kCache = 1 << 20;  // bytes of weights that stay in the second-level cache beside the rest
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -42,6 +44,16 @@ void copy_padded(const S* from, int64_t width, int64_t padded, S* to) {
   if (from != nullptr) std::memcpy(to, from, width * sizeof(S));
   const int64_t start = from != nullptr ? width : 0;
   if (from == nullptr || !planted(Bug::padding_lanes_left_stale)) std::fill(to + start, to + padded, S(0));
+}
+
+// Zeros beyond every row's length in [T, B, width].
+template <class S>
+void zero_padding(const StepIndex& index, int64_t num_steps, int64_t width, S* out) {
+  if (!index.is_ragged() || planted(Bug::padding_not_zeroed)) return;
+  const int64_t batch = index.steps().batch;
+  for (int64_t r = 0; r < batch; ++r)
+    for (int64_t t = index.length(r); t < num_steps; ++t)
+      std::fill_n(out + (t * batch + index.row(r)) * width, width, S(0));
 }
 
 }  // namespace
@@ -201,19 +213,43 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
   Unrolled<S> result{.hidden = Buffer<S>((num_steps + 1) * B * H), .state = {}, .tape = nullptr};
   Buffer<S> memory(has_memory ? (B + tape_rows) * padded : 0);
   Buffer<S> reset_hidden(has_reset_hidden ? std::max(B, tape_rows) * padded : 0);
-  Buffer<S> gates((call.keep_tape ? tape_rows : workers * chunk_rows) * weights_.row);
+  const bool keep_gates = call.keep_tape && !call.recompute;
+  Buffer<S> gates((keep_gates ? tape_rows : workers * chunk_rows) * weights_.row);
+  const bool has_mask = call.hidden_mask != nullptr;
+  Buffer<S> new_memory, hidden_mask(has_mask ? B * padded : 0), masked_hidden(has_mask ? (num_steps + 1) * B * H : 0);
+  if (call.keep_tape && has_memory && call.zoneout[1].is_on()) new_memory = Buffer<S>(tape_rows * padded);
   const Buffer<int64_t> lists(2 * workers * chunk_rows);
   constexpr bool kIsRounded = kPerOperand<T> > 1;
   const int64_t row_operands = kIsRounded ? operands<T>(padded) : 0;
   const Buffer<T> h_operands(2 * B * row_operands), reset_operands(has_reset_hidden ? B * row_operands : 0);
   const Buffer<T> x_operands(kIsRounded && call.ids == nullptr ? workers * chunk_rows * operands<T>(input_size()) : 0);
   copy_padded(call.state[0], B * H, B * H, result.hidden.get());
-  if (index.is_ragged() && !planted(Bug::padding_not_zeroed))
-    for (int64_t r = 0; r < B; ++r)
-      for (int64_t t = index.length(r); t < num_steps; ++t)
-        std::fill_n(result.hidden.get() + ((t + 1) * B + index.row(r)) * H, H, S(0));
+  zero_padding(index, num_steps, H, result.hidden.get() + B * H);
   for (int64_t r = 0; has_memory && r < B; ++r)
     copy_padded(call.state[1] ? call.state[1] + index.row(r) * H : nullptr, H, padded, memory.get() + r * padded);
+
+  Options<S> options{};
+  for (int part = 0; part < cell.num_parts; ++part) options.zoneout[part] = call.zoneout[part];
+  options.new_memory = new_memory.get();
+  for (int64_t r = 0; has_mask && r < B; ++r) {
+    const S* mask = call.hidden_mask + index.row(r) * H;
+    copy_padded(mask, H, padded, hidden_mask.get() + r * padded);
+    for (int64_t at = index.row(r) * H, unit = 0; unit < H; ++unit)
+      masked_hidden.get()[at + unit] = result.hidden.get()[at + unit] * mask[unit];
+  }
+  options.hidden_mask = has_mask ? hidden_mask.get() : nullptr;
+  options.masked_hidden = has_mask ? masked_hidden.get() : nullptr;
+  Options<S> traced = options;
+  if (call.trace) {
+    for (int i = 0; i < cell.num_gates + (has_memory ? 1 : 0); ++i) {
+      result.trace.emplace_back(num_steps * B * H);
+      zero_padding(index, num_steps, H, result.trace[i].get());
+    }
+    for (int slot = 0; slot < cell.num_gates; ++slot)
+      traced.trace[slot] =
+          result.trace[planted(Bug::trace_in_another_order) ? cell.num_gates - 1 - slot : cell.input_gates[slot]].get();
+    traced.trace[4] = has_memory ? result.trace[cell.num_gates].get() : nullptr;
+  }
 
   functions_.forward({.weights = &weights_,
                       .steps = steps,
@@ -226,11 +262,13 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
                       .reset_hidden = reset_hidden.get(),
                       .gates = gates.get(),
                       .has_tape = call.keep_tape,
+                      .has_gates = keep_gates,
                       .chunk_rows = chunk_rows,
                       .lists = lists.get(),
                       .x_operands = x_operands.get(),
                       .h_operands = h_operands.get(),
                       .reset_operands = reset_operands.get(),
+                      .options = traced,
                       .turn = next_turn()});
 
   for (int part = 0; part < cell.num_parts; ++part) result.state[part] = Buffer<S>(B * H);
@@ -247,8 +285,9 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
     }
   }
   if (call.keep_tape) {
-    result.tape = std::make_unique<Tape<S>>(
-        Tape<S>{index, num_steps, B, call.x, Buffer<int64_t>(), result.hidden, memory, reset_hidden, gates});
+    result.tape = std::make_unique<Tape<S>>(Tape<S>{index, num_steps, B, call.x, Buffer<int64_t>(), result.hidden,
+                                                    memory, reset_hidden, keep_gates ? gates : Buffer<S>(), options,
+                                                    new_memory, hidden_mask, masked_hidden});
     if (call.ids != nullptr) {
       result.tape->ids = Buffer<int64_t>(num_steps * B);
       std::copy_n(call.ids, num_steps * B, result.tape->ids.get());
@@ -272,10 +311,7 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
   Gradients<S> result;
   if (need_dx) {
     result.x = Buffer<S>(num_steps * B * I);
-    if (tape.index.is_ragged())
-      for (int64_t r = 0; r < B; ++r)
-        for (int64_t t = tape.index.length(r); t < num_steps; ++t)
-          std::fill_n(result.x.get() + (t * B + tape.index.row(r)) * I, I, S(0));
+    zero_padding(tape.index, num_steps, I, result.x.get());
   }
   result.weight_ih = Buffer<S>(G * H * I);
   result.weight_hh = Buffer<S>(G * H * H);
@@ -293,6 +329,7 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
   const Buffer<T> gate_operands(2 * B * row_operands), scratch(workers * scratch_size);
   const Buffer<T> chunk_operands(need_dx ? workers * chunk_rows * row_operands : 0);
   const Buffer<int64_t> lists(2 * workers * chunk_rows);
+  const Buffer<S> d_masked(tape.options.hidden_mask ? B * padded : 0);
   Buffer<S> d_table;
   Buffer<int64_t> sorted;
   if (one_hot) {
@@ -305,9 +342,39 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
                        [&](int64_t a, int64_t b) { return id(a) < id(b); });
   }
 
+  // Without gates on the tape: everything that it takes to run the steps of a window again.
+  const Split split = choose_split(B, workers);
+  const bool again = !tape.gates;
+  const int64_t window_rows = std::min(std::max(kWindowRows, 4 * B) + kGradientBlock, steps.num_rows());
+  const Buffer<S> window(again ? window_rows * weights_.row : 0);
+  const bool is_rounded = kPerOperand<T> > 1;
+  const int64_t h_row = again && is_rounded ? operands<T>(padded) : 0;
+  const Buffer<int64_t> lists_again(again ? 2 * workers * chunk_rows : 0);
+  const Buffer<T> x_operands(again && is_rounded && !one_hot ? workers * chunk_rows * operands<T>(I) : 0);
+  const Buffer<T> h_operands(2 * B * h_row), reset_operands(cell.num_products > 1 ? B * h_row : 0);
+  const ForwardCall<S, T> forward_again{.weights = &weights_,
+                                        .steps = steps,
+                                        .split = split,
+                                        .workers = workers,
+                                        .x = tape.x,
+                                        .ids = tape.ids.get(),
+                                        .hidden = tape.hidden.get(),
+                                        .memory = tape.memory.get(),
+                                        .reset_hidden = tape.reset_hidden.get(),
+                                        .gates = window.get(),
+                                        .has_tape = true,
+                                        .has_gates = true,
+                                        .chunk_rows = chunk_rows,
+                                        .lists = lists_again.get(),
+                                        .x_operands = x_operands.get(),
+                                        .h_operands = h_operands.get(),
+                                        .reset_operands = reset_operands.get(),
+                                        .options = tape.options,
+                                        .turn = 0};
+
   functions_.backward({.weights = &weights_,
                        .steps = steps,
-                       .split = choose_split(B, workers),
+                       .split = split,
                        .workers = workers,
                        .x = tape.x,
                        .ids = tape.ids.get(),
@@ -315,11 +382,15 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
                        .hidden = tape.hidden.get(),
                        .memory = tape.memory.get(),
                        .reset_hidden = tape.reset_hidden.get(),
-                       .gates = tape.gates.get(),
+                       .options = tape.options,
+                       .gates = again ? window.get() : tape.gates.get(),
+                       .again = again ? &forward_again : nullptr,
+                       .window_rows = window_rows,
                        .d_output = arguments.d_output,
                        .dh = d_state[0].get(),
                        .d_memory = d_state[1].get(),
                        .d_reset_hidden = d_reset_hidden.get(),
+                       .d_masked = d_masked.get(),
                        .dx = result.x.get(),
                        .d_weight_ih = result.weight_ih.get(),
                        .d_weight_hh = result.weight_hh.get(),

@@ -49,14 +49,16 @@ class StepIndex {
   Buffer<int64_t> order_, lengths_, offset_, position_, before_;
 };
 
-// What forward leaves for backward. Inputs are borrowed: the caller keeps `x` alive and unchanged.
+// What forward leaves for backward. Inputs are borrowed: the caller keeps `x` and the masks alive and unchanged.
 template <class S>
 struct Tape {
   StepIndex index;
   int64_t num_steps, batch;
   const S* x;
   Buffer<int64_t> ids;
-  Buffer<S> hidden, memory, reset_hidden, gates;
+  Buffer<S> hidden, memory, reset_hidden, gates;  // no gates: backward runs the steps again
+  Options<S> options;                             // points into the next three, and to masks that the caller keeps
+  Buffer<S> new_memory, hidden_mask, masked_hidden;
   bool is_used = false;
 };
 
@@ -65,6 +67,7 @@ struct Unrolled {
   Buffer<S> hidden;                // [B + T*B, H]: h0, then the output
   std::array<Buffer<S>, 2> state;  // [B, H] each
   std::unique_ptr<Tape<S>> tape;
+  std::vector<Buffer<S>> trace;  // [T, B, H]: every gate in torch's order and the memory, if asked for
 };
 
 template <class S>
@@ -91,6 +94,10 @@ class Layer {
   const CellInfo& info() const { return *functions_.info; }
   int64_t input_size() const { return arguments_.input_size; }
   int64_t hidden_size() const { return arguments_.hidden_size; }
+  // Zoneout by a number: of each part of the state, in single steps and in calls that ask for nothing else.
+  using Zoneouts = std::array<typename Options<S>::Zoneout, 2>;
+  const Zoneouts& zoneout() const { return zoneout_; }
+  void set_zoneout(const Zoneouts& zoneout) { zoneout_ = zoneout; }
 
   struct Call {
     int64_t num_steps, batch;
@@ -100,6 +107,10 @@ class Layer {
     bool reverse;
     std::array<const S*, 2> state;  // [B, H] each, or null for zeros
     bool keep_tape;
+    bool recompute;  // the tape holds no gates
+    bool trace;
+    Zoneouts zoneout;
+    const S* hidden_mask;  // [B, H] or null
   };
   Unrolled<S> forward(const Call& call);
 
@@ -135,6 +146,7 @@ class Layer {
   Buffer<S> input_table_, input_bias_, late_bias_;
   std::mutex packing_;
   std::atomic<int64_t> turn_{0};
+  Zoneouts zoneout_{};
   Weights<S, T> weights_{};
 };
 

@@ -30,6 +30,7 @@ class LayerStepper final : public Stepper<S> {
     memory_ = Buffer<char>(bytes);
     lay_out(memory_.get(), batch);
     call_.turn = layer.next_turn();
+    for (int part = 0; part < 2; ++part) call_.options.zoneout[part] = layer.zoneout()[part];
     set_batch(batch);
   }
 

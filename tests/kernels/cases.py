@@ -39,6 +39,9 @@ class Case:
     upstream: tuple[str, ...] = ("output", "h", "c")  # or "last": the last step of the output only
     seed: int = 0
     dtype: str = "float32"
+    zoneout: str = ""  # "share": a number for each part of the state, "mask": a bool array
+    masked: bool = False  # a mask on the h that enters the recurrent products
+    recompute: bool = False
 
     def arrays(self) -> Arrays:
         rng = np.random.default_rng([self.seed, self.T, self.B, self.I, self.H])
@@ -60,6 +63,12 @@ class Case:
             "d_output": normal(self.T, self.B, self.H),
             "d_state": tuple(normal(self.B, self.H) for _ in CELLS[self.cell].parts),
         }
+        rates, shape = (0.3, 0.6)[: len(CELLS[self.cell].parts)], (self.T, self.B, self.H)
+        arrays["zoneout"] = {"": None, "share": rates, "mask": tuple(rng.random(shape) < rate for rate in rates)}[
+            self.zoneout
+        ]
+        mask = (rng.random((self.B, self.H)) < 0.7) / 0.7
+        arrays["recurrent_mask"] = mask.astype(arrays["weight_hh"].dtype) if self.masked else None
         if "last" in self.upstream:
             arrays["d_output"][:-1] = 0
         elif "output" not in self.upstream:
@@ -84,7 +93,8 @@ def run(case: Case, arrays: Arrays | None = None) -> Arrays:
     """Outputs and gradients of the native core, by name."""
     given = arrays or case.arrays()
     layer = make_layer(case, given)
-    options: Any = {"lengths": case.lengths, "reverse": case.reverse, "keep_tape": True}
+    options: Any = {"lengths": case.lengths, "reverse": case.reverse, "keep_tape": True, "recompute": case.recompute}
+    options |= {name: given.get(name) for name in ("zoneout", "recurrent_mask")}
     unrolled = layer.forward(given["x"], given["state"], **options)
     gradients = layer.backward(unrolled.tape, d_output=given["d_output"], d_state=given["d_state"])
     results = {"output": unrolled.output, "d_x": gradients.x}
@@ -117,6 +127,7 @@ class Weights:
     b: Any
     c: Any
     rounded: Any  # applied to what the products of `pre` multiply
+    mask: Any = 1.0  # of the row at work, on what enters the recurrent products
     dw: Any = field(init=False)
     du: Any = field(init=False)
     db: Any = field(init=False)
@@ -126,16 +137,16 @@ class Weights:
         self.dw, self.du, self.db, self.dc = (np.zeros_like(v) for v in (self.w, self.u, self.b, self.c))
 
     def pre(self, x: Any, h: Any) -> Any:
-        w, x, u, h = map(self.rounded, (self.w, x, self.u, h))
+        w, x, u, h = map(self.rounded, (self.w, x, self.u, h * self.mask))
         return w @ x + self.b + u @ h + self.c
 
     def back(self, d: Any, x: Any, h: Any) -> tuple[Any, Any]:
         """Adds the gradients of pre(x, h) to the weights; returns those of x and h."""
         self.dw += np.outer(d, x)
-        self.du += np.outer(d, h)
+        self.du += np.outer(d, h * self.mask)
         self.db += d
         self.dc += d
-        return self.w.T @ d, self.u.T @ d
+        return self.w.T @ d, self.u.T @ d * self.mask
 
 
 def step(cell: str, gates: list[Weights], x: Any, state: list[Any]) -> tuple[list[Any], Any]:
@@ -153,7 +164,7 @@ def step(cell: str, gates: list[Weights], x: Any, state: list[Any]) -> tuple[lis
     if cell == "gru_before":
         n = np.tanh(gates[2].pre(x, r * h))
         return [(1 - z) * n + z * h], (x, h, r, z, n, None)
-    q = gates[2].u @ h + gates[2].c
+    q = gates[2].u @ (h * gates[2].mask) + gates[2].c
     n = np.tanh(gates[2].w @ x + gates[2].b + r * q)
     return [(1 - z) * n + z * h], (x, h, r, z, n, q)
 
@@ -180,9 +191,9 @@ def step_back(cell: str, gates: list[Weights], saved: Any, d: list[Any]) -> tupl
         g = gates[2]
         g.dw += np.outer(dn, x)
         g.db += dn
-        g.du += np.outer(dn * r, h)
+        g.du += np.outer(dn * r, h * g.mask)
         g.dc += dn * r
-        dx, dr, dh_before = g.w.T @ dn, dn * q * r * (1 - r), dh_before + g.u.T @ (dn * r)
+        dx, dr, dh_before = g.w.T @ dn, dn * q * r * (1 - r), dh_before + g.u.T @ (dn * r) * g.mask
     for gate, p in ((gates[0], dr), (gates[1], dz)):
         more_dx, more_dh = gate.back(p, x, h)
         dx, dh_before = dx + more_dx, dh_before + more_dh
@@ -213,14 +224,23 @@ def reference(case: Case, arrays: Arrays | None = None) -> Arrays:
     for row, length in enumerate(case.row_lengths()):
         times = range(length)[::-1] if case.reverse else range(length)
         state, saved = [np.asarray(part[row], dtype=np.float64) for part in given["state"]], []
+        if given.get("recurrent_mask") is not None:
+            for gate in gates:
+                gate.mask = np.asarray(given["recurrent_mask"][row], dtype=np.float64)
         for t in times:
-            state, kept = step(case.cell, gates, x[t, row], state)
+            z = kept_shares(given, len(names), t, row)
+            new, kept = step(case.cell, gates, x[t, row], state)
+            state = [share * old + (1 - share) * part for share, old, part in zip(z, state, new, strict=True)]
             saved.append(kept)
             results["output"][t, row] = state[0]
         d = [np.zeros(H) if ds is None else np.asarray(ds[row], dtype=np.float64) for ds in given["d_state"]]
         for t, kept in zip(reversed(times), reversed(saved), strict=True):
             d[0] = d[0] + d_output[t, row]
-            results["d_x"][t, row], d = step_back(case.cell, gates, kept, d)
+            z = kept_shares(given, len(names), t, row)
+            past = [share * part for share, part in zip(z, d, strict=True)]
+            into = [(1 - share) * part for share, part in zip(z, d, strict=True)]
+            results["d_x"][t, row], d = step_back(case.cell, gates, kept, into)
+            d = [part + more for part, more in zip(d, past, strict=True)]
         for part, value, gradient in zip(names, state, d, strict=True):
             results[part][row], results[f"d_{part}0"][row] = value, gradient
     if case.ids:
@@ -229,6 +249,13 @@ def reference(case: Case, arrays: Arrays | None = None) -> Arrays:
         if given[name] is not None:
             results[f"d_{name}"] = np.concatenate([getattr(gate, kind) for gate in gates])
     return results
+
+
+def kept_shares(given: Arrays, num_parts: int, t: int, row: int) -> list[Any]:
+    """How much of the old state stays at this step, for each part."""
+    if given.get("zoneout") is None:
+        return [0.0] * num_parts
+    return [z if isinstance(z, float) else z[t, row].astype(np.float64) for z in given["zoneout"]]
 
 
 # ---- the verdict ----

@@ -13,7 +13,12 @@ EPS = 1e-6
 
 def objective(case, arrays):
     unrolled = make_layer(case, arrays).forward(
-        arrays["x"], arrays["state"], lengths=case.lengths, reverse=case.reverse
+        arrays["x"],
+        arrays["state"],
+        lengths=case.lengths,
+        reverse=case.reverse,
+        zoneout=arrays["zoneout"],
+        recurrent_mask=arrays["recurrent_mask"],
     )
     total = (unrolled.output * arrays["d_output"]).sum()
     return total + sum((part * d).sum() for part, d in zip(unrolled.state, arrays["d_state"], strict=True))
@@ -22,7 +27,15 @@ def objective(case, arrays):
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(
     "options",
-    [{}, {"lengths": (4, 0, 2)}, {"reverse": True, "lengths": (1, 4, 3)}, {"bias": False}, {"ids": True}],
+    [
+        {},
+        {"lengths": (4, 0, 2)},
+        {"reverse": True, "lengths": (1, 4, 3)},
+        {"bias": False},
+        {"ids": True},
+        {"zoneout": "share"},
+        {"zoneout": "mask", "masked": True, "lengths": (4, 0, 2)},
+    ],
     ids=str,
 )
 def test_gradients_are_the_central_differences(cell, options):

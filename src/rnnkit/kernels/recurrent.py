@@ -18,6 +18,7 @@ from rnnkit.errors import ConfigError, DtypeError, ShapeError
 from rnnkit.kernels import _core
 
 Array = NDArray[Any]
+Zoneout = Sequence[Any]  # for each part of the state: a number in 0..1, a bool mask [T, B, H], or None
 Precision = Literal["fp32", "bf16"]
 PRECISIONS = ("fp32", "bf16", "auto")  # what layers and models take
 
@@ -50,11 +51,13 @@ class Unrolled:
 
     `output` is [T, B, H], exactly 0 beyond a row's length; `state` holds one [B, H] for each part, taken at the row's
     length; `tape` is what `Layer.backward` needs, if it was asked for. It reads `output` and x: leave both unchanged.
+    `trace` holds every gate and state part by name, each [T, B, H] and 0 beyond a row's length; `h` is `output` itself.
     """
 
     output: Array
     state: tuple[Array, ...]
     tape: _core.Tape | None
+    trace: dict[str, Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Layer:
              The arrays must not change while the layer is in use.
              precision: "bf16" rounds what the products multiply (inputs, h, weights, gate gradients) to bfloat16 and
              adds in float32; state, gates and every result stay float32. Ids gather columns that are not rounded.
+             zoneout: for each part of the state the share of the old value that stays at each step (Krueger et al.
+             2017): what an evaluation does everywhere; `forward` may do otherwise.
     Raises:  ArgumentError, ShapeError, DtypeError.
     Cost:    one copy of the weights, and another one for the first backward.
     """
@@ -92,9 +97,12 @@ class Layer:
         bias_ih: Any = None,
         bias_hh: Any = None,
         precision: Precision = "fp32",
+        zoneout: Sequence[float] | None = None,
     ) -> None:
         arrays = (_array(weight_ih), _array(weight_hh), _array(bias_ih), _array(bias_hh))
         self._core = _core.Layer(cell, *arrays, precision)
+        if zoneout is not None:
+            self._core.set_zoneout(tuple(zoneout))
         self.cell, self.precision = cell, precision
         self.input_size = self._core.input_size
         self.hidden_size = self._core.hidden_size
@@ -107,6 +115,10 @@ class Layer:
         lengths: Any = None,
         reverse: bool = False,
         keep_tape: bool = False,
+        recompute: bool = False,
+        trace: bool = False,
+        zoneout: Zoneout | None = None,
+        recurrent_mask: Any = None,
     ) -> Unrolled:
         """Run the layer over time.
 
@@ -114,11 +126,32 @@ class Layer:
                  which gives the bits of the dense product.  state: an array [B, H] for each part in order, or by name;
                  None is zeros.  lengths: [B] integers in 0 .. T; a row stops after its length, and its padding changes
                  nothing.  reverse: from a row's last step to its first.  keep_tape: for `backward`.
+                 recompute: the tape holds no gates; backward computes them again, to the same bits.
+                 trace: return every gate and state of every step.
+                 zoneout: for each part of the state how much of the old value stays at each step: a number in 0..1, a
+                 bool mask [T, B, H], or None for 0; left out, the layer's own.
+                 recurrent_mask: [B, H], times which h enters the recurrent products.
         Raises:  ShapeError, DtypeError, ArgumentError, each naming the argument.
-        Cost:    2·ΣT·G·H·(I + H) flop. With a tape, ΣT·G·H values are kept until backward or until the tape is dropped.
+        Cost:    2·ΣT·G·H·(I + H) flop. With a tape, ΣT·G·H values are kept until backward or until the tape is dropped,
+                 or with recompute none: backward then holds the gates of about 1300 rows, and costs a forward more.
         """
-        output, final, tape = self._core.forward(_array(x), self._parts(state), _lengths(lengths), reverse, keep_tape)
-        return Unrolled(output, final, tape)
+        zoneout = None if zoneout is None else tuple(z if isinstance(z, (int, float)) else _array(z) for z in zoneout)
+        output, final, tape, traced = self._core.forward(
+            _array(x),
+            self._parts(state),
+            _lengths(lengths),
+            reverse,
+            keep_tape,
+            recompute,
+            trace,
+            zoneout,
+            _array(recurrent_mask),
+        )
+        named = None
+        if traced is not None:
+            gates, parts = CELLS[self.cell]
+            named = dict(zip((*gates, *parts[1:]), traced, strict=True)) | {parts[0]: output}
+        return Unrolled(output, final, tape, named)
 
     def backward(
         self,
@@ -131,7 +164,7 @@ class Layer:
         """Gradients of whatever gave d_output [T, B, H] and d_state ([B, H] per part); None stands for zeros.
 
         Raises:  ArgumentError for a tape that was used before (it holds gradients now) or comes from another layer.
-        Cost:    twice forward.
+        Cost:    twice forward; three times with a tape of recompute.
         """
         return Gradients(*self._core.backward(tape, _array(d_output), self._parts(d_state), need_dx))
 

@@ -1,0 +1,92 @@
+// What happens around a cell's equations on the sixteen units of a row: zoneout, the mask on the recurrent h, the
+// trace.
+//
+// Zoneout blends after the equations, so an LSTM's h comes from the memory before the blend, as published. Backward
+// parts the gradient of the blended state: z of it goes to the state before, past the equations, the rest into them.
+#pragma once
+
+#include "cells/block.h"
+#include "unroll/call.h"
+
+namespace rnnkit::RNNKIT_ISA_NAMESPACE {
+
+// z of sixteen units; 0 in the padding lanes.
+template <class V, class S = typename V::Scalar>
+RNNKIT_INLINE V kept_share(const typename Options<S>::Zoneout& zoneout, int64_t at, int64_t lanes) {
+  if (zoneout.mask == nullptr) return V::broadcast(zoneout.share);
+  S lane[kLanes] = {};
+  if (lanes == kLanes)
+    for (int64_t i = 0; i < kLanes; ++i) lane[i] = static_cast<S>(zoneout.mask[at + i]);
+  else
+    for (int64_t i = 0; i < lanes; ++i) lane[i] = static_cast<S>(zoneout.mask[at + i]);
+  return V::load(lane);
+}
+
+// Exact at z = 0 and z = 1.
+template <class V>
+RNNKIT_INLINE V blend(V z, V old, V fresh) {
+  if (planted(Bug::zoneout_keeps_the_new)) return fma(z, fresh, (V::broadcast(1) - z) * old);
+  return fma(z, old, (V::broadcast(1) - z) * fresh);
+}
+
+// One part of a cell's equations with whatever the call does around them. `at_output`: of these units in [T*B, H];
+// `carried`: where the memory goes after the blend; `mask`, `masked`: of these units, or null.
+template <class Cell, int kProduct, class V, class S = typename V::Scalar>
+void forward_around(const Options<S>& options, const ForwardBlock<V>& at, int64_t at_output, S* carried, const S* mask,
+                    S* masked) {
+  constexpr bool kGivesState = kProduct == Cell::info.num_products - 1, kHasMemory = Cell::info.num_parts > 1;
+  V old_memory = V::zero();  // read now: without a tape the new one takes its place
+  if constexpr (kHasMemory) old_memory = V::load(at.memory_before);
+  Cell::template forward<kProduct>(at);
+  if constexpr (!kGivesState) {
+    if (mask != nullptr && !planted(Bug::reset_hidden_not_masked))
+      (V::load(at.reset_hidden) * V::load(mask)).store(at.reset_hidden);
+  } else {
+    if (options.zoneout[0].is_on())
+      store(blend(kept_share<V>(options.zoneout[0], at_output, at.lanes), load<V>(at.h_before, at.lanes),
+                  load<V>(at.h, at.lanes)),
+            at.h, at.lanes);
+    if constexpr (kHasMemory) {
+      if (options.zoneout[1].is_on())
+        blend(kept_share<V>(options.zoneout[1], at_output, at.lanes), old_memory, V::load(at.memory)).store(carried);
+      if (options.trace[4] != nullptr) store(V::load(carried), options.trace[4] + at_output, at.lanes);
+    }
+    if (mask != nullptr) store(load<V>(at.h, at.lanes) * V::load(mask), masked, at.lanes);
+    for (int slot = 0; slot < Cell::info.num_gates; ++slot)
+      if (options.trace[slot] != nullptr) store(at.slot(slot), options.trace[slot] + at_output, at.lanes);
+  }
+}
+
+template <class Cell, int kProduct, class V, class S = typename V::Scalar>
+void backward_around(const Options<S>& options, BackwardBlock<V> at, int64_t at_output, S* d_reset_hidden,
+                     const S* mask) {
+  constexpr bool kGivesState = kProduct == Cell::info.num_products - 1, kHasMemory = Cell::info.num_parts > 1;
+  if constexpr (!kGivesState) {
+    if (mask != nullptr) (V::load(d_reset_hidden) * V::load(mask)).store(d_reset_hidden);
+    Cell::template backward<kProduct>(at);
+  } else {
+    const V one = V::broadcast(1);
+    V dh_past = V::zero(), d_memory_past = V::zero();
+    if (options.zoneout[0].is_on()) {
+      const V z = kept_share<V>(options.zoneout[0], at_output, at.lanes), dh = at.total_dh();
+      dh_past = z * dh;
+      ((one - z) * dh).store(at.dh);
+      at.d_output = nullptr;
+    }
+    if constexpr (kHasMemory) {
+      if (options.zoneout[1].is_on()) {
+        const V z = kept_share<V>(options.zoneout[1], at_output, at.lanes), d = V::load(at.d_memory);
+        d_memory_past = z * d;
+        ((one - z) * d).store(at.d_memory);
+      }
+    }
+    Cell::template backward<kProduct>(at);
+    if (planted(Bug::zoneout_gradient_not_passed_on)) return;
+    if (options.zoneout[0].is_on()) (V::load(at.dh) + dh_past).store(at.dh);
+    if constexpr (kHasMemory) {
+      if (options.zoneout[1].is_on()) (V::load(at.d_memory) + d_memory_past).store(at.d_memory);
+    }
+  }
+}
+
+}  // namespace rnnkit::RNNKIT_ISA_NAMESPACE
