@@ -1,72 +1,79 @@
 """Peers as processes, and how to time them fairly: all in one interleaved run, none without parity.
 
-with Peers({"rnnkit": [python, "rnnkit_peer.py"], "torch": [...]}) as peers:
+with Peers({"rnnkit": [python, "rnnkit_peer.py"], "torch": [...]}, reference=[...]) as peers:
     timing = peers.measure(case, budget_s=10)
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-
-from rnnkit import kernels
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE / "peers"))
-from worker import LayerCase, SampleCase  # noqa: E402
+from worker import Case  # noqa: E402
 
-Case = LayerCase | SampleCase
-
-OURS = "rnnkit"
-TOLERANCE = {"bf16": 5e-2, "fp32": 2e-4}  # of the norm of a result; a wrong gate order or layout is off by about 1
 TURN_S = 0.05  # a peer's turn is at least so long: a clock's step and a process's waking do not count
+PAUSE_S = 0.005  # between turns: idle workers of the last peer stop spinning
+KEPT = 6  # exact results of as many cases
+HOPELESS = 2.5  # times slower than the fastest peer of its dtype: one turn is enough
+# What numerics.md allows between a float32 or bf16 result and exact arithmetic: outputs, dx, gradients of parameters.
+TOLERANCE = {"fp32": (1e-6, 2e-6, 5e-6), "bf16": (1e-2, 1.5e-2, 2e-2), "int8": (5e-2, 5e-2, 5e-2)}
+SLACK = 10  # peers may be as much less accurate than we may; another gate order or layout is off by about 1
 
 
-class ParityError(Exception):
-    """A peer computed something else. Nothing of this case is timed."""
+def is_ours(name: str) -> bool:
+    return name.startswith("rnnkit")
+
+
+def dtype_of(name: str) -> str:
+    return next((dtype for dtype in ("bf16", "int8") if dtype in name), "fp32")
 
 
 @dataclass
 class Timing:
-    """Seconds of one case by peer, one value for each round; who was left out, and why."""
+    """Seconds of one case by peer, one value for each round; who is not timed, and why."""
 
     case: Case
     seconds: dict[str, list[float]] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)  # has no such case
+    refused: dict[str, str] = field(default_factory=dict)  # failed parity
 
-    def median(self, peer: str) -> float:
-        return statistics.median(self.seconds[peer])
+    def median(self, name: str) -> float:
+        return statistics.median(self.seconds[name])
 
-    def ratio(self, ours: str, peers: Sequence[str]) -> tuple[str, float] | None:
-        """The fastest of `peers` and how many times longer it takes than `ours`, as the median over the rounds."""
-        offered = [peer for peer in peers if peer in self.seconds]
-        if ours not in self.seconds or not offered:
-            return None
-        best = min(offered, key=self.median)
-        return best, statistics.median(t / o for t, o in zip(self.seconds[best], self.seconds[ours], strict=True))
+    def ratio(self, name: str, over: str) -> float:
+        """How many times longer `name` takes than `over`, as the median over the rounds."""
+        pairs = zip(self.seconds[name], self.seconds[over], strict=False)
+        return statistics.median(a / b for a, b in pairs)
+
+    def best(self, names: Iterable[str]) -> str | None:
+        """The fastest of those that were timed."""
+        return min((name for name in names if name in self.seconds), key=self.median, default=None)
 
 
 class Peers:
-    """Worker processes that take turns; while one works the others wait on a pipe."""
+    """Worker processes that take turns; while one works the others wait on a pipe.
 
-    def __init__(self, commands: Mapping[str, Sequence[str]]) -> None:
-        self._commands = dict(commands)
+    Args:    commands: for each name, what starts its process.  reference: the process everybody is compared with.
+    """
+
+    def __init__(self, commands: Mapping[str, Sequence[str]], reference: Sequence[str]) -> None:
+        self._commands = {**commands, "reference": reference}
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._folder = tempfile.TemporaryDirectory()
+        self._exact: dict[str, dict[str, np.ndarray]] = {}
 
     def __enter__(self) -> Peers:
         for name, command in self._commands.items():
@@ -80,47 +87,113 @@ class Peers:
             process.communicate()  # closes stdin, which ends the worker
         self._folder.cleanup()
 
-    def measure(self, case: Case, *, budget_s: float, min_rounds: int = 5, only: Sequence[str] = ()) -> Timing:
-        """Prepare, compare, then time in rounds of one turn each, in a new order every round.
+    def names(self) -> list[str]:
+        return [name for name in self._processes if name != "reference"]
 
-        Raises: ParityError naming peer, result and error, before anything is timed.
+    def measure(self, case: Case, *, budget_s: float, names: Sequence[str] = (), min_rounds: int = 3) -> Timing:
+        """Prepare, compare, then time in rounds of one turn each, in a new order every round; budget_s is for all of it.
+
+        Who fails parity is named in `refused` and is not timed.
         """
-        timing = Timing(case)
-        results = self._prepare(case, only or list(self._processes), timing)
-        self._check_parity(results)
-        times = {name: max(1, round(TURN_S / self._turn(name, 1))) for name in results}
-        timing.seconds = {name: [] for name in results}
-        start, order = time.perf_counter(), random.Random(0)
-        names = list(results)
-        while len(timing.seconds[names[0]]) < min_rounds or time.perf_counter() - start < budget_s:
-            for name in order.sample(names, len(names)):
-                timing.seconds[name].append(self._turn(name, times[name]))
+        timing, end = Timing(case), time.perf_counter() + budget_s
+        exact = self._reference(case)
+        ready = []
+        for name in names or self.names():
+            results = self._prepare(name, "job", case, timing)
+            if results is None:
+                continue
+            if wrong := self._compare(results, exact, dtype_of(name), 1 if is_ours(name) else SLACK):
+                timing.refused[name] = wrong
+            else:
+                ready.append(name)
+        self._time({name: (name, "job") for name in ready}, timing, end, min_rounds)
+        self._forget()
         return timing
 
-    def _prepare(self, case: Case, names: Sequence[str], timing: Timing) -> dict[str, dict[str, np.ndarray]]:
-        results = {}
-        for name in names:
-            path = Path(self._folder.name) / f"{name}.npz"
-            answer = self._ask(name, do="prepare", kind=type(case).__name__, case=vars(case), results=str(path))
-            if "not_offered" in answer:
-                timing.left_out[name] = answer["not_offered"]
+    def measure_variants(
+        self, process: str, cases: Mapping[str, Case], *, budget_s: float, exact: Sequence[str] = (), min_rounds: int = 3
+    ) -> Timing:
+        """Several cases of one process against each other; those named in `exact` must pass parity."""
+        timing, end = Timing(next(iter(cases.values()))), time.perf_counter() + budget_s
+        jobs = {}
+        for name, case in cases.items():
+            results = self._prepare(process, name, case, timing, under=name)
+            if results is None:
                 continue
-            with np.load(path) as loaded:
-                results[name] = dict(loaded)
-            path.unlink()
+            if name in exact and (wrong := self._compare(results, self._reference(case), dtype_of(process), 1)):
+                timing.refused[name] = wrong
+            else:
+                jobs[name] = (process, name)
+        self._time(jobs, timing, end, min_rounds)
+        self._forget()
+        return timing
+
+    def _time(self, jobs: Mapping[str, tuple[str, str]], timing: Timing, end: float, min_rounds: int) -> None:
+        first = {name: min(self._turn(*job, 1) for _ in range(2)) for name, job in jobs.items()}
+        timing.seconds = {name: [seconds] for name, seconds in first.items()}
+        hopeful = []
+        for name, seconds in first.items():
+            rivals = [s for n, s in first.items() if not is_ours(n) and dtype_of(n) == dtype_of(name)]
+            if is_ours(name) or len(rivals) < 2 or seconds <= HOPELESS * min(rivals):
+                hopeful.append(name)
+        times = {name: max(1, round(TURN_S / first[name])) for name in hopeful}
+        timing.seconds |= {name: [] for name in hopeful}
+        order, rounds = random.Random(0), 0
+        while hopeful and (rounds < min_rounds or time.perf_counter() < end):
+            for name in order.sample(hopeful, len(hopeful)):
+                timing.seconds[name].append(self._turn(*jobs[name], times[name]))
+            rounds += 1
+
+    def _reference(self, case: Case) -> dict[str, np.ndarray] | None:
+        """The exact results. The last ones are kept: other precisions want them, and forward is a part of backward."""
+        key, with_gradients = (json.dumps(vars(case) | mode) for mode in ({}, {"mode": "train"}))
+        for known in (key, with_gradients if getattr(case, "mode", "") == "forward" else key):
+            if known in self._exact:
+                return self._exact[known]
+        found = self._prepare("reference", "job", case, Timing(case))
+        self._forget("reference")
+        if found is not None:
+            self._exact[key] = found
+            if len(self._exact) > KEPT:
+                del self._exact[next(iter(self._exact))]
+        return found
+
+    def _prepare(
+        self, process: str, job: str, case: Case, timing: Timing, *, under: str = ""
+    ) -> dict[str, np.ndarray] | None:
+        path = Path(self._folder.name) / f"{process}.npz"
+        kind = type(case).__name__
+        answer = self._ask(process, do="prepare", job=job, kind=kind, case=vars(case), results=str(path))
+        if "not_offered" in answer:
+            timing.left_out[under or process] = answer["not_offered"]
+            return None
+        with np.load(path) as loaded:
+            results = dict(loaded)
+        path.unlink()
         return results
 
-    def _check_parity(self, results: dict[str, dict[str, np.ndarray]]) -> None:
-        want = results[OURS]
-        for name, found in results.items():
-            tolerance = TOLERANCE["bf16" if "bf16" in name else "fp32"]
-            for what in want:
-                error = np.linalg.norm(found[what] - want[what]) / np.linalg.norm(want[what])
-                if not error <= tolerance:
-                    raise ParityError(f"{name}'s {what} lies {error:.1e} from {OURS}'s, at most {tolerance:g} allowed")
+    def _compare(
+        self, found: dict[str, np.ndarray], exact: dict[str, np.ndarray] | None, dtype: str, slack: float
+    ) -> str:
+        """What is wrong with these results, or nothing."""
+        if exact is None:
+            return "there is nothing to compare it with"
+        outputs, dx, parameters = TOLERANCE[dtype]
+        for what, value in found.items():
+            allowed = slack * {"y": outputs, "log_probs": outputs, "x": dx}.get(what, parameters)
+            want = exact[what]
+            error = np.linalg.norm(value.astype(np.float64) - want) / np.linalg.norm(want)
+            if not error <= allowed:
+                return f"{what} is off by {error:.1e}, at most {allowed:g} allowed"
+        return ""
 
-    def _turn(self, name: str, times: int) -> float:
-        return self._ask(name, do="run", times=times)["seconds"]
+    def _turn(self, process: str, job: str, times: int) -> float:
+        time.sleep(PAUSE_S)
+        return self._ask(process, do="run", job=job, times=times)["seconds"]
+
+    def _forget(self, *names: str) -> None:
+        for name in names or self._processes:
+            self._ask(name, do="forget")
 
     def _ask(self, name: str, **request: Any) -> dict[str, Any]:
         process = self._processes[name]
@@ -134,44 +207,13 @@ class Peers:
         return json.loads(line)
 
 
-def geometric_mean(ratios: Sequence[float]) -> float:
-    return float(np.exp(np.mean(np.log(ratios))))
+def shares(cases: Sequence[Any], weights: Sequence[float], seconds: float) -> Iterator[tuple[Any, float]]:
+    """Each case with its share of the time that is left, so that what one takes too long the later ones give up."""
+    end = time.perf_counter() + seconds
+    for i, case in enumerate(cases):
+        yield case, max(0.0, end - time.perf_counter()) * weights[i] / sum(weights[i:])
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that every benchmark with peers has."""
-    parser.add_argument("--peers", default=str(HERE.parent / ".venv" / "peers" / "bin" / "python"), metavar="PYTHON")
-    parser.add_argument("--threads", type=int, default=kernels.get_num_threads())
-    parser.add_argument("--budget", type=float, default=10.0, help="seconds of timing for each case (10)")
-    parser.add_argument("--quick", action="store_true", help="few small cases, a second each: does it run?")
-    parser.add_argument("--json", action="store_true", help="print JSON on stdout")
+def geometric_mean(ratios: Iterable[float]) -> float:
+    return float(np.exp(np.mean(np.log(list(ratios)))))
 
-
-def check_options(options: argparse.Namespace) -> argparse.Namespace:
-    """The options, if the peers are there."""
-    if not Path(options.peers).exists():
-        raise SystemExit(f"{options.peers} is absent: `make bench` installs the peers there, or name it with --peers")
-    if options.quick:
-        options.budget = 1.0
-    return options
-
-
-def machine(threads: int) -> dict[str, Any]:
-    """Which machine, and what it can do at best: torch's matrix products and a copy, the fastest of several."""
-    torch.set_num_threads(threads)
-
-    def fastest(work: Any) -> float:
-        times = []
-        for _ in range(7):
-            start = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    size, found = 2048, {"machine": platform.machine(), "threads": threads, "isa": kernels.isa()}
-    for name, dtype in (("fp32_gflops", torch.float32), ("bf16_gflops", torch.bfloat16)):
-        a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
-        found[name] = round(2e-9 * size**3 / fastest(lambda a=a, b=b: a @ b))
-    block = np.ones(1 << 28, np.uint8)
-    found["read_gb_per_s"] = round(1e-9 * block.nbytes / fastest(lambda: block.view(np.int64).sum()), 1)
-    return found

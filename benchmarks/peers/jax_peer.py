@@ -1,4 +1,7 @@
-"""JAX: the input projected for all steps at once, then `lax.scan`, jitted; gradients by its own autodiff."""
+"""JAX: jax_peer.py THREADS [bf16]. The input projected for all steps at once, then `lax.scan`, jitted; its own autodiff.
+
+In bf16 what a product multiplies is rounded, sums and state stay float32: the usual mixed precision.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,16 @@ import numpy as np
 from jax import lax, nn
 from worker import Job, LayerCase, NotOffered, serve
 
+DTYPE = jnp.bfloat16 if "bf16" in sys.argv else jnp.float32
+
+
+def times(x, weight):
+    return jnp.matmul(x.astype(DTYPE), weight.T.astype(DTYPE), preferred_element_type=jnp.float32)
+
 
 def lstm(carry, projected, weight, bias):
     h, c = carry
-    i, f, g, o = jnp.split(projected + h @ weight.T + bias, 4, axis=-1)
+    i, f, g, o = jnp.split(projected + times(h, weight) + bias, 4, axis=-1)
     c = nn.sigmoid(f) * c + nn.sigmoid(i) * jnp.tanh(g)
     h = nn.sigmoid(o) * jnp.tanh(c)
     return (h, c), h
@@ -26,7 +35,7 @@ def lstm(carry, projected, weight, bias):
 def gru_after(carry, projected, weight, bias):
     (h,) = carry
     x_r, x_z, x_n = jnp.split(projected, 3, axis=-1)
-    h_r, h_z, h_n = jnp.split(h @ weight.T + bias, 3, axis=-1)
+    h_r, h_z, h_n = jnp.split(times(h, weight) + bias, 3, axis=-1)
     z = nn.sigmoid(x_z + h_z)
     h = (1 - z) * jnp.tanh(x_n + nn.sigmoid(x_r + h_r) * h_n) + z * h
     return (h,), h
@@ -35,15 +44,15 @@ def gru_after(carry, projected, weight, bias):
 def gru_before(carry, projected, weight, bias):
     (h,) = carry
     H = h.shape[-1]
-    r, z = jnp.split(nn.sigmoid(projected[:, : 2 * H] + h @ weight[: 2 * H].T + bias[: 2 * H]), 2, axis=-1)
-    n = jnp.tanh(projected[:, 2 * H :] + (r * h) @ weight[2 * H :].T + bias[2 * H :])
+    r, z = jnp.split(nn.sigmoid(projected[:, : 2 * H] + times(h, weight[: 2 * H]) + bias[: 2 * H]), 2, axis=-1)
+    n = jnp.tanh(projected[:, 2 * H :] + times(r * h, weight[2 * H :]) + bias[2 * H :])
     h = (1 - z) * n + z * h
     return (h,), h
 
 
 def elman(activation):
     def step(carry, projected, weight, bias):
-        h = activation(projected + carry[0] @ weight.T + bias)
+        h = activation(projected + times(carry[0], weight) + bias)
         return (h,), h
 
     return step
@@ -60,12 +69,12 @@ WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "x")
 
 
 def step_job(case: LayerCase) -> Job:
-    arrays = {name: jnp.asarray(value) for name, value in case.arrays().items() if name != "lengths"}
+    arrays = {name: jnp.asarray(value) for name, value in case.arrays().items()}
     weights = tuple(arrays[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
 
     @jax.jit
     def step(carry, x, weight_ih, weight_hh, bias_ih, bias_hh):
-        return STEPS[case.cell](carry, x @ weight_ih.T + bias_ih, weight_hh, bias_hh)
+        return STEPS[case.cell](carry, times(x, weight_ih) + bias_ih, weight_hh, bias_hh)
 
     outputs, inputs = np.empty((case.T, case.B, case.H), np.float32), list(arrays["x"])
 
@@ -87,11 +96,11 @@ def layer_job(case: LayerCase) -> Job:
         raise NotOffered("lax.scan knows no lengths")
     if case.mode == "step":
         return step_job(case)
-    arrays = {name: jnp.asarray(value) for name, value in case.arrays().items() if name != "lengths"}
+    arrays = {name: jnp.asarray(value) for name, value in case.arrays().items()}
     step = STEPS[case.cell]
 
     def forward(given):
-        projected = given["x"] @ given["weight_ih"].T + given["bias_ih"]
+        projected = times(given["x"], given["weight_ih"]) + given["bias_ih"]
         start = initial(case)
         return lax.scan(lambda c, p: step(c, p, given["weight_hh"], given["bias_hh"]), start, projected)[1]
 
@@ -116,4 +125,4 @@ def layer_job(case: LayerCase) -> Job:
 
 
 if __name__ == "__main__":
-    serve(layer=layer_job)
+    serve(LayerCase=layer_job)

@@ -79,7 +79,7 @@ def layer_job(case: LayerCase, threads: int) -> Job:
     graph.recurrent(case.cell, case.H, arrays, x, "", lengths=lengths, state=[])
     graph.output("Y", [case.T, 1, case.B, case.H])
     session = graph.session(threads)
-    feed = {"X": arrays["x"]} | ({"lengths": arrays["lengths"].astype(np.int32)} if case.is_ragged else {})
+    feed = {"X": arrays["x"]} | ({"lengths": case.lengths().astype(np.int32)} if case.is_ragged else {})
     latest = {}
 
     def run() -> None:
@@ -155,4 +155,4 @@ def sample_job(case: SampleCase, threads: int) -> Job:
 
 if __name__ == "__main__":
     count = int(sys.argv[1])
-    serve(layer=lambda case: layer_job(case, count), sample=lambda case: sample_job(case, count))
+    serve(LayerCase=lambda case: layer_job(case, count), SampleCase=lambda case: sample_job(case, count))

@@ -1,56 +1,120 @@
-"""rnnkit as a user calls it: layers through torch and its autograd, steps and sampling through the run half."""
+"""rnnkit as a user calls it: rnnkit_peer.py THREADS fp32|bf16|int8|fp32_split|fp64.
+
+Layers go through torch and its autograd, steps and sampling through the run half. "fp64" is never timed: it is what
+everybody is compared with, the equations of rnnkit.nn.spec in double precision.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
-from torch_peer import torch_job
-from worker import Job, LayerCase, SampleCase, serve
+from torch_peer import head_job, torch_job
+from worker import Case, GemmCase, HeadCase, Job, LayerCase, NotOffered, SampleCase, serve
 
 from rnnkit import LanguageModel, kernels, nn, text
+from rnnkit.errors import RnnkitError
+from rnnkit.kernels import heads
 from rnnkit.kernels.recurrent import Layer
 
 
-def layer_job(case: LayerCase) -> Job:
-    if case.mode == "step":
-        return step_job(case)
-    layer = nn.Recurrent(case.cell, case.I, case.H)
-    return torch_job(case, layer, lambda x, lengths: layer(x, lengths=lengths if case.is_ragged else None)[0])
+class Rnnkit:
+    """One precision of it."""
+
+    def __init__(self, precision: str) -> None:
+        self.is_reference = precision == "fp64"
+        self.precision = precision
+        self._keywords = {} if precision in ("fp32", "fp64") else {"precision": precision}
+
+    def layer(self, case: LayerCase) -> Job:
+        if case.mode == "step":
+            if not self.is_reference:
+                return self._step(case)
+            case = dataclasses.replace(case, mode="forward")
+        torch.manual_seed(0)  # a cell that no peer has keeps the parameters it starts with
+        backend = "spec" if self.is_reference else "native"
+        layer = nn.Recurrent(case.cell, case.I, case.H, backend=backend, **case.options, **self._keywords)
+        layer = layer.double() if self.is_reference else layer
+        return torch_job(case, layer, lambda x, lengths: layer(x, lengths=lengths if case.is_ragged else None)[0])
+
+    def _step(self, case: LayerCase) -> Job:
+        arrays = case.arrays()
+        weights = {name: arrays[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+        layer, outputs = Layer(case.cell, **weights, **self._keywords), np.empty((case.T, case.B, case.H), np.float32)
+
+        def run() -> None:
+            state = None
+            for t, x in enumerate(arrays["x"]):
+                outputs[t], state = layer.step(x, state)
+
+        return Job(run, lambda: {"y": outputs})
+
+    def sample(self, case: SampleCase) -> Job:
+        if self.is_reference:
+            return self._scores(case)
+        arrays = case.arrays()
+        ids = arrays.pop("ids")
+        model = {"vocab_size": case.vocab_size, "embedding_size": 0, "cell": "lstm", "hidden_size": case.H}
+        model |= {"num_layers": case.num_layers, "bias": True, "tied": False, "softmax": "full", "cutoffs": []}
+        config = {"format": 1, "kind": "language_model", "model": model, "precision": self.precision}
+        characters = "".join(chr(ord("0") + i) for i in range(case.vocab_size))
+        loaded = LanguageModel.from_parts(config, arrays, text.CharTokenizer(characters, with_unknown=False))
+
+        def run() -> None:
+            for _ in loaded.generate("0", max_new_tokens=case.num_tokens, seed=1):
+                pass
+
+        return Job(run, lambda: {"log_probs": loaded(ids[:, None])[0][:, 0]})
+
+    def _scores(self, case: SampleCase) -> Job:
+        arrays = {name: torch.from_numpy(array) for name, array in case.arrays().items()}
+        layer = torch.nn.LSTM(case.vocab_size, case.H, case.num_layers).double()
+        layer.load_state_dict({name.removeprefix("recurrent."): a for name, a in arrays.items() if "recurrent" in name})
+        x = torch.nn.functional.one_hot(arrays["ids"], case.vocab_size).double()
+        with torch.no_grad():
+            scores = layer(x)[0] @ arrays["head.weight"].double().T + arrays["head.bias"].double()
+        return Job(lambda: None, lambda: {"log_probs": scores.log_softmax(-1).numpy()})
+
+    def head(self, case: HeadCase) -> Job:
+        def losses(x: torch.Tensor, targets: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+            return nn.linear_cross_entropy(x, targets, weight=weight, bias=bias, **self._keywords)
+
+        return head_job(case, losses, torch.float64 if self.is_reference else torch.float32)
+
+    def gemm(self, case: GemmCase) -> Job:
+        arrays, latest = case.arrays(), {}
+        if self.is_reference:
+            y = arrays["x"].astype(np.float64) @ arrays["weight"].T.astype(np.float64)
+            return Job(lambda: None, lambda: {"y": y})
+        linear = heads.PackedLinear(arrays["weight"], **self._keywords)
+
+        def run() -> None:
+            latest["y"] = linear(arrays["x"])
+
+        return Job(run, lambda: latest)
 
 
-def step_job(case: LayerCase) -> Job:
-    arrays = case.arrays()
-    weights = {name: arrays[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
-    layer, outputs = Layer(case.cell, **weights), np.empty((case.T, case.B, case.H), np.float32)
+def or_not_offered(prepare: Callable[[Any], Job]) -> Callable[[Case], Job]:
+    """What this rnnkit refuses, or does not know yet, is not offered; the message goes into the report."""
 
-    def run() -> None:
-        state = None
-        for t, x in enumerate(arrays["x"]):
-            outputs[t], state = layer.step(x, state)
+    def try_to_prepare(case: Case) -> Job:
+        try:
+            job = prepare(case)
+            job.run()
+        except (RnnkitError, TypeError) as error:
+            raise NotOffered(f"{type(error).__name__}: {error}") from None
+        return job
 
-    return Job(run, lambda: {"y": outputs})
-
-
-def sample_job(case: SampleCase) -> Job:
-    arrays = case.arrays()
-    ids = arrays.pop("ids")
-    model = {"vocab_size": case.vocab_size, "embedding_size": 0, "cell": "lstm", "hidden_size": case.H, "bias": True}
-    model |= {"num_layers": case.num_layers, "tied": False, "softmax": "full", "cutoffs": []}
-    config = {"format": 1, "kind": "language_model", "model": model, "precision": "fp32"}
-    characters = "".join(chr(ord("0") + i) for i in range(case.vocab_size))
-    tokenizer = text.CharTokenizer(characters, with_unknown=False)
-    loaded = LanguageModel.from_parts(config, arrays, tokenizer)
-
-    def run() -> None:
-        for _ in loaded.generate("0", max_new_tokens=case.num_tokens, seed=1):
-            pass
-
-    return Job(run, lambda: {"log_probs": loaded(ids[:, None])[0][:, 0]})
+    return try_to_prepare
 
 
 if __name__ == "__main__":
     torch.set_num_threads(int(sys.argv[1]))
     kernels.set_num_threads(int(sys.argv[1]))
-    serve(layer=layer_job, sample=sample_job)
+    us = Rnnkit(sys.argv[2])
+    jobs = {"LayerCase": us.layer, "SampleCase": us.sample, "HeadCase": us.head, "GemmCase": us.gemm}
+    serve(**{kind: or_not_offered(prepare) for kind, prepare in jobs.items()})

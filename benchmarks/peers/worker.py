@@ -1,7 +1,7 @@
 """The inside of a peer's process: cases come in as lines of JSON, seconds go out. NumPy only; every peer imports this.
 
-A peer's script ends in `serve(layer=prepare, ...)`, where `prepare(case)` returns a Job, or raises NotOffered with the
-reason.
+A peer's script ends in `serve(LayerCase=prepare, ...)`, where `prepare(case)` returns a Job, or raises NotOffered with
+the reason.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,8 +26,9 @@ class NotOffered(Exception):
 class LayerCase:
     """A layer of one cell over [T, B, I].
 
-    mode: "forward"; "train", with all gradients of sum(y * upstream); "last", the same for the last step's y alone; or
-    "step", T calls of one step each, the state fed back.
+    mode: "forward"; "train", with all gradients of sum(y * upstream), the weights new at every run; "last", the same
+    for the last step's y alone; or "step", T calls of one step each, the state fed back. options: keywords of
+    rnnkit.nn.Recurrent.
     """
 
     cell: str
@@ -37,20 +38,34 @@ class LayerCase:
     I: int
     H: int
     is_ragged: bool = False
+    options: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def flop(self) -> float:
+        """Of the products: 2·G·H·(I + H) for every step, three times that with gradients."""
+        rows = int(self.lengths().sum())
+        return (1 if self.mode in ("forward", "step") else 3) * 2.0 * rows * GATES[self.cell] * self.H * (self.I + self.H)
+
+    def lengths(self) -> np.ndarray:
+        """[B], uniform in 1..T with one row of the whole length, longest first as PackedSequence likes it best."""
+        if not self.is_ragged:
+            return np.full(self.B, self.T)
+        lengths = np.sort(np.random.default_rng(1).integers(1, self.T + 1, self.B))[::-1].astype(np.int64)
+        lengths[0] = self.T
+        return lengths
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Weights in torch's layout, input, upstream gradient and lengths: the same in every process."""
+        """Weights in torch's layout (of the cells that peers have), input, upstream gradient, the same in every process."""
         rng = np.random.default_rng(0)
-        rows, bound = GATES[self.cell] * self.H, self.H**-0.5
-        shapes = {"weight_ih": (rows, self.I), "weight_hh": (rows, self.H), "bias_ih": (rows,), "bias_hh": (rows,)}
-        arrays = {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
+        arrays = {}
+        if self.cell in GATES:
+            rows, bound = GATES[self.cell] * self.H, self.H**-0.5
+            shapes = {"weight_ih": (rows, self.I), "weight_hh": (rows, self.H), "bias_ih": (rows,), "bias_hh": (rows,)}
+            arrays = {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
         arrays["x"] = rng.standard_normal((self.T, self.B, self.I), np.float32)
         arrays["upstream"] = rng.standard_normal((self.T, self.B, self.H), np.float32)
         if self.mode == "last":
             arrays["upstream"][:-1] = 0
-        # Uniform in 1..T with one row of the whole length, longest first as PackedSequence likes it best.
-        lengths = np.sort(rng.integers(1, self.T + 1, self.B))[::-1] if self.is_ragged else np.full(self.B, self.T)
-        arrays["lengths"] = np.maximum(lengths, self.T * (np.arange(self.B) == 0)).astype(np.int64)
         return arrays
 
 
@@ -77,6 +92,46 @@ class SampleCase:
 
 
 @dataclass(frozen=True)
+class HeadCase:
+    """The summed cross-entropy of a linear layer over `rows` hidden vectors, with all gradients."""
+
+    rows: int
+    inputs: int
+    vocab_size: int
+
+    @property
+    def flop(self) -> float:
+        return 6.0 * self.rows * self.inputs * self.vocab_size
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(0)
+        arrays = {"x": rng.standard_normal((self.rows, self.inputs), np.float32)}
+        arrays["weight"] = rng.standard_normal((self.vocab_size, self.inputs), np.float32) * self.inputs**-0.5
+        arrays["weight"] = arrays["weight"].astype(np.float32)
+        arrays["bias"] = rng.standard_normal(self.vocab_size, np.float32)
+        return arrays | {"targets": rng.integers(0, self.vocab_size, self.rows)}
+
+
+@dataclass(frozen=True)
+class GemmCase:
+    """The machine's own rate: y = x Wᵀ of square matrices."""
+
+    size: int
+
+    @property
+    def flop(self) -> float:
+        return 2.0 * self.size**3
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(0)
+        return {name: rng.standard_normal((self.size, self.size), np.float32) for name in ("x", "weight")}
+
+
+Case = LayerCase | SampleCase | HeadCase | GemmCase
+KINDS = {kind.__name__: kind for kind in (LayerCase, SampleCase, HeadCase, GemmCase)}
+
+
+@dataclass(frozen=True)
 class Job:
     """A prepared case. `run` does it once; `results` gives what it computed, `y` and gradients by parameter."""
 
@@ -84,32 +139,30 @@ class Job:
     results: Callable[[], dict[str, np.ndarray]]
 
 
-def serve(
-    *, layer: Callable[[LayerCase], Job] | None = None, sample: Callable[[SampleCase], Job] | None = None
-) -> None:
+def serve(**prepare: Callable[..., Job]) -> None:
     """Answer requests until stdin ends. What libraries print goes to stderr, so that stdout carries answers alone."""
-    kinds = {"LayerCase": (LayerCase, layer), "SampleCase": (SampleCase, sample)}
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    job: Job | None = None
+    jobs: dict[str, Job] = {}
     for line in sys.stdin:
         request = json.loads(line)
         answer: dict[str, object] = {}
         if request["do"] == "prepare":
-            job = None
             try:
-                kind, prepare = kinds[request["kind"]]
-                if prepare is None:
+                if request["kind"] not in prepare:
                     raise NotOffered(f"no {request['kind']}")
-                job = prepare(kind(**request["case"]))
+                job = prepare[request["kind"]](KINDS[request["kind"]](**request["case"]))
                 job.run()
                 np.savez(request["results"], **job.results())
+                jobs[request["job"]] = job
             except NotOffered as error:
                 answer["not_offered"] = str(error)
+        elif request["do"] == "forget":
+            jobs.clear()
         else:
-            assert job is not None
+            run, times = jobs[request["job"]].run, request["times"]
             start = time.perf_counter()
-            for _ in range(request["times"]):
-                job.run()
-            answer["seconds"] = (time.perf_counter() - start) / request["times"]
+            for _ in range(times):
+                run()
+            answer["seconds"] = (time.perf_counter() - start) / times
         print(json.dumps(answer), file=answers, flush=True)
