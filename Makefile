@@ -59,8 +59,8 @@ format: $(VENV)/.group-check  ## rewrite Python and C++ in the house's format
 	$(VENV)/bin/clang-format -i $(CXX_FILES)
 
 bench: $(BUILT) $(PEERS)/.installed  ## every benchmark, beside its peers; about 25 minutes
-	$(PY) benchmarks/bench_layers.py --out runs/bench
-	for file in benchmarks/bench_steps.py benchmarks/bench_heads.py benchmarks/bench_startup.py; do $(PY) $$file || exit 1; done
+	$(PY) benchmarks/bench_startup.py
+	$(PY) benchmarks/bench.py --out runs/bench
 
 docs: $(BUILT) $(VENV)/.group-docs  ## guides and API reference as a static site in site/
 	$(VENV)/bin/mkdocs build --strict --quiet

@@ -23,7 +23,7 @@ def measure(peers: Peers, *, threads: int, budget_s: float) -> dict[str, Any]:
     """Instruction peaks and read bandwidth per core (machine.cc), products of large squares by us and by torch."""
     found: dict[str, Any] = {"machine": platform.machine(), "cpu": cpu_name(), "threads": threads, "isa": kernels.isa()}
     found["per_core"] = native_rates(threads)
-    names = [name for name in peers.names() if is_ours(name) or name.startswith("torch")]
+    names = [name for name in peers.names() if is_ours(name) or name in ("torch", "torch bf16")]
     timing = peers.measure(GemmCase(SIZE), names=names, budget_s=budget_s)
     found["gemm_gflops"] = {name: round(1e-9 * timing.case.flop / min(s)) for name, s in timing.seconds.items()}
     found["gemm_refused"] = timing.refused

@@ -64,7 +64,7 @@ class Timing:
 
 
 class Peers:
-    """Worker processes that take turns; while one works the others wait on a pipe.
+    """Worker processes that take turns; while one works the others wait on a pipe. One starts when it is first asked.
 
     Args:    commands: for each name, what starts its process.  reference: the process everybody is compared with.
     """
@@ -76,10 +76,6 @@ class Peers:
         self._exact: dict[str, dict[str, np.ndarray]] = {}
 
     def __enter__(self) -> Peers:
-        for name, command in self._commands.items():
-            self._processes[name] = subprocess.Popen(
-                command, cwd=HERE / "peers", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,12 +84,13 @@ class Peers:
         self._folder.cleanup()
 
     def names(self) -> list[str]:
-        return [name for name in self._processes if name != "reference"]
+        return [name for name in self._commands if name != "reference"]
 
     def measure(self, case: Case, *, budget_s: float, names: Sequence[str] = (), min_rounds: int = 3) -> Timing:
-        """Prepare, compare, then time in rounds of one turn each, in a new order every round; budget_s is for all of it.
+        """Prepare, compare, then time in rounds of one turn each, in a new order every round.
 
-        Who fails parity is named in `refused` and is not timed.
+        budget_s: for all of it, though min_rounds are made in any case. Who fails parity is named in `refused`
+        and is not timed.
         """
         timing, end = Timing(case), time.perf_counter() + budget_s
         exact = self._reference(case)
@@ -111,7 +108,13 @@ class Peers:
         return timing
 
     def measure_variants(
-        self, process: str, cases: Mapping[str, Case], *, budget_s: float, exact: Sequence[str] = (), min_rounds: int = 3
+        self,
+        process: str,
+        cases: Mapping[str, Case],
+        *,
+        budget_s: float,
+        exact: Sequence[str] = (),
+        min_rounds: int = 3,
     ) -> Timing:
         """Several cases of one process against each other; those named in `exact` must pass parity."""
         timing, end = Timing(next(iter(cases.values()))), time.perf_counter() + budget_s
@@ -196,6 +199,10 @@ class Peers:
             self._ask(name, do="forget")
 
     def _ask(self, name: str, **request: Any) -> dict[str, Any]:
+        if name not in self._processes:
+            self._processes[name] = subprocess.Popen(
+                self._commands[name], cwd=HERE / "peers", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
         process = self._processes[name]
         assert process.stdin is not None
         assert process.stdout is not None
@@ -216,4 +223,3 @@ def shares(cases: Sequence[Any], weights: Sequence[float], seconds: float) -> It
 
 def geometric_mean(ratios: Iterable[float]) -> float:
     return float(np.exp(np.mean(np.log(list(ratios)))))
-

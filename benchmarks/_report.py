@@ -36,55 +36,44 @@ class Promise:
 
 
 def promises(report: Row) -> list[Promise]:
-    layers, machine = report.get("layers", []), report["machine"]
-    found = [*_layer_promises(layers)]
-    found += [_share_of_gemm(layers, machine)]
-    found += _stream_promises(report.get("streams", []))
-    ragged = [r for r in layers if r["is_ragged"] and r["mode"] == "train" and r["cell"] != "gru_before"]
-    for cell in dict.fromkeys(r["cell"] for r in ragged):
-        mine = [r for r in ragged if r["cell"] == cell]
-        found.append(_mean(f"ragged fwd+bwd against PackedSequence, {cell}", 5, mine, "any"))
-    for process, ratio in report.get("last_step", {}).items():
-        what = f"T = 1000, H = 64, loss at the last step only, over loss at every step, {process}"
-        found.append(Promise(what, 1.1, ratio, is_at_most=True))
-    for row in report.get("options", []):
-        wanted = 1.6 if dtype_of(row["process"]) == "bf16" else 1.3
-        what = f"{row['option']} over the plain {row['cell']}, {row['process']}"
-        found.append(Promise(what, wanted, row["over_plain"], is_at_most=True, note=row["missing"] or ""))
-    for row in report.get("heads", []):
-        if row["vocab_size"] == 33_278:
-            ratio = row["over"].get("rnnkit", {}).get("torch")
-            found.append(Promise("linear + cross-entropy, 700 rows, 650, 33,278 words, against torch", 1.5, ratio))
-    for dtype in ("fp32", "bf16"):
-        ratios = {f"{r['cell']} {r['shape']}": r["over_torch"].get(dtype) for r in report.get("busy", [])}
-        offered = {name: ratio for name, ratio in ratios.items() if ratio is not None}
-        worst = min(offered, key=offered.__getitem__, default=None)
-        note = f"the worst of {len(offered)}: {worst}" if worst else "not measured"
-        found.append(
-            Promise(f"beside a busy process, {dtype} against torch", 1.0, offered[worst] if worst else None, note=note)
-        )
-    return found
+    """Every promise of the sections that were run."""
+    return [promise for section, list_them in PROMISES.items() if section in report for promise in list_them(report)]
 
 
-def _layer_promises(layers: list[Row]) -> Iterable[Promise]:
+def _layer_promises(report: Row) -> Iterable[Promise]:
+    layers = report["layers"]
     train = [r for r in layers if r["mode"] == "train" and not r["is_ragged"]]
     for dtype in ("fp32", "bf16"):
         yield _least(f"any cell, any shape, fwd+bwd, {dtype} against the best {dtype} peer", 1, train, dtype)
     wide = [r for r in train if r["shape"][0] >= 20]
-    for cell, fp32, bf16 in (("lstm", 1.6, 2.5), ("gru_after", 2.0, 4.5), ("gru_before", 2.0, 4.5), ("elman_tanh", 1.5, 2.5)):
+    for cell, fp32, bf16 in (
+        ("lstm", 1.6, 2.5),
+        ("gru_after", 2.0, 4.5),
+        ("gru_before", 2.0, 4.5),
+        ("elman_tanh", 1.5, 2.5),
+    ):
         mine = [r for r in wide if r["cell"] == cell]
         if mine:
             yield _mean(f"fp32 fwd+bwd against the best fp32 peer, {cell}", fp32, mine, "fp32")
             yield _mean(f"bf16 fwd+bwd against the best peer of any dtype, {cell}", bf16, mine, "bf16_any")
     yield _least("bf16 fwd+bwd against the best peer of any dtype, every shape with B >= 20", 1.3, wide, "bf16_any")
     forward = [r for r in layers if r["mode"] == "forward" and not r["is_ragged"] and r["shape"][0] >= 20]
-    yield _mean("fp32 LSTM forward against the best fp32 peer", 1.3, [r for r in forward if r["cell"] == "lstm"], "fp32")
+    yield _mean(
+        "fp32 LSTM forward against the best fp32 peer", 1.3, [r for r in forward if r["cell"] == "lstm"], "fp32"
+    )
     for cell in dict.fromkeys(r["cell"] for r in forward if r["cell"] != "lstm"):
-        yield _mean(f"fp32 {cell} forward against the best fp32 peer", 1, [r for r in forward if r["cell"] == cell], "fp32")
+        yield _mean(
+            f"fp32 {cell} forward against the best fp32 peer", 1, [r for r in forward if r["cell"] == cell], "fp32"
+        )
+    yield _share_of_gemm(layers, report["machine"])
     single = [r for r in train if r["shape"][0] == 1]
     for cell in dict.fromkeys(r["cell"] for r in single):
         mine = [r for r in single if r["cell"] == cell]
         yield _mean(f"B = 1 fwd+bwd against the best peer, {cell}", 2, mine, "any")
+    ragged = [r for r in layers if r["is_ragged"] and r["mode"] == "train" and r["cell"] != "gru_before"]
+    for cell in dict.fromkeys(r["cell"] for r in ragged):
+        mine = [r for r in ragged if r["cell"] == cell]
+        yield _mean(f"ragged fwd+bwd against PackedSequence, {cell}", 5, mine, "any")
 
 
 def _share_of_gemm(layers: list[Row], machine: Row) -> Promise:
@@ -98,9 +87,9 @@ def _share_of_gemm(layers: list[Row], machine: Row) -> Promise:
     return Promise(what, 0.25, None, note="not measured")
 
 
-def _stream_promises(rows: list[Row]) -> Iterable[Promise]:
+def _stream_promises(report: Row) -> Iterable[Promise]:
     step_wanted = {"bf16": {128: 5, 512: 3.5, 1024: 3}, "int8": {128: 5, 512: 6, 1024: 5}}
-    for row in rows:
+    for row in report["streams"]:
         if row["what"] == "step":
             for dtype, wanted in step_wanted.items():
                 if row["cell"] in ("lstm", "gru_after") and row["H"] in wanted:
@@ -114,6 +103,46 @@ def _stream_promises(rows: list[Row]) -> Iterable[Promise]:
             what = f"sampling 65 symbols, {row['num_layers']} x {row['H']}, against an ONNX Runtime loop"
             wanted = {1: 15.0, 2: 6.0}[row["num_layers"]]
             yield Promise(what, wanted, ratios[best] if best else None, note=best or "not measured")
+
+
+def _option_promises(report: Row) -> Iterable[Promise]:
+    for row in report["options"]:
+        wanted = 1.6 if dtype_of(row["process"]) == "bf16" else 1.3
+        what = f"{row['option']} over the plain {row['cell']}, {row['process']}"
+        yield Promise(what, wanted, row["over_plain"], is_at_most=True, note=row["missing"] or "")
+
+
+def _last_step_promises(report: Row) -> Iterable[Promise]:
+    for process, ratio in report["last_step"].items():
+        what = f"T = 1000, H = 64, loss at the last step only, over loss at every step, {process}"
+        yield Promise(what, 1.1, ratio, is_at_most=True)
+
+
+def _head_promises(report: Row) -> Iterable[Promise]:
+    for row in report["heads"]:
+        if row["vocab_size"] == 33_278:
+            ratio = row["over"].get("rnnkit", {}).get("torch")
+            yield Promise("linear + cross-entropy, 700 rows, 650, 33,278 words, against torch", 1.5, ratio)
+
+
+def _busy_promises(report: Row) -> Iterable[Promise]:
+    for dtype in ("fp32", "bf16"):
+        ratios = {f"{r['cell']} {r['shape']}": r["over_torch"].get(dtype) for r in report["busy"]}
+        offered = {name: ratio for name, ratio in ratios.items() if ratio is not None}
+        worst = min(offered, key=offered.__getitem__, default=None)
+        note = f"the worst of {len(offered)}: {worst}" if worst else "not measured"
+        what = f"beside a busy process, fwd+bwd, {dtype} against torch"
+        yield Promise(what, 1.0, offered[worst] if worst else None, note=note)
+
+
+PROMISES = {
+    "layers": _layer_promises,
+    "streams": _stream_promises,
+    "options": _option_promises,
+    "last_step": _last_step_promises,
+    "heads": _head_promises,
+    "busy": _busy_promises,
+}
 
 
 def _mean(what: str, wanted: float, rows: list[Row], kind: str) -> Promise:
@@ -156,7 +185,8 @@ def to_markdown(report: Row) -> str:
 
 
 def _machine_lines(machine: Row) -> Iterable[str]:
-    yield f"{machine['cpu']}, {machine['threads']} threads, instruction set {machine['isa']}, {machine['date']}. {machine['load']}"
+    yield f"{machine['cpu']}, {machine['threads']} threads, instruction set {machine['isa']}, {machine['date']}."
+    yield f"Load average before the run: {machine['load']:.1f}."
     core = machine["per_core"]
     if "not_measured" in core:
         yield f"Instruction rates: {core['not_measured']}"
@@ -185,7 +215,11 @@ def _layer_table(rows: list[Row]) -> list[str]:
             ours = next((r[k]["ours"] for k in kinds if r[k]), "rnnkit" if dtype == "fp32" else "rnnkit bf16")
             cells.append(_ms(r["ms"].get(ours)) + (" (split)" if "split" in ours else ""))
             for kind in kinds:
-                cells += [f"{r[kind]['peer']} {_ms(r['ms'][r[kind]['peer']])}", f"{r[kind]['ratio']:.2f}"] if r[kind] else ["", ""]
+                cells += (
+                    [f"{r[kind]['peer']} {_ms(r['ms'][r[kind]['peer']])}", f"{r[kind]['ratio']:.2f}"]
+                    if r[kind]
+                    else ["", ""]
+                )
             share = r["share_of_gemm_rate"].get(ours)
             cells.append("" if share is None else f"{share:.0%}")
         lines.append(_line(cells))
@@ -199,7 +233,12 @@ def _stream_table(rows: list[Row]) -> list[str]:
     if not rows:
         return []
     names = list(dict.fromkeys(name for r in rows for name in r["us"]))
-    lines = ["## One step, and sampling", "", "µs of a step or a token; in brackets over ONNX Runtime, and the share of the read rate.", ""]
+    lines = [
+        "## One step, and sampling",
+        "",
+        "µs of a step or a token; in brackets over ONNX Runtime, and the share of the read rate.",
+        "",
+    ]
     lines += _head(["what", *names], text=1)
     for r in rows:
         what = f"{r['cell']} step, H = {r['H']}" if r["what"] == "step" else f"sampling, {r['num_layers']} x {r['H']}"
@@ -218,19 +257,33 @@ def _stream_table(rows: list[Row]) -> list[str]:
 def _other_tables(report: Row) -> list[str]:
     lines = []
     if rows := report.get("options"):
-        lines += ["## Options over the plain cell, forward + backward", "", *_head(["option", "cell", "precision", "times"], text=3)]
+        lines += [
+            "## Options over the plain cell, forward + backward",
+            "",
+            *_head(["option", "cell", "precision", "times"], text=3),
+        ]
         for r in rows:
             said = f"{r['over_plain']:.2f}" if r["over_plain"] else f"missing: {_short(r['missing'])}"
             lines.append(_line([r["option"], r["cell"], r["process"], said]))
         lines.append("")
     if rows := report.get("heads"):
         names = list(dict.fromkeys(name for r in rows for name in r["ms"]))
-        lines += ["## Linear + cross-entropy, forward + backward, ms", "", *_head(["rows, inputs, words", *names], text=1)]
+        lines += [
+            "## Linear + cross-entropy, forward + backward, ms",
+            "",
+            *_head(["rows, inputs, words", *names], text=1),
+        ]
         for r in rows:
-            lines.append(_line([f"{r['rows']}, {r['inputs']}, {r['vocab_size']}", *(_ms(r["ms"].get(name)) for name in names)]))
+            lines.append(
+                _line([f"{r['rows']}, {r['inputs']}, {r['vocab_size']}", *(_ms(r["ms"].get(name)) for name in names)])
+            )
         lines.append("")
     if rows := report.get("busy"):
-        lines += ["## Beside a busy process, times faster than torch", "", *_head(["cell", "B, T, I, H", "fp32", "bf16"], text=2)]
+        lines += [
+            "## Beside a busy process, times faster than torch",
+            "",
+            *_head(["cell", "B, T, I, H", "fp32", "bf16"], text=2),
+        ]
         for r in rows:
             ratios = (f"{r['over_torch'][d]:.2f}" if d in r["over_torch"] else "" for d in ("fp32", "bf16"))
             lines.append(_line([r["cell"], ", ".join(map(str, r["shape"])), *ratios]))
@@ -243,7 +296,9 @@ def _promise_table(found: list[Promise]) -> list[str]:
     for p in found:
         verdict = {True: "reached", False: "NOT reached", None: "missing"}[p.is_kept]
         limit = f"{'at most' if p.is_at_most else 'at least'} {p.wanted:g}"
-        lines.append(_line([p.what, limit, "" if p.found is None else format(p.found, p.form), verdict, _short(p.note)]))
+        lines.append(
+            _line([p.what, limit, "" if p.found is None else format(p.found, p.form), verdict, _short(p.note)])
+        )
     return lines
 
 
@@ -314,7 +369,9 @@ def _draw_ratios(panel: Any, rows: list[Row], kind: str, title: str) -> None:
     panel.set_yscale("log", base=2)
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     panel.yaxis.set_minor_formatter(NullFormatter())
-    panel.set_xticks(range(len(shapes)), [", ".join(map(str, shape)) for shape in shapes], rotation=40, ha="right", fontsize=8)
+    panel.set_xticks(
+        range(len(shapes)), [", ".join(map(str, shape)) for shape in shapes], rotation=40, ha="right", fontsize=8
+    )
     panel.set_ylabel("times faster; 1 is parity")
     panel.grid(axis="y", color="0.85")
     panel.set_axisbelow(True)

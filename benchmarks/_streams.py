@@ -46,5 +46,7 @@ def measure(peers: Peers, machine: dict[str, Any], *, seconds: float, quick: boo
                 if is_ours(name) and dtype_of(name) in WEIGHT_BYTES
             }
         rows.append(found)
-        print({k: rows[-1][k] for k in ("what", "cell", "H", "over_onnxruntime", "refused")}, file=sys.stderr, flush=True)
+        print(
+            {k: rows[-1][k] for k in ("what", "cell", "H", "over_onnxruntime", "refused")}, file=sys.stderr, flush=True
+        )
     return rows

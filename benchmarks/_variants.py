@@ -6,7 +6,7 @@ import itertools
 import sys
 from typing import Any
 
-from _peers import Peers, Timing, geometric_mean, is_ours, shares
+from _peers import Peers, geometric_mean, shares
 from worker import LayerCase
 
 # (name, plain cell, cell, keywords of rnnkit.nn.Recurrent, is it random)
@@ -20,12 +20,12 @@ OPTIONS: list[tuple[str, str, str, dict[str, object], bool]] = [
     ("weight-drop", "lstm", "lstm", {"weight_dropout": 0.3}, True),
     ("peephole", "lstm", "lstm_peephole", {}, False),
     ("coupled input and forget gate", "lstm", "lstm_coupled", {}, False),
-    ("projection", "lstm", "lstm", {"proj_size": -2}, False),
     ("reset before the product", "gru_after", "gru_before", {}, False),
 ]
 SHAPES = [(20, 35, 200, 200), (64, 100, 256, 256), (64, 50, 512, 512)]
 LONG = {"cell": "lstm", "B": 1, "T": 1000, "I": 64, "H": 64}
 LENGTHS = (64, 128, 256, 512, 1024, 2048, 4096)
+PROCESSES = ("rnnkit", "rnnkit bf16")
 AGAINST_TIME = ("lstm", "gru_after", "min_lstm", "min_gru")
 
 
@@ -33,7 +33,7 @@ def measure_options(peers: Peers, *, seconds: float, quick: bool) -> list[dict[s
     """Forward + backward with the option over the same without, by precision: the geometric mean over three shapes."""
     shapes = SHAPES[:1] if quick else SHAPES
     plain_cells = list(dict.fromkeys(option[1] for option in OPTIONS))
-    groups = list(itertools.product(plain_cells, shapes, [name for name in peers.names() if is_ours(name)]))
+    groups = list(itertools.product(plain_cells, shapes, PROCESSES))
     ratios: dict[tuple[str, str, str], list[float]] = {}
     missing: dict[tuple[str, str, str], str] = {}
     for (plain, shape, process), budget_s in shares(groups, [1.0] * len(groups), seconds):
@@ -62,8 +62,7 @@ def measure_last_step(peers: Peers, *, seconds: float) -> dict[str, Any]:
     """The gradient of a step without a loss is zero, not absent: this is what it saves, or costs."""
     cases = {mode: LayerCase(mode=mode, **LONG) for mode in ("train", "last")}  # type: ignore[arg-type]
     found = {}
-    processes = [name for name in peers.names() if is_ours(name)]
-    for process, budget_s in shares(processes, [1.0] * len(processes), seconds):
+    for process, budget_s in shares(PROCESSES, [1.0] * len(PROCESSES), seconds):
         timing = peers.measure_variants(process, cases, exact=["train"], budget_s=budget_s)
         if len(timing.seconds) == 2:
             found[process] = timing.ratio("last", "train")
@@ -73,12 +72,11 @@ def measure_last_step(peers: Peers, *, seconds: float) -> dict[str, Any]:
 def measure_lengths(peers: Peers, *, seconds: float, quick: bool) -> list[dict[str, Any]]:
     """Milliseconds of forward + backward for B = 1, I = H = 256, by number of steps."""
     lengths = LENGTHS[:3] if quick else LENGTHS
-    processes = [name for name in peers.names() if is_ours(name)]
-    groups = list(itertools.product(processes, lengths))
+    groups = list(itertools.product(PROCESSES, lengths))
     rows = []
     for (process, T), budget_s in shares(groups, [1 + T / 512 for _, T in groups], seconds):
         cases = {cell: LayerCase(cell, "train", 1, T, 256, 256) for cell in AGAINST_TIME}
-        timing: Timing = peers.measure_variants(process, cases, budget_s=budget_s)
+        timing = peers.measure_variants(process, cases, budget_s=budget_s)
         ms = {cell: 1e3 * timing.median(cell) for cell in timing.seconds}
         rows.append({"process": process, "T": T, "ms": ms, "left_out": timing.left_out})
         print(rows[-1], file=sys.stderr, flush=True)

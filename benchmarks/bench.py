@@ -1,4 +1,4 @@
-"""us and the peers in one interleaved run: one table, one picture, and a list of what was promised with its figures.
+"""rnnkit and its peers in one interleaved run: a table, a picture, and what was promised with its figures.
 
 Every peer is a process of its own in an environment of its own; all take turns; whose results disagree with exact
 arithmetic is not timed. A ratio is a peer's time divided by ours in the same round (above 1: rnnkit is faster), the
@@ -61,12 +61,16 @@ def commands(python: str, threads: int) -> dict[str, list[str]]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     python = HERE.parent / ".venv" / "peers" / "bin" / "python"
-    parser.add_argument("--peers", default=str(python), metavar="PYTHON", help="of the environment that holds the peers")
+    parser.add_argument(
+        "--peers", default=str(python), metavar="PYTHON", help="of the environment that holds the peers"
+    )
     parser.add_argument("--threads", type=int, default=kernels.get_num_threads())
     parser.add_argument("--minutes", type=float, help="in all (25; with --quick 4)")
     parser.add_argument("--quick", action="store_true", help="few small cases: does it run?")
     parser.add_argument("--only", choices=SECTIONS, action="append", help="this section only; may be given again")
-    parser.add_argument("--cell", choices=_layers.CELLS, action="append", help="layers of this cell only; may be given again")
+    parser.add_argument(
+        "--cell", choices=_layers.CELLS, action="append", help="layers of this cell only; may be given again"
+    )
     parser.add_argument("--out", type=Path, help="folder for bench.json, bench.md and bench.png")
     parser.add_argument("--json", action="store_true", help="print JSON on stdout, not the tables")
     chosen = parser.parse_args()
@@ -78,15 +82,19 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     options = arguments()
     start, minutes = time.perf_counter(), options.minutes or (4 if options.quick else 25)
-    sections = options.only or list(SECTIONS)
-    with Peers(commands(options.peers, options.threads), [sys.executable, "rnnkit_peer.py", str(options.threads), "fp64"]) as peers:
+    sections, load = options.only or list(SECTIONS), os.getloadavg()[0]
+    with Peers(
+        commands(options.peers, options.threads), [sys.executable, "rnnkit_peer.py", str(options.threads), "fp64"]
+    ) as peers:
         machine = _machine.measure(peers, threads=options.threads, budget_s=60 * minutes * 0.02)
         machine["date"] = datetime.date.today().isoformat()
-        machine["load"] = f"Load average before the run: {os.getloadavg()[0]:.1f}."
+        machine["load"] = load
         report: dict[str, Any] = {"machine": machine}
         common: dict[str, Any] = {"quick": options.quick}
         measure: dict[str, Callable[[float], Any]] = {
-            "layers": lambda s: _layers.measure(peers, machine, cells=tuple(options.cell or _layers.CELLS), seconds=s, **common),
+            "layers": lambda s: _layers.measure(
+                peers, machine, cells=tuple(options.cell or _layers.CELLS), seconds=s, **common
+            ),
             "streams": lambda s: _streams.measure(peers, machine, seconds=s, **common),
             "options": lambda s: _variants.measure_options(peers, seconds=s, **common),
             "last_step": lambda s: _variants.measure_last_step(peers, seconds=s),

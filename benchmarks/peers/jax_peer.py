@@ -1,5 +1,6 @@
-"""JAX: jax_peer.py THREADS [bf16]. The input projected for all steps at once, then `lax.scan`, jitted; its own autodiff.
+"""JAX: jax_peer.py THREADS [bf16].
 
+The input projected for all steps at once, then `lax.scan`, jitted; gradients by its own autodiff.
 In bf16 what a product multiplies is rounded, sums and state stay float32: the usual mixed precision.
 """
 

@@ -100,9 +100,7 @@ def layer_job(case: LayerCase, options: set[str]) -> Job:
     return torch_job(case, layer, call, is_bf16="bf16" in options)
 
 
-def head_job(
-    case: HeadCase, losses: Callable[..., torch.Tensor], dtype: torch.dtype, *, is_bf16: bool = False
-) -> Job:
+def head_job(case: HeadCase, losses: Callable[..., torch.Tensor], dtype: torch.dtype, *, is_bf16: bool = False) -> Job:
     """A job over `losses(x, targets, weight, bias)`, their sum's gradients by parameter."""
     arrays = case.arrays()
     targets = torch.from_numpy(arrays.pop("targets"))

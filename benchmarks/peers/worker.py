@@ -44,7 +44,9 @@ class LayerCase:
     def flop(self) -> float:
         """Of the products: 2·G·H·(I + H) for every step, three times that with gradients."""
         rows = int(self.lengths().sum())
-        return (1 if self.mode in ("forward", "step") else 3) * 2.0 * rows * GATES[self.cell] * self.H * (self.I + self.H)
+        return (
+            (1 if self.mode in ("forward", "step") else 3) * 2.0 * rows * GATES[self.cell] * self.H * (self.I + self.H)
+        )
 
     def lengths(self) -> np.ndarray:
         """[B], uniform in 1..T with one row of the whole length, longest first as PackedSequence likes it best."""
@@ -55,7 +57,7 @@ class LayerCase:
         return lengths
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Weights in torch's layout (of the cells that peers have), input, upstream gradient, the same in every process."""
+        """Weights in torch's layout (of the cells that peers have), input, upstream gradient: the same everywhere."""
         rng = np.random.default_rng(0)
         arrays = {}
         if self.cell in GATES:
