@@ -50,6 +50,9 @@ class Case:
     ids: bool = False  # integer ids [T, B] instead of [T, B, I]
     vocabulary: int = 0  # with ids: rows of an embedding table; 0 means one-hot
     initial: bool = True  # an initial state is given
+    widths: tuple[int, ...] = ()  # of each layer; empty: H
+    residual: bool = False
+    trainable_state: bool = False  # acts where no initial state is given
     dropout: float = 0.0  # in eval mode: must change nothing
     through: str = "recurrent"  # or "layer", "batch_first", "packed", "cells"
 
@@ -61,6 +64,9 @@ class Case:
     @property
     def num_directions(self) -> int:
         return 1 + self.bidirectional
+
+    def width(self, layer: int) -> int:
+        return self.widths[layer] if self.widths else self.H
 
     @property
     def upstreams(self) -> tuple[str, ...]:
@@ -88,15 +94,14 @@ def _remember(cell: spec.CellSpec, drawn: dict[str, Tensor], H: int) -> None:
 @functools.cache
 def leaves(case: Case) -> dict[str, Tensor]:
     """The case's random float32 values by name: input, table, initial states, parameters and upstream gradients."""
-    rng = np.random.default_rng(zlib.crc32(repr(case).encode()))
-    T, B, H, D = case.T, case.B, case.H, case.num_directions
+    rng = np.random.default_rng(zlib.crc32(str(case).encode()))  # new fields change no old case
+    T, B, D = case.T, case.B, case.num_directions
     cell = spec.CELLS[case.cell]
 
     def normal(*shape: int, scale: float = 1.0) -> Tensor:
         return torch.from_numpy((rng.standard_normal(shape) * scale).astype(np.float32))
 
     x_shape = {"plain": (T, B), "strided": (2 * T, B), "expanded": (1, B), "offset": (T + 1, B + 2)}[case.layout]
-    h_shape = {"plain": (B, H), "strided": (B, 2 * H), "expanded": (1, H), "offset": (B + 1, H + 3)}[case.layout]
     values: dict[str, Tensor] = {}
     if case.ids:
         values["ids"] = torch.from_numpy(rng.integers(0, case.vocabulary or case.I, x_shape))
@@ -105,8 +110,10 @@ def leaves(case: Case) -> dict[str, Tensor]:
     else:
         values["x"] = normal(*x_shape, case.I + (2 if case.layout == "offset" else 0))
     for layer in range(case.num_layers):
+        H = case.width(layer)
+        h_shape = {"plain": (B, H), "strided": (B, 2 * H), "expanded": (1, H), "offset": (B + 1, H + 3)}[case.layout]
         for end in ("", "_reverse")[:D]:
-            width = case.I if layer == 0 else D * H
+            width = case.I if layer == 0 else D * case.width(layer - 1)
             name = f"_l{layer}{end}"
             drawn = {
                 kind: normal(*shape, scale=SCALES.get(kind) or shape[-1] ** -0.5)
@@ -115,12 +122,14 @@ def leaves(case: Case) -> dict[str, Tensor]:
             if case.T > 100:  # a long case needs a long memory, or its gradients vanish and show nothing
                 _remember(cell, drawn, H)
             values |= {kind + name: value for kind, value in drawn.items()}
-            if case.initial:
-                for part in PARTS[case.cell]:
+            for part in PARTS[case.cell]:
+                if case.initial:
                     values[f"{part}0" + name] = normal(*h_shape, scale=0.7)
-    values["d_output"] = normal(B, T, D * H)  # row-major: the upstream gradient arrives transposed
+                if case.trainable_state:
+                    values[f"initial_{part}" + name] = normal(H, scale=0.7)
+    values["d_output"] = normal(B, T, D * case.width(-1))  # row-major: the upstream gradient arrives transposed
     for part in PARTS[case.cell]:
-        values[f"d_{part}"] = normal(case.num_layers * D, B, H)
+        values[f"d_{part}"] = normal(case.num_layers * D, B, max(case.widths, default=case.H))
     return values
 
 
@@ -139,7 +148,7 @@ def view_state(case: Case, part: Tensor) -> Tensor:
     if case.layout == "strided":
         return part[:, ::2]
     if case.layout == "expanded":
-        return part.expand(case.B, case.H)
+        return part.expand(case.B, -1)
     if case.layout == "offset":
         return part[1:, 3:]
     return part
@@ -165,7 +174,8 @@ def loss(case: Case, upstream: str, y: Tensor, finals: list[tuple[Tensor, ...]],
     for position, part in enumerate(PARTS[case.cell]):
         if upstream in ("all", part):
             for index, parts in enumerate(finals):
-                total = total + (parts[position] * values[f"d_{part}"][index]).sum()
+                upstream_part = values[f"d_{part}"][index, :, : parts[position].shape[1]]
+                total = total + (parts[position] * upstream_part).sum()
     return total
 
 
@@ -204,7 +214,7 @@ def cell_step(cell: str, x: Tensor, state: tuple[Tensor, ...], p: dict[str, Tens
 
 def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
     """Outputs [T, B, D*H] and final states of all layers, in the dtype of `values`."""
-    dtype, H = values["weight_ih_l0"].dtype, case.H
+    dtype = values["weight_ih_l0"].dtype
     if case.ids:
         table = values["table"] if case.vocabulary else torch.eye(case.I, dtype=dtype)
         x = table[view_x(case, values["ids"])]
@@ -214,7 +224,7 @@ def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[t
     lengths = case.lengths or (case.T,) * case.B
     finals: list[tuple[Tensor, ...]] = []
     for layer in range(case.num_layers):
-        directions = []
+        directions, below, H = [], x, case.width(layer)
         for end in ("", "_reverse")[: case.num_directions]:
             name, none = f"_l{layer}{end}", torch.zeros(H, dtype=dtype)
             kinds = spec.CELLS[case.cell].parameters
@@ -225,6 +235,8 @@ def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[t
                 state = tuple(none for _ in PARTS[case.cell])
                 if given is not None:
                     state = tuple(part[row] for part in given[len(finals)])
+                elif case.trainable_state:
+                    state = tuple(values[f"initial_{part}" + name] for part in PARTS[case.cell])
                 steps = range(lengths[row])
                 outputs = [none] * case.T
                 for t in reversed(steps) if end else steps:
@@ -235,6 +247,9 @@ def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[t
             directions.append(torch.stack(rows, dim=1))
             finals.append(tuple(torch.stack([row[n] for row in ends]) for n in range(len(PARTS[case.cell]))))
         x = torch.cat(directions, dim=-1)
+        if case.residual and layer:
+            running = torch.arange(case.T)[:, None] < torch.tensor(lengths)
+            x = torch.where(running[..., None], below + x, 0)
     return x, finals
 
 
@@ -319,6 +334,7 @@ def torch_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[tuple
 def torch_errors(case: Case) -> dict[str, dict[str, float]]:
     """torch's float32 error on this case; of the loop in float32 where torch has no such cell or length."""
     impossible = case.cell not in TORCH or case.T == 0 or 0 in (case.lengths or ())
+    impossible = impossible or bool(case.widths) or case.residual or case.trainable_state
     got = reference(case, torch.float32) if impossible else collect(case, torch_run, torch.float32, once=True)
     want = reference(case)
     return {u: {n: relative_error(got[u][n], v, least=vanished(case, n)) for n, v in want[u].items()} for u in want}
@@ -398,8 +414,10 @@ def make_layer(case: Case, *, backend: str, dtype: torch.dtype) -> Any:
     else:
         given |= {"num_layers": case.num_layers, "bidirectional": case.bidirectional, "dropout": case.dropout}
         if case.through == "recurrent":
-            layer = nn.Recurrent(case.cell, case.I, case.H, **given)
+            given |= {"residual": case.residual, "trainable_state": case.trainable_state}
+            layer = nn.Recurrent(case.cell, case.I, case.widths or case.H, **given)
         else:
+            given["trainable_state"] = case.trainable_state
             layer = getattr(nn, kind)(case.I, case.H, batch_first=case.through == "batch_first", **given, **extra)
     with torch.no_grad():  # weights of before must not stay in any cache
         layer.eval()(torch.zeros((1, case.I) if case.through == "cells" else (1, 1, case.I), dtype=dtype))
@@ -474,6 +492,15 @@ def suite() -> list[Case]:
     cases += [Case(cell, B=4, lengths=RAGGED, bidirectional=True) for cell in CELLS]
     cases += [Case(cell, B=3, lengths=(3, 7, 1), through="packed", num_layers=2) for cell in ("lstm", "gru_after")]
     cases += [Case(cell, through=door) for cell in DOORS for door in ("layer", "cells")]
+    cases += [
+        Case(cell, num_layers=3, residual=True, bidirectional=True, B=4, lengths=RAGGED, dropout=0.5) for cell in CELLS
+    ]
+    cases += [Case(cell, num_layers=3, widths=(9, 4, 17), B=4, lengths=RAGGED, bidirectional=True) for cell in CELLS]
+    cases += [Case(cell, num_layers=2, trainable_state=True, initial=False, B=4, lengths=RAGGED) for cell in CELLS]
+    cases += [
+        Case("lstm", trainable_state=True, initial=i, num_layers=2, bidirectional=True, through="layer")
+        for i in (True, False)
+    ]
     cases += [Case("lstm", layout=layout, num_layers=2) for layout in ("strided", "expanded", "offset")]
     cases += [Case("gru_before", layout="expanded", T=7), Case("elman_tanh", layout="offset")]
     cases += [Case(cell, through="batch_first", B=4, lengths=RAGGED) for cell in ("lstm", "gru_before")]

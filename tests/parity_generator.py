@@ -25,11 +25,13 @@ def _check_generator(config: GeneratorConfig, *, steps: int, batch: int, upstrea
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape))
-    H, V, E = config.hidden_size, config.vocab_size, config.embedding_size
+    widths, V, E = config.hidden_sizes, config.vocab_size, config.embedding_size
     ids, targets = torch.randint(V, (2, steps, batch))
     weights = torch.rand(steps, batch).masked_fill(torch.rand(steps, batch) < 0.3, 0.0)
-    state = State([{p: torch.randn(batch, H) for p in PARTS[config.cell]} for _ in range(config.num_layers)])
-    d_state = {(n, p): torch.randn(batch, H) for n in range(config.num_layers) for p in PARTS[config.cell]}
+    state = State([{p: torch.randn(batch, H) for p in PARTS[config.cell]} for H in widths])
+    d_state = {(n, p): torch.randn(batch, H) for n, H in enumerate(widths) for p in PARTS[config.cell]}
+    if config.trainable_state:
+        state = None
     d_losses = {"weights": weights, "mean": weights / 7, "random": torch.randn(steps, batch)}[upstream]
     hidden, final = model(ids, state)
     losses = model.loss(hidden, targets, weights)
@@ -38,10 +40,11 @@ def _check_generator(config: GeneratorConfig, *, steps: int, batch: int, upstrea
 
     wanted = {n: p.detach().double().requires_grad_() for n, p in model.named_parameters()}
     values = {n.removeprefix("recurrent."): p for n, p in wanted.items()}
-    for layer, parts in enumerate(state.layers):
+    for layer, parts in enumerate(state.layers if state is not None else ()):
         values |= {f"{part}0_l{layer}": value.double() for part, value in parts.items()}
-    case = Case(config.cell, T=steps, B=batch, I=E or V, H=H, num_layers=config.num_layers)
-    case = dataclasses.replace(case, bias=config.bias, ids=True, vocabulary=V if E else 0)
+    case = Case(config.cell, T=steps, B=batch, I=E or V, H=widths[0], num_layers=config.num_layers, widths=widths)
+    case = dataclasses.replace(case, bias=config.bias, ids=True, vocabulary=V if E else 0, residual=config.residual)
+    case = dataclasses.replace(case, initial=not config.trainable_state, trainable_state=config.trainable_state)
     values |= {"ids": ids} | ({"table": wanted["embedding.weight"]} if E else {})
     out, finals = reference_run(case, values)
     if "projection.weight" in wanted:
@@ -89,6 +92,8 @@ def generator_suite() -> list[GeneratorConfig]:
             **shape, embedding_size=9, tied=True, word_dropout=0.5, embedding_dropout=0.5, input_dropout=0.5
         ),
         GeneratorConfig(**shape, cell="gru_before"),
+        GeneratorConfig(**shape, num_layers=3, residual=True, output_dropout=0.5, weight_dropout=0.5),
+        GeneratorConfig(**shape | {"hidden_size": (9, 4)}, embedding_size=5, tied=True, trainable_state=True),
         GeneratorConfig(**shape, cell="gru_after", embedding_size=5, bias=False),
         GeneratorConfig(**shape | {"hidden_size": 16}, cell="elman_tanh", softmax="adaptive", cutoffs=(3, 6)),
     ]

@@ -464,7 +464,7 @@ def a_missing(folder, good, change):
 @case(TensorError, "'spy' is left over", left_over=lambda a: a.update(spy=np.zeros(1, np.float32)))
 @case(
     TensorError,
-    "has dtype float64, precision fp32 wants float32",
+    "has dtype float64, float32 is wanted",
     dtype=lambda a: a.update({"head.bias": a["head.bias"].astype(np.float64)}),
 )
 @case(

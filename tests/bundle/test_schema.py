@@ -13,6 +13,8 @@ GENERATORS = [
     GeneratorConfig(vocab_size=11, hidden_size=6),
     GeneratorConfig(vocab_size=11, hidden_size=6, embedding_size=6, tied=True, num_layers=3, dropout=0.5),
     GeneratorConfig(vocab_size=11, hidden_size=6, embedding_size=4, tied=True, bias=False, cell="gru_after"),
+    GeneratorConfig(vocab_size=11, hidden_size=(6, 3, 5), embedding_size=4, tied=True, trainable_state=True),
+    GeneratorConfig(vocab_size=11, hidden_size=6, num_layers=2, residual=True, cell="gru_before", trainable_state=True),
     GeneratorConfig(vocab_size=40, hidden_size=33, cell="elman_relu", softmax="adaptive", cutoffs=(5, 17), unk_id=3),
 ]
 PEERS = [
@@ -22,8 +24,9 @@ PEERS = [
 ]
 
 
-def test_the_gates_are_those_of_the_native_core():
+def test_gates_and_parts_are_those_of_the_native_core():
     assert {name: len(info.gates) for name, info in CELLS.items()} == schema.GATES
+    assert {name: info.parts for name, info in CELLS.items()} == schema.PARTS
 
 
 @pytest.mark.parametrize("model", [*map(Generator, GENERATORS), *map(WindowMLP, PEERS)])
@@ -44,5 +47,5 @@ def test_every_field_that_a_configuration_can_have_is_known():
     for kind, fields in (("language_model", GeneratorConfig), ("window_mlp", WindowMLPConfig)):
         for field in dataclasses.fields(fields):
             config = tiny.config(kind)
-            (config if field.name == "precision" else config["model"]).setdefault(field.name, 0)
+            (config if field.name == "precision" else config["model"]).setdefault(field.name, field.default)
             schema.check_config(config)

@@ -41,6 +41,12 @@ CASES: dict[str, tuple[list[str], str, Any]] = {
     "--emsize": (["--emsize", "9"], "model.embedding_size", 9),
     "--no-bias": (["--no-bias"], "model.bias", False),
     "--bias": (["--bias"], "model.bias", True),
+    "--init": (["--init", "orthogonal"], "model.init", "orthogonal"),
+    "--chrono": (["--chrono", "90"], "model.chrono", 90),
+    "--residual": (["--residual"], "model.residual", True),
+    "--no-residual": (["--no-residual"], "model.residual", False),
+    "--trainable-state": (["--trainable-state"], "model.trainable_state", True),
+    "--no-trainable-state": (["--no-trainable-state"], "model.trainable_state", False),
     "--tied": (["--tied", "--emsize", "9"], "model.tied", True),
     "--untied": (["--untied"], "model.tied", False),
     "--softmax": ([*ADAPTIVE, "--cutoffs", "2,5"], "model.softmax", "adaptive"),
@@ -54,6 +60,8 @@ CASES: dict[str, tuple[list[str], str, Any]] = {
     "--embedding-dropout": (["--embedding-dropout", "0.1"], "model.embedding_dropout", 0.1),
     "--dropoute": (["--dropoute", "0.1"], "model.embedding_dropout", 0.1),
     "--word-dropout": (["--word-dropout", "0.1"], "model.word_dropout", 0.1),
+    "--weight-dropout": (["--weight-dropout", "0.1"], "model.weight_dropout", 0.1),
+    "--wdrop": (["--wdrop", "0.1"], "model.weight_dropout", 0.1),
     "--precision": (["--precision", "bf16"], "model.precision", "bf16"),
     "--seed": (["--seed", "3"], "training.seed", 3),
     "--batch-size": (["--batch-size", "3"], "training.batch_size", 3),
@@ -141,6 +149,10 @@ def test_the_option_arrives_at_its_key(option: str, received: Callable[..., dict
     for part in key.split("."):
         built = getattr(built, part)
     assert wanted == built
+
+
+def test_a_width_for_each_layer_arrives(received: Callable[..., dict[str, Any]]) -> None:
+    assert _configured(received("my.txt", "--hidden-size", "7,5")).model.hidden_size == (7, 5)
 
 
 def test_every_option_is_named_after_one_key() -> None:

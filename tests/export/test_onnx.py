@@ -23,6 +23,8 @@ SHAPES = {
     "no bias": {"bias": False, "num_layers": 2},
     "tied": {"embedding_size": 5, "tied": True},
     "projected": {"embedding_size": 9, "tied": True, "bias": False},
+    "widths": {"hidden_size": [7, 4, 9], "num_layers": 3},
+    "residual": {"embedding_size": 3, "num_layers": 3, "residual": True, "trainable_state": True},
     "adaptive": {"embedding_size": 4, "hidden_size": 20, "softmax": "adaptive", "cutoffs": [7, 15]},
 }
 WINDOW_SHAPES = {
@@ -94,6 +96,18 @@ def test_every_cell_and_option_computes_what_the_runtime_does(tmp_path, cell, sh
     session = exported(model, tmp_path)
     for B in (1, 3):
         agrees_with_runtime(model, session, B)
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["fp32", "int8"])
+def test_a_learned_initial_state_is_in_the_metadata(tmp_path, int8):
+    model = language_model(hidden_size=[7, 4], num_layers=2, trainable_state=True)
+    session = exported(model, tmp_path, int8=int8)
+    learned = json.loads(session.get_modelmeta().custom_metadata_map["rnnkit.initial_state"])
+    want = parity.named_state(model.initial_state(1))
+    assert learned.keys() == want.keys() and want["h_l0"].any()
+    for name, array in want.items():
+        assert np.array_equal(np.array([learned[name]], np.float32), array), name
+    assert "rnnkit.initial_state" in session.get_modelmeta().description
 
 
 @pytest.mark.parametrize("shape", WINDOW_SHAPES)

@@ -136,6 +136,28 @@ def test_a_cell_that_torch_has_not_is_refused_by_name(tmp_path):
     assert not (tmp_path / "model.pt").exists()
 
 
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    [
+        ({"hidden_size": [5, 4]}, "layers of different widths"),
+        ({"residual": True}, "residual connections"),
+        ({"trainable_state": True}, "trainable initial state"),
+    ],
+)
+def test_options_that_torch_has_not_are_refused_by_name(tmp_path, shape, name):
+    saved(tmp_path, num_layers=2, **shape)
+    with pytest.raises(ArgumentError, match=rf"torch\.nn has no {name}.*--to onnx"):
+        export_torch(tmp_path)
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_equal_widths_in_a_list_are_torchs_layers(tmp_path):
+    saved(tmp_path, num_layers=2, hidden_size=[5, 5])
+    assert torch.nn.LSTM in {
+        type(module) for module in rebuilt(export_torch(tmp_path), tmp_path / "model.pt").children()
+    }
+
+
 def without(weights, part):
     return {name: array for name, array in weights.items() if not name.startswith(part)}
 

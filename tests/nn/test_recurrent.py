@@ -80,6 +80,13 @@ def test_options_change_the_result():
         {"dropout": 0.5},
         {"bidirectional": True},
         {"dropout": 0.5, "locked_dropout": True},
+        {"input_dropout": 0.5},
+        {"output_dropout": 0.5},
+        {"weight_dropout": 0.5},
+        {"residual": True},
+        {"init": "orthogonal"},
+        {"forget_bias": 1.0},
+        {"chrono": 30},
     ):
         other = outputs(**options)
         assert other.shape != plain.shape or not torch.equal(other, plain), options

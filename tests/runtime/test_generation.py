@@ -13,9 +13,16 @@ from rnnkit.kernels.decode import sample
 PROMPTS = ["the quick", "", "fox\n", "a dog jumps over the lazy fox and the dog", "the quick"]
 
 
-@pytest.fixture(scope="module", params=["byte", "char", "word", "bpe"])
+SHAPES = {
+    "widths": {"hidden_size": [11, 24, 7], "num_layers": 3, "trainable_state": True},
+    "residual": {"hidden_size": 16, "num_layers": 3, "residual": True},
+}
+
+
+@pytest.fixture(scope="module", params=["byte", "char", "word", "bpe", *SHAPES])
 def model(request):
-    return runtime.LanguageModel.from_parts(*tiny.parts(request.param, hidden_size=24, embedding_size=8))
+    kind, shape = ("char", SHAPES[request.param]) if request.param in SHAPES else (request.param, {"hidden_size": 24})
+    return runtime.LanguageModel.from_parts(*tiny.parts(kind, embedding_size=8, **shape))
 
 
 @pytest.fixture(scope="module")

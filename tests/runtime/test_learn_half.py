@@ -32,12 +32,17 @@ def compare(want, got, name):
         {"softmax": "adaptive", "cutoffs": (7, 15)},
         {"embedding_size": 9, "tied": True, "num_layers": 2, "precision": "bf16"},
         {"softmax": "adaptive", "cutoffs": (7, 15), "precision": "bf16"},
+        {"hidden_size": (9, 20, 7), "embedding_size": 9, "tied": True, "trainable_state": True, "weight_dropout": 0.5},
+        {"num_layers": 3, "residual": True, "trainable_state": True},
     ],
-    ids=["one-hot", "embedded", "tied", "adaptive", "tied bf16", "adaptive bf16"],
+    ids=["one-hot", "embedded", "tied", "adaptive", "tied bf16", "adaptive bf16", "widths", "residual"],
 )
 def test_a_generator_is_the_same_model_in_both_halves(tmp_path, cell, shape):
     torch.manual_seed(1)
-    learnt = Generator(GeneratorConfig(vocab_size=V, hidden_size=20, cell=cell, **shape)).eval()
+    learnt = Generator(GeneratorConfig(**{"vocab_size": V, "hidden_size": 20, "cell": cell} | shape)).eval()
+    for name, parameter in learnt.recurrent.named_parameters():
+        if name.startswith("initial_"):
+            torch.nn.init.normal_(parameter)
     config, tensors = learnt.export()
     runtime.LanguageModel.from_parts(config, tensors, tiny.tokenizer()).save(tmp_path)
     model = runtime.LanguageModel.load(tmp_path)

@@ -61,14 +61,16 @@ def reference(config, tensors, ids):
         x = np.concatenate([padded[i : i + steps] for i in range(model["order"] - 1)], -1)
         hidden = np.tanh(x @ t["hidden.weight"].T + t["hidden.bias"])
         return head(model, t, np.concatenate([hidden, x], -1) if model["direct"] else hidden)
-    for layer in range(model["num_layers"]):
+    widths = np.broadcast_to(model["hidden_size"], model["num_layers"])
+    for layer, width in enumerate(widths):
         w, u = t[f"recurrent.weight_ih_l{layer}"], t[f"recurrent.weight_hh_l{layer}"]
         b, c = (t.get(f"recurrent.bias_{name}_l{layer}", np.zeros(len(w))) for name in ("ih", "hh"))
-        state, outputs = (np.zeros((ids.shape[1], model["hidden_size"])),) * 2, []
+        first = [t.get(f"recurrent.initial_{part}_l{layer}", np.zeros(width)) for part in "hc"]
+        state, outputs, below = tuple(np.tile(part, (ids.shape[1], 1)) for part in first), [], x
         for row in x:
             state = cell_step(model["cell"], row, state, w, u, b, c)
             outputs.append(state[0])
-        x = np.stack(outputs)
+        x = np.stack(outputs) + (below if layer and model.get("residual") else 0)
     return head(model, t, x)
 
 
@@ -81,6 +83,8 @@ def reference(config, tensors, ids):
         {"embedding_size": 4, "tied": True, "bias": False},
         {"embedding_size": 16, "tied": True, "hidden_size": 16, "num_layers": 3},
         {"softmax": "adaptive", "cutoffs": [3, 12]},
+        {"hidden_size": [6, 17, 4], "num_layers": 3, "trainable_state": True},
+        {"num_layers": 3, "residual": True},
     ],
     ids=lambda shape: " ".join(f"{name}={value}" for name, value in shape.items()) or "one-hot",
 )

@@ -219,11 +219,17 @@ MODEL_CHANGES: dict[str, dict[str, Any]] = {
     "embedding_dropout": {"embedding_size": 8, "embedding_dropout": 0.5},
     "word_dropout": {"embedding_size": 8, "word_dropout": 0.5},
     "precision": {"precision": "bf16"},
+    "weight_dropout": {"weight_dropout": 0.5},
+    "init": {"init": "orthogonal"},
+    "chrono": {"chrono": 20},
+    "residual": {"num_layers": 2, "residual": True},
+    "trainable_state": {"trainable_state": True},
 }
 BESIDE: dict[str, dict[str, Any]] = {
     "tied": {"embedding_size": 8},
     "cutoffs": {"softmax": "adaptive", "cutoffs": [4]},
     "dropout": {"num_layers": 2},
+    "residual": {"num_layers": 2},
     "input_dropout": {"embedding_size": 8},
     "locked_dropout": {"output_dropout": 0.5},
     "embedding_dropout": {"embedding_size": 8},

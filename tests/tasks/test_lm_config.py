@@ -84,6 +84,8 @@ def test_no_two_fields_share_a_name_so_that_each_can_be_a_flag() -> None:
         ),
         ({"model": {"cell": "transformer"}}, "no cell 'transformer': choose one of elman_tanh, "),
         ({"model": {"hiden_size": 3}}, "hiden_size"),
+        ({"model": {"hidden_size": [3, 0]}}, r"hidden_size is \[3, 0\]: give the units"),
+        ({"model": {"hidden_size": 2.5}}, "hidden_size is 2.5: give the units"),
         ({"baselines": {"kinds": []}}, "kinds"),
     ],
 )

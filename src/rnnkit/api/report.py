@@ -30,9 +30,11 @@ def model_card(metrics: Mapping[str, Any], *, name: str) -> str:
     config, model, machine = metrics["config"], metrics["model"], metrics["machine"]
     sources = config["data"]["sources"] or ["pydoc_data.topics, the language reference inside Python"]
     shape = config["model"]
+    widths = shape["hidden_size"] if isinstance(shape["hidden_size"], list) else [shape["hidden_size"]]
+    num_layers = max(shape["num_layers"], len(widths))
     return f"""# {name}
 
-A recurrent language model: {shape["num_layers"]} × {shape["cell"]} with {shape["hidden_size"]} units,
+A recurrent language model: {num_layers} × {shape["cell"]} with {", ".join(map(str, widths))} units,
 {model["num_parameters"]:,} parameters, tokens: {config["tokenizer"]["kind"]}.
 
 ## Measured

@@ -13,8 +13,10 @@ from rnnkit.errors import SchemaError, TensorError, VersionError
 
 FORMAT = 1
 PRECISIONS = ("fp32", "bf16")  # of the products; tensors are float32 in every one of them
-# The cells that the run half knows, and their number of gates; tests hold it to kernels.CELLS, which bundle cannot see.
+# The cells that the run half knows, their number of gates and the parts of their state; tests hold both to
+# kernels.CELLS, which bundle cannot see.
 GATES = {"elman_tanh": 1, "elman_relu": 1, "lstm": 4, "gru_before": 3, "gru_after": 3}
+PARTS = {cell: ("h", "c") if cell == "lstm" else ("h",) for cell in GATES}
 ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
 
 Shapes = dict[str, tuple[int, ...]]
@@ -71,25 +73,32 @@ def check_vocabulary(config: Mapping[str, Any], vocab_size: int) -> None:
 
 
 def _language_model(model: Mapping[str, Any]) -> Shapes:
-    unused = {"dropout", "input_dropout", "output_dropout", "locked_dropout", "embedding_dropout", "word_dropout"}
+    unused = {"dropout", "input_dropout", "output_dropout", "locked_dropout", "embedding_dropout", "word_dropout",
+              "weight_dropout", "init", "chrono", "forget_bias", "unk_id"}  # fmt: skip
     _check_keys(
         model,
         {"vocab_size", "embedding_size", "cell", "hidden_size", "num_layers", "bias", "tied", "softmax", "cutoffs"},
-        unused | {"forget_bias", "unk_id"},
+        unused | {"residual", "trainable_state"},
         "model",
     )
     V, E = _size(model, "vocab_size"), _size(model, "embedding_size", least=0)
-    H, layers = _size(model, "hidden_size"), _size(model, "num_layers", most=1000)
+    widths = layer_widths(model)
     has_bias, is_tied = _flag(model, "bias"), _flag(model, "tied")
     if not isinstance(model["cell"], str) or model["cell"] not in GATES:
         raise SchemaError(f"model.cell {model['cell']!r} is not known; this rnnkit runs {', '.join(GATES)}")
-    rows = GATES[model["cell"]] * H
+    if "residual" in model and _flag(model, "residual") and (len(widths) == 1 or len(set(widths)) > 1):
+        raise SchemaError(f"model.residual needs two layers or more of one width, the widths are {str(widths)[:80]}")
+    has_state = "trainable_state" in model and _flag(model, "trainable_state")
     shapes: Shapes = {"embedding.weight": (V, E)} if E else {}
-    for layer in range(layers):
-        shapes[f"recurrent.weight_ih_l{layer}"] = (rows, H if layer else (E or V))
+    for layer, H in enumerate(widths):
+        rows = GATES[model["cell"]] * H
+        shapes[f"recurrent.weight_ih_l{layer}"] = (rows, widths[layer - 1] if layer else (E or V))
         shapes[f"recurrent.weight_hh_l{layer}"] = (rows, H)
         if has_bias:
             shapes[f"recurrent.bias_ih_l{layer}"] = shapes[f"recurrent.bias_hh_l{layer}"] = (rows,)
+        if has_state:
+            shapes |= {f"recurrent.initial_{part}_l{layer}": (H,) for part in PARTS[model["cell"]]}
+    H = widths[-1]
     if not is_tied:
         return shapes | _head(model, V, H)
     if not E or model["softmax"] != "full":
@@ -97,6 +106,18 @@ def _language_model(model: Mapping[str, Any]) -> Shapes:
     if E != H:
         shapes["projection.weight"] = (E, H)
     return shapes | {"head.bias": (V,)}
+
+
+def layer_widths(model: Mapping[str, Any]) -> list[int]:
+    """The width of each recurrent layer. Raises: SchemaError."""
+    num_layers, value = _size(model, "num_layers", most=1000), model["hidden_size"]
+    if not isinstance(value, list | tuple):
+        return [_size(model, "hidden_size")] * num_layers
+    if len(value) != num_layers or not all(type(width) is int and 1 <= width <= _LARGEST for width in value):
+        raise SchemaError(
+            f"model.hidden_size is {str(value)[:80]}; wanted is a size, or {num_layers}, one for each layer"
+        )
+    return list(value)
 
 
 def _window_mlp(model: Mapping[str, Any]) -> Shapes:

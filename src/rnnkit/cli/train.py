@@ -77,13 +77,22 @@ def lm(
         typer.Option("--cell", "--model", help="lstm, gru_before, gru_after …: a wrong name lists them all."),
     ] = None,
     hidden_size: Annotated[
-        int | None, typer.Option("--hidden-size", "--nhid", "--rnn-size", help="Units per layer.")
+        str | None,
+        typer.Option("--hidden-size", "--nhid", "--rnn-size", metavar="N|N,N", help="Units, of each layer if several."),
     ] = None,
     num_layers: Annotated[int | None, typer.Option("--num-layers", "--nlayers", help="Recurrent layers.")] = None,
     embedding_size: Annotated[
         int | None, typer.Option("--embedding-size", "--emsize", help="Numbers per token; 0: one-hot.")
     ] = None,
     bias: Annotated[bool | None, typer.Option("--bias/--no-bias", help="Bias in the recurrent layers.")] = None,
+    init: Annotated[str | None, typer.Option(help="Recurrent weights: uniform or orthogonal.")] = None,
+    chrono: Annotated[int | None, typer.Option(help="Longest dependency, in tokens: sets gate biases.")] = None,
+    residual: Annotated[
+        bool | None, typer.Option("--residual/--no-residual", help="Add what a layer reads to its output.")
+    ] = None,
+    trainable_state: Annotated[
+        bool | None, typer.Option("--trainable-state/--no-trainable-state", help="Learn the initial state.")
+    ] = None,
     tied: Annotated[bool | None, typer.Option("--tied/--untied", help="Score with the embedding table.")] = None,
     softmax: Annotated[str | None, typer.Option(help="full, or adaptive for large vocabularies.")] = None,
     cutoffs: Annotated[
@@ -101,6 +110,9 @@ def lm(
         float | None, typer.Option("--embedding-dropout", "--dropoute", help="On rows of the embedding table.")
     ] = None,
     word_dropout: Annotated[float | None, typer.Option(help="On single input tokens.")] = None,
+    weight_dropout: Annotated[
+        float | None, typer.Option("--weight-dropout", "--wdrop", help="On recurrent weights.")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="Of matrix products: fp32, bf16 or auto.")] = None,
     # ---- training
     seed: Annotated[int | None, typer.Option(help="First weights, dropout, samples.")] = None,
@@ -151,6 +163,9 @@ def lm(
     options = {name: value for name, value in context.params.items() if name not in _NOT_CONFIG and _is_given(value)}
     if "cutoffs" in options:
         options["cutoffs"] = numbers(options["cutoffs"])
+    if "hidden_size" in options:
+        widths = numbers(options["hidden_size"])
+        options["hidden_size"] = widths[0] if len(widths) == 1 else widths
     if "valid_sources" in options and "test_sources" not in options:
         options["test_sources"] = options.pop("valid_sources")
     if "as_bytes" in options:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from rnnkit.bundle.schema import PARTS, layer_widths
 from rnnkit.export import layers
 from rnnkit.export.graph import OPSET, Graph
 from rnnkit.export.layers import Sequences
@@ -35,16 +37,27 @@ def serialize(
     for name, (value, kind, width) in writer.after.items():
         graph.output(value, f"next_{name}", kind, ["B", width])
     fresh = "A fresh state is zeros." if is_recurrent else f"A fresh context is {begin_id} everywhere."
+    first = _initial_state(tensors)
+    if first:
+        fresh = "A fresh state, the same for every row, is in the metadata: rnnkit.initial_state, JSON by input name."
     metadata = {
         "rnnkit.bundle": digest,
         "rnnkit.kind": config["kind"],
         "rnnkit.precision": "int8" if int8 else "fp32",
         "rnnkit.begin_id": str(begin_id),
         "rnnkit.opset": str(OPSET),
+        **({"rnnkit.initial_state": json.dumps(first)} if first else {}),
     }
     return graph.serialize(
         config["kind"], description=_DESCRIPTION.format(fresh=fresh, begin_id=begin_id), metadata=metadata
     )
+
+
+def _initial_state(tensors: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
+    """What was learned as a state to start from, by the input's name; in the fewest digits that give the float32."""
+    prefix = "recurrent.initial_"
+    named = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+    return {name: [float(str(value)) for value in array] for name, array in named.items()}
 
 
 class _Writer:
@@ -62,13 +75,13 @@ class _Writer:
 
     def recurrent(self, ids: str, lengths: str) -> str:
         """ids [T, B] -> hidden of the last layer [T, B, H]."""
-        graph, cell, H = self.graph, self.model["cell"], self.model["hidden_size"]
-        parts = ("h", "c") if cell == "lstm" else ("h",)
+        graph, cell = self.graph, self.model["cell"]
         ids = self._read(ids, lengths)
         rows = Sequences(lengths, self.is_alive)
         x = ""
-        for index in range(self.model["num_layers"]):
-            names = [f"{part}_l{index}" for part in parts]
+        for index, H in enumerate(layer_widths(self.model)):
+            below = x
+            names = [f"{part}_l{index}" for part in PARTS[cell]]
             state = [graph.input(name, np.float32, ["B", H]) for name in names]
             if self.int8:
                 projected = self._projected(ids, x, index)
@@ -76,6 +89,8 @@ class _Writer:
             else:
                 x = x or self._input(ids)
                 x, after = layers.operator_layer(graph, cell, self.tensors, index, x, state, rows)
+            if below and self.model.get("residual"):
+                x = graph.op("Add", below, x)
             self.after |= {name: (value, np.float32, H) for name, value in zip(names, after, strict=True)}
         return x
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.bundle.schema import ADAPTIVE_DIVISOR, FORMAT, GATES
+from rnnkit.bundle.schema import ADAPTIVE_DIVISOR, FORMAT, GATES, layer_widths
 from rnnkit.errors import ArgumentError, DataError
 
 _LAYERS = {"lstm": "LSTM", "gru_after": "GRU", "elman_tanh": "RNN", "elman_relu": "RNN"}
@@ -25,7 +25,7 @@ PARTS = ("recurrent", *_KNOWN)
 def to_state_dict(config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The `state_dict` of a module whose attributes are those of `torch_modules(config)`.
 
-    Raises: ArgumentError for a cell that torch.nn has not.
+    Raises: ArgumentError for a cell or an option that torch.nn has not.
     """
     torch_modules(config)
     out = dict(tensors)
@@ -37,7 +37,7 @@ def to_state_dict(config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) 
 def torch_modules(config: Mapping[str, Any]) -> dict[str, str]:
     """What the module is made of: a torch.nn expression for each attribute.
 
-    Raises: ArgumentError for a cell that torch.nn has not.
+    Raises: ArgumentError for a cell or an option that torch.nn has not.
     """
     model = config["model"]
     V, E, H = model["vocab_size"], model["embedding_size"], model["hidden_size"]
@@ -50,6 +50,11 @@ def torch_modules(config: Mapping[str, Any]) -> dict[str, str]:
         cell = model["cell"]
         if cell not in _LAYERS:
             raise ArgumentError(f"torch.nn has no {cell}; export it with --to onnx, or train with one of {[*_LAYERS]}")
+        H, *others = sorted(set(layer_widths(model)))
+        lacking = {"layers of different widths": others, "residual connections": model.get("residual"),
+                   "trainable initial state": model.get("trainable_state")}  # fmt: skip
+        for what in (what for what, is_there in lacking.items() if is_there):
+            raise ArgumentError(f"torch.nn has no {what}; export it with --to onnx, or train without")
         options = f", num_layers={model['num_layers']}" + ("" if model["bias"] else ", bias=False")
         options += ", nonlinearity='relu'" if cell == "elman_relu" else ""
         out["recurrent"] = f"torch.nn.{_LAYERS[cell]}({E or V}, {H}{options})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,15 +15,17 @@ from rnnkit.errors import ConfigError, ShapeError
 from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.nn import (
     AdaptiveSoftmax,
+    Options,
     Recurrent,
     embedding_dropout,
     linear,
     linear_cross_entropy,
-    locked_dropout,
     spec,
     word_dropout,
 )
 from rnnkit.nn.dropout import check_probability
+from rnnkit.nn.options import checked_options
+from rnnkit.nn.stack import checked_widths
 from rnnkit.state import State
 
 FORMAT = 1
@@ -35,10 +37,11 @@ class GeneratorConfig:
 
     Args:
         vocab_size: V. embedding_size: E; 0 feeds one-hot rows of width V.
-        cell, hidden_size, num_layers, bias: of the recurrent layers.
+        cell, hidden_size, num_layers, bias: of the recurrent layers; hidden_size may be a width for each of them.
         forget_bias: the forget gate's bias at the start (Jozefowicz et al. 2015); only for cells that have one.
         tied: score with the embedding table itself; a projection H→E precedes it when E ≠ H.
         softmax: "full" or "adaptive"; cutoffs: where the clusters of the adaptive one end.
+        init, chrono, residual, trainable_state, weight_dropout: of the recurrent layers, see `rnnkit.nn.Options`.
         dropout: between layers. output_dropout: on the last hidden state. input_dropout: on the embedded input.
         locked_dropout: draw these three masks once per window and row instead of at each step.
         embedding_dropout: rows of the table. word_dropout: single tokens, replaced by `unk_id`; None: by zeros.
@@ -49,10 +52,14 @@ class GeneratorConfig:
     vocab_size: int
     embedding_size: int = 0
     cell: str = "lstm"
-    hidden_size: int = 512
+    hidden_size: int | tuple[int, ...] = 512
     num_layers: int = 1
     bias: bool = True
     forget_bias: float = 1.0
+    init: Literal["uniform", "orthogonal"] = "uniform"
+    chrono: int | None = None
+    residual: bool = False
+    trainable_state: bool = False
     tied: bool = False
     softmax: str = "full"
     cutoffs: tuple[int, ...] = ()
@@ -62,16 +69,21 @@ class GeneratorConfig:
     locked_dropout: bool = False
     embedding_dropout: float = 0.0
     word_dropout: float = 0.0
+    weight_dropout: float = 0.0
     unk_id: int | None = None
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cutoffs", tuple(self.cutoffs))
         object.__setattr__(self, "precision", resolve_precision(self.precision))
+        if isinstance(self.hidden_size, list):
+            object.__setattr__(self, "hidden_size", tuple(self.hidden_size))
         for name, least in (("vocab_size", 1), ("embedding_size", 0), ("hidden_size", 1), ("num_layers", 1)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ConfigError(f"{name}={value!r} must be an integer of at least {least}")
+            for size in value if name == "hidden_size" and isinstance(value, tuple) else (value,):
+                if isinstance(size, bool) or not isinstance(size, int) or size < least:
+                    raise ConfigError(f"{name}={value!r} must be an integer of at least {least}")
+        object.__setattr__(self, "num_layers", len(self.hidden_sizes))
         if self.cell not in spec.CELLS:
             raise ConfigError(f"cell={self.cell!r} does not exist; choose one of {', '.join(spec.CELLS)}")
         if self.softmax not in ("full", "adaptive"):
@@ -84,7 +96,7 @@ class GeneratorConfig:
             raise ConfigError("tied=True needs an embedding to tie to; set embedding_size, for example to hidden_size")
         if self.tied and self.softmax == "adaptive":
             raise ConfigError("tied=True goes with softmax='full'; the adaptive softmax has tables of its own")
-        for name in ("dropout", "input_dropout", "output_dropout", "embedding_dropout", "word_dropout"):
+        for name in ("dropout", "embedding_dropout", "word_dropout"):
             object.__setattr__(self, name, check_probability(name, getattr(self, name)))
         if self.dropout > 0 and self.num_layers == 1:
             raise ConfigError(
@@ -97,8 +109,36 @@ class GeneratorConfig:
             raise ConfigError(
                 f"forget_bias={self.forget_bias} has no effect {where}; leave it out, or use lstm with bias"
             )
+        if self.forget_bias != 1.0 and self.chrono is not None:
+            raise ConfigError(
+                f"forget_bias={self.forget_bias} and chrono={self.chrono} set the same gate; leave one out"
+            )
+        options = checked_options(spec.CELLS[self.cell], self.layer_options, bias=self.bias, widths=self.hidden_sizes)
+        for name in ("input_dropout", "output_dropout", "weight_dropout"):
+            object.__setattr__(self, name, options[name])
         if self.unk_id is not None and not 0 <= self.unk_id < self.vocab_size:
             raise ConfigError(f"unk_id={self.unk_id} is outside the vocabulary 0..{self.vocab_size - 1}")
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """The width of every recurrent layer."""
+        return checked_widths(self.hidden_size, self.num_layers)
+
+    @property
+    def layer_options(self) -> Options:
+        """What the recurrent layers take beside sizes and `dropout`."""
+        has_forget_gate = self.bias and "f" in spec.CELLS[self.cell].gates
+        return {
+            "input_dropout": self.input_dropout,
+            "output_dropout": self.output_dropout,
+            "locked_dropout": self.locked_dropout,
+            "weight_dropout": self.weight_dropout,
+            "residual": self.residual,
+            "trainable_state": self.trainable_state,
+            "init": self.init,
+            "forget_bias": self.forget_bias if has_forget_gate and self.chrono is None else None,
+            "chrono": self.chrono,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GeneratorConfig:
@@ -112,7 +152,8 @@ class GeneratorConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"cutoffs": list(self.cutoffs)}
+        widths = self.hidden_size if isinstance(self.hidden_size, int) else list(self.hidden_size)
+        return asdict(self) | {"cutoffs": list(self.cutoffs), "hidden_size": widths}
 
 
 class Generator(nn.Module):
@@ -125,7 +166,7 @@ class Generator(nn.Module):
     `head.bias` [V] and, unless tied, `head.weight` [V, H]; adaptive: `head.head.weight`, `head.tail.{i}.{0,1}.weight`.
 
     Start: recurrent weights uniform in ±1/√H as torch.nn, forget gate at `forget_bias`; embedding N(0, 1), or uniform
-    in ±1/√E when it also scores; head uniform in ±1/√H with bias 0.
+    in ±1/√E when it also scores; head uniform in ±1/√H with bias 0. Where layers differ in width, H is the last one's.
 
     Source: Mikolov et al. 2010; tying: Press and Wolf 2017, arXiv:1608.05859.
     """
@@ -133,7 +174,7 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
-        size = config.embedding_size
+        size, width = config.embedding_size, config.hidden_sizes[-1]
         self.embedding = nn.Embedding(config.vocab_size, size) if size else None
         self.recurrent = Recurrent(
             config.cell,
@@ -142,47 +183,32 @@ class Generator(nn.Module):
             config.num_layers,
             bias=config.bias,
             dropout=config.dropout,
-            locked_dropout=config.locked_dropout,
             precision=config.precision,
+            **config.layer_options,
         )
         self.projection = None
-        if config.tied and size != config.hidden_size:
-            self.projection = nn.Linear(config.hidden_size, size, bias=False)
+        if config.tied and size != width:
+            self.projection = nn.Linear(width, size, bias=False)
         if config.softmax == "adaptive":
-            self.head = AdaptiveSoftmax(
-                config.hidden_size, config.vocab_size, config.cutoffs, precision=config.precision
-            )
+            self.head = AdaptiveSoftmax(width, config.vocab_size, config.cutoffs, precision=config.precision)
         else:
-            self.head = _Head(config.vocab_size, None if config.tied else config.hidden_size)
-        self._start()
-
-    def _start(self) -> None:
-        config, cell = self.config, self.recurrent.cell
+            self.head = _Head(config.vocab_size, None if config.tied else width)
         if config.tied and self.embedding is not None:
-            bound = config.embedding_size**-0.5
-            nn.init.uniform_(self.embedding.weight, -bound, bound)
-        if config.bias and "f" in cell.gates:
-            gate = cell.gates.index("f")
-            rows = slice(gate * config.hidden_size, (gate + 1) * config.hidden_size)
-            with torch.no_grad():
-                for name, parameter in self.recurrent.named_parameters():
-                    if name.startswith("bias"):
-                        parameter[rows] = config.forget_bias if name.startswith("bias_ih") else 0.0
+            nn.init.uniform_(self.embedding.weight, -(size**-0.5), size**-0.5)
 
     def initial_state(self, batch: int = 1) -> State:
-        """Zeros for `batch` streams."""
+        """What `batch` streams start from: zeros, or with `trainable_state` what was learned."""
         return self.recurrent.initial_state(batch)
 
     def forward(self, ids: Tensor, state: State | None = None, *, lengths: Any = None) -> tuple[Tensor, State]:
         """Read `ids` `[T, B]`; `hidden[t]` is what the model knows after token t.
 
-        Args: state: from `initial_state` or an earlier call; None: zeros. lengths: integers `[B]`, a row stops there.
+        Args: state: from `initial_state` or an earlier call; None: the former. lengths: `[B]`, a row stops there.
         Returns: hidden `[T, B, H]` (E wide when tied and E ≠ H) and the State after each row's last token.
         """
         config = self.config
-        dropout = locked_dropout if config.locked_dropout else F.dropout
         table = None if self.embedding is None else self.embedding.weight
-        if self.training and (config.embedding_dropout or config.word_dropout or config.input_dropout):
+        if self.training and (config.embedding_dropout or config.word_dropout):
             if table is None:
                 table = torch.eye(config.vocab_size).to(next(self.parameters()))
             table = embedding_dropout(table, config.embedding_dropout)
@@ -190,13 +216,7 @@ class Generator(nn.Module):
                 table = F.pad(table, (0, 0, 0, 1))  # a dropped word reads the row of zeros at V
             unknown = config.vocab_size if config.unk_id is None else config.unk_id
             ids = word_dropout(ids, config.word_dropout, replacement=unknown)
-        if self.training and config.input_dropout and table is not None:
-            x = dropout(F.embedding(ids, table), config.input_dropout)
-            hidden, new_state = self.recurrent(x, state, lengths=lengths)
-        else:
-            hidden, new_state = self.recurrent(ids, state, lengths=lengths, embedding=table)
-        if self.training and config.output_dropout:
-            hidden = dropout(hidden, config.output_dropout)
+        hidden, new_state = self.recurrent(ids, state, lengths=lengths, embedding=table)
         if self.projection is not None:
             hidden = linear(hidden, self.projection.weight, precision=self.config.precision)
         return hidden, new_state

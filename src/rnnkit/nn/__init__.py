@@ -6,6 +6,7 @@ from rnnkit.nn.cells import GRUCell, LSTMCell, RNNCell
 from rnnkit.nn.dropout import embedding_dropout, locked_dropout, word_dropout
 from rnnkit.nn.layers import GRU, LSTM, RNN
 from rnnkit.nn.operators import DifferentiationError, linear, linear_cross_entropy
+from rnnkit.nn.options import Options
 from rnnkit.nn.recurrent import Recurrent
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "DifferentiationError",
     "GRUCell",
     "LSTMCell",
+    "Options",
     "RNNCell",
     "Recurrent",
     "SpecBackendWarning",

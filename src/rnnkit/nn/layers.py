@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from rnnkit.errors import ArgumentError, ConfigError
 from rnnkit.nn import spec
 from rnnkit.nn.backends import Backend
+from rnnkit.nn.options import Options
 from rnnkit.nn.stack import (
     LayerDtypeError,
     LayerShapeError,
@@ -20,6 +21,7 @@ from rnnkit.nn.stack import (
     Parts,
     Stack,
     autocast_to,
+    check_size,
     check_state_part,
     without_autocast,
 )
@@ -43,11 +45,13 @@ class _TorchLayer(Stack):
         dtype: torch.dtype | None,
         backend: str,
         precision: str,
+        options: Options,
     ) -> None:
         if proj_size != 0:
             raise ConfigError(
                 f"proj_size={proj_size} is not available; leave it 0 and put rnnkit.nn.linear after the layer"
             )
+        check_size("hidden_size", hidden_size)  # one width: torch's final state is one tensor
         super().__init__(
             cell,
             input_size=input_size,
@@ -60,6 +64,7 @@ class _TorchLayer(Stack):
             precision=precision,
             device=device,
             dtype=dtype,
+            **options,
         )
         self.batch_first = bool(batch_first)
         self.proj_size = 0
@@ -132,6 +137,7 @@ class RNN(_TorchLayer):
             torch.nn.RNN, in its order. proj_size: only 0.
         backend: "auto" (native where it can), "native" or "spec"; see `explain_backend`.
         precision: "fp32", "bf16" (products of rounded values, on the native core) or "auto"; see `Recurrent`.
+        options: see `Options`.
 
     Call: `layer(x, h_0=None, *, lengths=None)` with x `[T, B, I]`, `[B, T, I]` if batch_first, `[T, I]` or a
         PackedSequence; h_0 `[L*D, B, H]`; lengths integers `[B]`: a row stops after its length, its later outputs are 0
@@ -158,6 +164,7 @@ class RNN(_TorchLayer):
         *,
         backend: Backend = "auto",
         precision: str = "fp32",
+        **options: Unpack[Options],
     ) -> None:
         args = (
             input_size,
@@ -171,7 +178,7 @@ class RNN(_TorchLayer):
             device,
             dtype,
         )
-        super().__init__(elman_cell(nonlinearity), *args, backend, precision)
+        super().__init__(elman_cell(nonlinearity), *args, backend, precision, options)
         self.nonlinearity = nonlinearity
 
     def forward(
@@ -184,7 +191,7 @@ class RNN(_TorchLayer):
 class LSTM(_TorchLayer):
     """LSTM layers, as torch.nn.LSTM; the equations are in `rnnkit.nn.spec.lstm`.
 
-    Args: as torch.nn.LSTM, in its order (proj_size: only 0); backend, precision: see `RNN`.
+    Args: as torch.nn.LSTM, in its order (proj_size: only 0); backend, precision, options: see `RNN`.
     Call: as `RNN`, with the state `(h_0, c_0)`, each `[L*D, B, H]`. Returns: `(output, (h_n, c_n))`, as torch.
     Raises: as `RNN`. Cost: 8·T·B·D·H·(I+H) flop per layer. Source: Gers, Schmidhuber and Cummins 2000.
     """
@@ -204,6 +211,7 @@ class LSTM(_TorchLayer):
         *,
         backend: Backend = "auto",
         precision: str = "fp32",
+        **options: Unpack[Options],
     ) -> None:
         args = (
             input_size,
@@ -217,7 +225,7 @@ class LSTM(_TorchLayer):
             device,
             dtype,
         )
-        super().__init__(spec.CELLS["lstm"], *args, backend, precision)
+        super().__init__(spec.CELLS["lstm"], *args, backend, precision, options)
 
     def forward(
         self,
@@ -236,7 +244,7 @@ class GRU(_TorchLayer):
     The equations, and which of the two mixing conventions is used, are in `rnnkit.nn.spec.gru`.
 
     Args: as torch.nn.GRU, in its order (proj_size: only 0); reset: "after" (torch, cuDNN) or "before" (Cho et al. 2014,
-        textbooks); backend, precision: see `RNN`.
+        textbooks); backend, precision, options: see `RNN`.
     Call, returns, raises: as `RNN`. Cost: 6·T·B·D·H·(I+H) flop per layer. Source: Cho et al. 2014.
     """
 
@@ -256,6 +264,7 @@ class GRU(_TorchLayer):
         reset: Literal["after", "before"] = "after",
         backend: Backend = "auto",
         precision: str = "fp32",
+        **options: Unpack[Options],
     ) -> None:
         args = (
             input_size,
@@ -269,7 +278,7 @@ class GRU(_TorchLayer):
             device,
             dtype,
         )
-        super().__init__(gru_cell(reset), *args, backend, precision)
+        super().__init__(gru_cell(reset), *args, backend, precision, options)
         self.reset = reset
 
     def forward(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch.utils import _pytree
 from rnnkit.errors import ConfigError, DtypeError, ShapeError, StateError
 from rnnkit.nn import spec
 from rnnkit.nn.backends import Backend
+from rnnkit.nn.options import Options
 from rnnkit.nn.stack import LayerShapeError, Lengths, Stack, autocast_to, check_state_part, without_autocast
 from rnnkit.state import State
 
@@ -20,22 +22,23 @@ class Recurrent(Stack):
 
     Args:
         cell: a name in `rnnkit.nn.spec.CELLS`, or a CellSpec of your own (which then runs on backend "spec").
-        input_size, hidden_size: I and H. num_layers: L. bias: with `bias_ih` and `bias_hh`, or none.
-        dropout: probability, between layers, while training. locked_dropout: one mask per call and row instead of one
-            per step (Gal and Ghahramani 2016). bidirectional: y is then `[T, B, 2H]`, forward direction first.
+        input_size, hidden_size: I and H; or a width for each layer, from the first: `[512, 256]`. num_layers: L; may be
+            left out beside widths. bias: with `bias_ih` and `bias_hh`, or none.
+        dropout: probability, between layers, while training. bidirectional: y is then `[T, B, 2H]`, forward first.
         backend: "auto", "native" or "spec"; see `explain_backend`. device, dtype: as in torch.nn.
         precision: "fp32"; "bf16" rounds what products multiply (inputs, h, weights, gate gradients) to bfloat16 and
             adds in float32: parameters, states, outputs and gradients stay float32, with relative errors of about
             0.5 %; "auto" is bf16 where the processor has an instruction for it.
+        options: see `Options`: dropouts, residual connections, a trainable initial state, other starts of the weights.
 
     Call: `layer(x, state=None, *, lengths=None, embedding=None)`
         x: `[T, B, I]`; or integers `[T, B]`, which stand for one-hot rows of width I.
-        state: what `initial_state` or an earlier call returned; None means zeros.
+        state: what `initial_state` or an earlier call returned; None means `initial_state`.
         lengths: integers `[B]` in 0..T: a row stops there, its later outputs are 0.
         embedding: `[V, I]`; the ids then stand for its rows. The table is folded into the first layer's weights (cost:
             V rows instead of T·B) when that is cheaper: the outputs are the same bits either way.
-    Returns: y `[T, B, D*H]` and the State after each row's last step; gradients flow through both. Both
-        have the weights' dtype, also under torch.autocast (see `RNN`).
+    Returns: y `[T, B, D*H]`, H of the last layer, and the State after each row's last step; gradients flow through
+        both. Both have the weights' dtype, also under torch.autocast (see `RNN`).
     Raises: ShapeError, DtypeError, StateError, naming what does not fit.
     Cost: 2·T·B·D·G·H·(I+H) flop per layer.
     """
@@ -44,17 +47,17 @@ class Recurrent(Stack):
         self,
         cell: str | spec.CellSpec,
         input_size: int,
-        hidden_size: int,
+        hidden_size: int | Sequence[int],
         num_layers: int = 1,
         *,
         bias: bool = True,
         dropout: float = 0.0,
-        locked_dropout: bool = False,
         bidirectional: bool = False,
         backend: Backend = "auto",
         precision: str = "fp32",
         device: Any = None,
         dtype: torch.dtype | None = None,
+        **options: Unpack[Options],
     ) -> None:
         if isinstance(cell, str) and cell not in spec.CELLS:
             raise ConfigError(f"cell {cell!r} does not exist; there are {', '.join(spec.CELLS)}")
@@ -70,17 +73,15 @@ class Recurrent(Stack):
             precision=precision,
             device=device,
             dtype=dtype,
+            **options,
         )
-        self.locked_dropout = locked_dropout
 
     def extra_repr(self) -> str:
         return f"{self.cell.name}, {super().extra_repr()}"
 
     def initial_state(self, batch: int = 1) -> State:
-        """Zeros for `batch` streams, one `[B, H]` per part, layer and direction."""
-        weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
-        zeros = [{part: weight.new_zeros(batch, self.hidden_size) for part in self.cell.parts} for _ in self._suffixes]
-        return State(zeros)
+        """Zeros, or what `trainable_state` learned, for `batch` streams: `[B, H]` per part, layer and direction."""
+        return State([dict(zip(self.cell.parts, parts, strict=True)) for parts in self._first_states(batch)])
 
     def forward(
         self,
@@ -133,10 +134,11 @@ class Recurrent(Stack):
         weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
         if tuple(parts) != self.cell.parts:
             raise StateError(f"the state has parts {tuple(parts)}, cell {self.cell.name} has {self.cell.parts}")
+        width = self.hidden_sizes[index // self.num_directions]
         for name, part in parts.items():
             parts[name] = autocast_to(weight, part)
             where = f"the state's layer {index}.{name}"
-            check_state_part(where, parts[name], shape=(batch, self.hidden_size), like=weight)
+            check_state_part(where, parts[name], shape=(batch, width), like=weight)
         return tuple(parts[name] for name in self.cell.parts)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.nn import operators, spec
 from rnnkit.nn.backends import check_backend, choose
 from rnnkit.nn.dropout import locked_dropout
+from rnnkit.nn.options import DEFAULTS, Options, checked_options, start_parameters
 
 Lengths = Tensor | Sequence[int] | np.ndarray
 Parts = tuple[Tensor, ...]
@@ -35,15 +35,26 @@ class Stack(nn.Module):
 
     Layer and direction `l, d` own the cell's parameters, for most cells `weight_ih_l{l}` `[G*H, I or D*H]`,
     `weight_hh_l{l}` `[G*H, H]` and, with `bias`, `bias_ih_l{l}`, `bias_hh_l{l}` `[G*H]`, with `_reverse` appended for
-    d = 1; all start uniform in ±1/√H.
+    d = 1; all start uniform in ±1/√H. A trainable initial state adds `initial_{part}_l{l}` `[H]`. H may differ from
+    layer to layer: `hidden_sizes`; `hidden_size` is that of the last.
     """
+
+    input_dropout: float
+    output_dropout: float
+    locked_dropout: bool
+    weight_dropout: float
+    residual: bool
+    trainable_state: bool
+    init: str
+    forget_bias: float | None
+    chrono: int | None
 
     def __init__(
         self,
         cell: spec.CellSpec,
         *,
         input_size: int,
-        hidden_size: int,
+        hidden_size: int | Sequence[int],
         num_layers: int,
         bias: bool,
         dropout: float,
@@ -52,27 +63,34 @@ class Stack(nn.Module):
         precision: str,
         device: Any,
         dtype: torch.dtype | None,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__()
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
+        for name, size in (("input_size", input_size), ("num_layers", num_layers)):
             check_size(name, size)
+        self.hidden_sizes = checked_widths(hidden_size, num_layers)
         for name, value in (("bias", bias), ("bidirectional", bidirectional)):
             if not isinstance(value, bool):
                 raise DtypeError(f"{name} must be True or False, got {type(value).__name__}")
         if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
             raise ConfigError(f"dropout={dropout!r} must be a probability in 0 <= p <= 1, for example 0.2")
         self.cell = cell
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.input_size, self.hidden_size, self.num_layers = input_size, self.hidden_sizes[-1], len(self.hidden_sizes)
         self.bias, self.dropout, self.bidirectional = bias, float(dropout), bidirectional
         self.backend = check_backend(backend)
         resolve_precision(precision)
         self.precision = precision
-        self.locked_dropout = False
-        self._suffixes = [f"_l{n}{end}" for n in range(num_layers) for end in ("", "_reverse")[: self.num_directions]]
+        for name, value in checked_options(cell, options, bias=bias, widths=self.hidden_sizes).items():
+            setattr(self, name, value)
+        ends = ("", "_reverse")[: self.num_directions]
+        self._suffixes = [f"_l{n}{end}" for n in range(self.num_layers) for end in ends]
         self._packed = {suffix: operators.PackedWeights() for suffix in self._suffixes}
         for index, suffix in enumerate(self._suffixes):
-            width = input_size if index < self.num_directions else hidden_size * self.num_directions
-            shapes = cell.shapes(input_size=width, hidden_size=hidden_size, bias=bias)
+            layer = index // self.num_directions
+            width = self.hidden_sizes[layer - 1] * self.num_directions if layer else input_size
+            shapes = cell.shapes(input_size=width, hidden_size=self.hidden_sizes[layer], bias=bias)
+            if self.trainable_state:
+                shapes |= {f"initial_{part}": (self.hidden_sizes[layer],) for part in cell.parts}
             for name, shape in shapes.items():
                 empty = torch.empty(shape, device=device, dtype=dtype)
                 self.register_parameter(name + suffix, nn.Parameter(empty))
@@ -84,10 +102,12 @@ class Stack(nn.Module):
         return 2 if self.bidirectional else 1
 
     def reset_parameters(self) -> None:
-        """Draw every parameter uniformly from ±1/√H, from the same random numbers as torch.nn."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+        """Draw every parameter uniformly from ±1/√H, from the same random numbers as torch.nn; then by the options."""
+        named = dict(self.named_parameters())
+        how: Any = {"init": self.init, "forget_bias": self.forget_bias, "chrono": self.chrono}
+        for index, suffix in enumerate(self._suffixes):
+            own = {name.removesuffix(suffix): p for name, p in named.items() if name.endswith(suffix)}
+            start_parameters(self.cell, own, hidden_size=self.hidden_sizes[index // self.num_directions], **how)
 
     def flatten_parameters(self) -> None:
         """Pack the weights anew at the next call; needed only after editing single elements through `.data`."""
@@ -100,9 +120,10 @@ class Stack(nn.Module):
         return [[*self._weights(suffix).values()] for suffix in self._suffixes]  # type: ignore[misc]
 
     def extra_repr(self) -> str:
-        shown = [str(self.input_size), str(self.hidden_size)]
+        is_even = len(set(self.hidden_sizes)) == 1
+        shown = [str(self.input_size), str(self.hidden_size if is_even else list(self.hidden_sizes))]
         defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
-        for name, default in (defaults | {"locked_dropout": False, "backend": "auto", "precision": "fp32"}).items():
+        for name, default in {**defaults, **DEFAULTS, "backend": "auto", "precision": "fp32"}.items():
             if getattr(self, name, default) != default:
                 shown.append(f"{name}={getattr(self, name)}")
         return ", ".join(shown)
@@ -130,9 +151,17 @@ class Stack(nn.Module):
         row_lengths = None if lengths is None else checked_lengths(lengths, steps=x.shape[0], batch=x.shape[1])
         if row_lengths is not None and not x.is_floating_point():  # what stands in padding need not be an id
             x = x.masked_fill(torch.arange(x.shape[0])[:, None].ge(row_lengths).to(x.device), 0)
+        if states is None and self.trainable_state:
+            states = self._first_states(x.shape[1])
+        if self.training and self.input_dropout:
+            if not x.is_floating_point():
+                x = F.embedding(x, torch.eye(self.input_size).to(weight) if embedding is None else embedding)
+                embedding = None
+            x = self._drop(x, self.input_dropout)
         finals: list[Parts] = []
         for layer in range(self.num_layers):
-            outputs = []
+            outputs, below = [], x
+            x = self._drop(x, self.dropout) if layer else x
             for direction in range(self.num_directions):
                 index = layer * self.num_directions + direction
                 output, final = self._direction(
@@ -146,9 +175,23 @@ class Stack(nn.Module):
                 outputs.append(output)
                 finals.append(final)
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
-            if layer < self.num_layers - 1 and self.dropout and self.training:
-                x = locked_dropout(x, self.dropout) if self.locked_dropout else F.dropout(x, self.dropout)
-        return x, finals
+            if self.residual and layer:
+                x = below + x
+        return self._drop(x, self.output_dropout), finals
+
+    def _drop(self, x: Tensor, p: float) -> Tensor:
+        if not self.training or not p:
+            return x
+        return locked_dropout(x, p) if self.locked_dropout else F.dropout(x, p)
+
+    def _first_states(self, batch: int) -> list[Parts]:
+        """What a sequence starts from: the learned state or zeros, one tuple of parts for each layer and direction."""
+        weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
+        if self.trainable_state:
+            names = [[f"initial_{part}{suffix}" for part in self.cell.parts] for suffix in self._suffixes]
+            return [tuple(getattr(self, name).expand(batch, -1).clone() for name in parts) for parts in names]
+        widths = [self.hidden_sizes[index // self.num_directions] for index in range(len(self._suffixes))]
+        return [tuple(weight.new_zeros(batch, width) for _ in self.cell.parts) for width in widths]
 
     def _direction(
         self,
@@ -161,19 +204,22 @@ class Stack(nn.Module):
         native: bool,
     ) -> tuple[Tensor, Parts]:
         suffix, reverse = self._suffixes[index], index % self.num_directions == 1
-        weights = self._weights(suffix)
+        weights, is_dropped = self._weights(suffix), self.training and self.weight_dropout > 0
+        if is_dropped:
+            weights = weights | {"weight_hh": F.dropout(weights["weight_hh"], self.weight_dropout)}
         if not native:
             x = x if embedding is None else F.embedding(x, embedding)
             return spec.unroll(self.cell, x, weights=weights, state=state, lengths=lengths, reverse=reverse)
         precision = resolve_precision(self.precision)
         if embedding is not None and x.numel() < embedding.shape[0]:  # cheaper than projecting the whole table
             x, embedding = F.embedding(x, embedding), None
-        if embedding is None:
-            packed = self._packed[suffix].get(self.cell.name, weights, precision)
-        else:  # [G*H, V]: x is one-hot from here on
+        if embedding is not None:  # [G*H, V]: x is one-hot from here on
             folded = operators.linear(weights["weight_ih"], embedding, precision=precision)
             weights = weights | {"weight_ih": folded}
+        if embedding is not None or is_dropped:  # weights of this call only
             packed = operators.pack(self.cell.name, weights, precision)
+        else:
+            packed = self._packed[suffix].get(self.cell.name, weights, precision)
         rows = None if lengths is None else lengths.numpy()
         return operators.unroll(packed, x, weights=weights, state=state, lengths=rows, reverse=reverse)
 
@@ -184,6 +230,21 @@ def check_size(name: str, size: int) -> None:
         raise DtypeError(f"{name} must be an int, got {type(size).__name__}")
     if size <= 0:
         raise ConfigError(f"{name}={size} must be greater than zero")
+
+
+def checked_widths(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
+    """The width of every layer. Raises: ConfigError, DtypeError; for as many widths as there are no layers."""
+    if not isinstance(hidden_size, (list, tuple)):
+        check_size("hidden_size", hidden_size)  # type: ignore[arg-type]
+        return (hidden_size,) * num_layers  # type: ignore[return-value]
+    widths = tuple(hidden_size)
+    if not widths or num_layers not in (1, len(widths)):
+        raise ConfigError(
+            f"hidden_size={list(widths)} has {len(widths)} widths, num_layers is {num_layers}; give as many"
+        )
+    for layer, width in enumerate(widths):
+        check_size(f"hidden_size[{layer}]", width)
+    return widths
 
 
 def checked_lengths(lengths: Lengths, *, steps: int, batch: int) -> Tensor:

@@ -161,7 +161,7 @@ def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Samp
     features, parts = read_prompts(model, [row.ids for row in rows])
     previous = None if options.repetition_penalty == 1.0 else [np.unique(row.ids) for row in rows]
     streams, softmax, stack = _streams(*(row.stream for row in rows)), model._softmax, model._stack
-    if not isinstance(softmax, FullSoftmax):
+    if not isinstance(softmax, FullSoftmax) or stack.is_residual:
         return _StepLoop(model, features, parts, streams, previous, options)
     return SamplingLoop(
         stack.layers,
@@ -176,7 +176,7 @@ def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Samp
 
 
 class _StepLoop:
-    """`SamplingLoop` for an adaptive softmax: each token by way of Python."""
+    """`SamplingLoop` for an adaptive softmax or residual connections: each token by way of Python."""
 
     def __init__(
         self,

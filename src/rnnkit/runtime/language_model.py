@@ -43,8 +43,8 @@ class LanguageModel(NextTokenModel):
         self.tokenizer = tokenizer
         self.begin_id = tokenizer.begin_id
         self._stack = Stack(config["model"], tensors, self.precision)
-        names = tuple((name, self._stack.hidden_size) for name in self._stack.part_names)
-        self._parts = (names,) * len(self._stack.layers)
+        names = self._stack.part_names
+        self._parts = tuple(tuple((name, layer.hidden_size) for name in names) for layer in self._stack.layers)
 
     @overload
     def generate(
@@ -149,8 +149,7 @@ class LanguageModel(NextTokenModel):
         )
 
     def _initial_parts(self, batch: int) -> Parts:
-        zeros = np.zeros((batch, self._stack.hidden_size), np.float32)
-        return [tuple(zeros for _ in names) for names in self._parts]
+        return self._stack.initial(batch)
 
     def _forward(self, ids: np.ndarray, parts: Parts, *, lengths: np.ndarray | None) -> tuple[np.ndarray, Parts]:
         return self._stack.forward(ids, parts, lengths=lengths)

@@ -18,7 +18,7 @@ Parts = Sequence[tuple[np.ndarray, ...]]  # of every layer, in the cell's order
 class Stack:
     """The embedding (or one-hot rows) and the layers of a generator.
 
-    h[l] = cell(h[l-1], state[l]);  h[-1] = E[ids]
+    x[l] = cell(x[l-1], state[l]), with `residual` x[l] = x[l-1] + cell(x[l-1], state[l]) for l > 0;  x[-1] = E[ids]
 
     Args: model: the `model` object of the configuration. tensors: float32 arrays, already checked against it.
         precision: of the products.
@@ -26,7 +26,7 @@ class Stack:
 
     def __init__(self, model: Mapping[str, Any], tensors: Mapping[str, np.ndarray], precision: Precision) -> None:
         self.part_names: tuple[str, ...] = CELLS[model["cell"]].parts
-        self.hidden_size: int = model["hidden_size"]
+        self.is_residual: bool = model.get("residual", False)
         self.table: np.ndarray | None = tensors.get("embedding.weight")
         self.layers: list[Layer] = []
         for index in range(model["num_layers"]):
@@ -46,6 +46,17 @@ class Stack:
                     precision=precision,
                 )
             )
+        self.first = [  # the state of a text that has not begun: what was learned, or zeros
+            tuple(
+                tensors.get(f"recurrent.initial_{part}_l{index}", np.zeros(layer.hidden_size, np.float32))
+                for part in self.part_names
+            )
+            for index, layer in enumerate(self.layers)
+        ]
+
+    def initial(self, batch: int) -> Parts:
+        """Every layer's state before the first token, [B, H] for each part."""
+        return [tuple(np.repeat(part[None], batch, axis=0) for part in parts) for parts in self.first]
 
     def forward(self, ids: np.ndarray, parts: Parts, *, lengths: np.ndarray | None = None) -> tuple[np.ndarray, Parts]:
         """ids [T, B] -> hidden of the last layer [T, B, H], and every layer's state after each row's last step."""
@@ -57,7 +68,7 @@ class Stack:
         after = []
         for layer, before in zip(self.layers, parts, strict=True):
             unrolled = layer.forward(x, before, lengths=lengths)
-            x = unrolled.output
+            x = x + unrolled.output if self.is_residual and after else unrolled.output
             after.append(unrolled.state)
         return x, after
 
@@ -66,6 +77,7 @@ class Stack:
         x = ids if self.table is None else heads.embedding(ids, self.table)
         after = []
         for layer, before in zip(self.layers, parts, strict=True):
-            x, state = layer.step(x, before)
+            output, state = layer.step(x, before)
+            x = x + output if self.is_residual and after else output
             after.append(state)
         return x, after

@@ -84,11 +84,21 @@ class ModelConfig(Section):
         default="lstm",
         description=f"One time step: {', '.join(GATES)}. The GRU's reset gate acts before or after the product.",
     )
-    hidden_size: int = Field(default=512, ge=1, description="Units per layer H.")
+    hidden_size: int | tuple[int, ...] = Field(
+        default=512, description="Units per layer H; or the width of each layer, as [512, 256], without num_layers."
+    )
     num_layers: int = Field(default=1, ge=1, description="Recurrent layers L.")
     embedding_size: int = Field(default=256, ge=0, description="Numbers per token E; 0 feeds one-hot rows.")
     bias: bool = Field(default=True, description="Bias in the recurrent layers.")
     forget_bias: float = Field(default=1.0, description="The forget gate's bias at the start.")
+    init: Literal["uniform", "orthogonal"] = Field(
+        default="uniform", description="The recurrent weights' start: as torch, or orthogonal for each gate."
+    )
+    chrono: int | None = Field(
+        default=None, ge=3, description="Longest dependency expected, in tokens: spreads the gates' biases up to it."
+    )
+    residual: bool = Field(default=False, description="From the second layer on, add what a layer reads to its output.")
+    trainable_state: bool = Field(default=False, description="Learn the state that a document starts from.")
     tied: bool = Field(default=False, description="Score with the embedding table itself.")
     softmax: Literal["full", "adaptive"] = Field(
         default="full", description="adaptive saves time with a large vocabulary of words."
@@ -100,9 +110,20 @@ class ModelConfig(Section):
     locked_dropout: bool = Field(default=False, description="One mask per window and row instead of one per step.")
     embedding_dropout: float = Field(default=0.0, ge=0, lt=1, description="On whole rows of the embedding table.")
     word_dropout: float = Field(default=0.0, ge=0, lt=1, description="On single input tokens.")
+    weight_dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="On the recurrent weights, one mask per window (Merity et al. 2018)."
+    )
     precision: Literal["fp32", "bf16", "auto"] = Field(
         default="fp32", description="Of matrix products; auto: bf16 where the processor has an instruction for it."
     )
+
+    @field_validator("hidden_size", mode="before")
+    @classmethod
+    def _is_a_width_or_several(cls, value: Any) -> Any:
+        widths = value if isinstance(value, list | tuple) else [value]
+        if not widths or any(type(width) is not int or width < 1 for width in widths):
+            raise ValueError(f"hidden_size is {value!r}: give the units of every layer, at least 1, or a list of them")
+        return value
 
     @field_validator("cell")
     @classmethod
