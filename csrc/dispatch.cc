@@ -1,4 +1,7 @@
 // One library, several instruction sets: the choice is made once, when the module is loaded.
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -15,6 +18,11 @@ const int planted_bug = [] {
 }();
 #endif
 
+#if defined(RNNKIT_HAS_AMX)
+namespace amx {
+extern const Table isa_table;
+}
+#endif
 #if defined(RNNKIT_HAS_AVX512BF16)
 namespace avx512bf16 {
 extern const Table isa_table;
@@ -36,10 +44,24 @@ extern const Table isa_table;
 
 namespace {
 
+// The system gives a process tile registers only when asked, and may refuse.
+bool has_tiles() {
+#if defined(RNNKIT_EMULATE_TILES)
+  return true;
+#elif defined(__x86_64__) && defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 // __builtin_cpu_supports asks cpuid and XCR0: a processor whose operating system does not save the registers says no.
 bool is_supported(const char* isa) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
+  if (std::strcmp(isa, "amx") == 0) return is_supported("avx512bf16") && has_tiles();
   if (std::strcmp(isa, "avx512bf16") == 0) return is_supported("avx512") && __builtin_cpu_supports("avx512bf16");
   if (std::strcmp(isa, "avx512") == 0)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
@@ -51,6 +73,9 @@ bool is_supported(const char* isa) {
 }
 
 const Table* const kBuilt[] = {
+#if defined(RNNKIT_HAS_AMX)
+    &amx::isa_table,
+#endif
 #if defined(RNNKIT_HAS_AVX512BF16)
     &avx512bf16::isa_table,
 #endif

@@ -9,6 +9,8 @@
 #include "gemm/layout.h"
 #include "isa/isa.h"
 #include "simd/operand.h"
+#include "simd/tiles.h"
+#include "simd/transpose.h"
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 
@@ -91,6 +93,60 @@ RNNKIT_INLINE void accumulate_columns(int64_t columns, const T* dy, const T* x, 
   accumulate<V, T, kColumns>(dy, x, step, depth, out, stride, rows, last_lanes, is_first);
 }
 
+// [k][16 rows] to [16 rows][k], in place.
+inline void turn(Pair* dy, int64_t depth);
+// As accumulate(), for up to three vectors; dy is [16 rows][k], `width` is what is left of a row of out.
+inline void accumulate_on_tiles(const Pair* dy, const Pair* x, int64_t vectors, int64_t depth, float* out,
+                                int64_t stride, int64_t rows, int64_t width, bool is_first);
+
+#if defined(RNNKIT_ISA_AMX)
+
+inline void turn(Pair* dy, int64_t depth) {
+  Pair turned[16 * stored<Pair>(kGradientBlock)];
+  for (int64_t k = 0; k < depth; k += kLanes) {
+    F square[kLanes];
+    for (int64_t i = 0; i < kLanes; ++i) square[i] = F::load(reinterpret_cast<const float*>(dy + (k + i) * kLanes));
+    transpose(square);
+    for (int64_t i = 0; i < kLanes; ++i) square[i].store(reinterpret_cast<float*>(turned + i * depth + k));
+  }
+  memcpy(static_cast<void*>(dy), turned, static_cast<size_t>(depth * kLanes) * sizeof(Pair));
+}
+
+inline void accumulate_on_tiles(const Pair* dy, const Pair* x, int64_t vectors, int64_t depth, float* out,
+                                int64_t stride, int64_t rows, int64_t width, bool is_first) {
+  shape_tiles(16, 0);
+  zero_tile<0>();
+  zero_tile<1>();
+  zero_tile<2>();
+  const int64_t step = vectors * kLanes, x_stride = step * static_cast<int64_t>(sizeof(Pair));
+  for (int64_t k = 0; k < depth; k += 16, x += 16 * step) {
+    load_tile<4>(dy + k, depth * sizeof(Pair));
+    load_tile<5>(x, x_stride);
+    dot_tiles<0, 4, 5>();
+    if (vectors > 1) {
+      load_tile<6>(x + kLanes, x_stride);
+      dot_tiles<1, 4, 6>();
+    }
+    if (vectors > 2) {
+      load_tile<7>(x + 2 * kLanes, x_stride);
+      dot_tiles<2, 4, 7>();
+    }
+  }
+  alignas(64) float sums[3][16 * kLanes];
+  store_tile<0>(sums[0], kLanes * sizeof(float));
+  store_tile<1>(sums[1], kLanes * sizeof(float));
+  store_tile<2>(sums[2], kLanes * sizeof(float));
+  for (int64_t m = 0; m < rows; ++m)
+    for (int64_t n = 0; n < vectors; ++n) {
+      float* at = out + m * stride + n * kLanes;
+      const int64_t lanes = smaller(kLanes, width - n * kLanes);
+      const F sum = F::load(sums[n] + m * kLanes);
+      (is_first ? sum : F::load_n(at, lanes) + sum).store_n(at, lanes);
+    }
+}
+
+#endif
+
 template <class V, class S = typename V::Scalar>
 RNNKIT_INLINE V load_lanes(const Rows<const S>& rows, int64_t row, int64_t column, int64_t lanes) {
   const S* from = rows.base + (rows.index ? rows.index[row] : row) * rows.stride + column;
@@ -107,15 +163,16 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
               T* scratch) {
   constexpr int64_t kStep = kPerOperand<T>;
   T* packed_dy = scratch;
-  T* packed_x = scratch + operands<T>(kGradientBlock) * kLanes;
+  T* packed_x = scratch + stored<T>(kGradientBlock) * kLanes;
   const int64_t last = (larger<int64_t>(g.num_rows, 1) - 1) / kGradientBlock * kGradientBlock;
   for (int64_t row = last; row >= 0; row -= kGradientBlock) {  // at least once: no rows make a gradient of zero
-    const int64_t rows = smaller(kGradientBlock, g.num_rows - row), depth = operands<T>(rows);
+    const int64_t rows = smaller(kGradientBlock, g.num_rows - row);
+    const int64_t depth = kHasTiles ? stored<T>(rows) : operands<T>(rows);
     const bool is_first = row == last && !g.accumulate;
     for (int64_t panel = begin; panel < end; panel += tiles::kGradientColumns) {
       const int64_t vectors = smaller(tiles::kGradientColumns, end - panel);
-      T* to = packed_x + (panel - begin) * operands<T>(kGradientBlock) * kLanes;
-      for (int64_t r = 0; r < rows; r += kStep) {
+      T* to = packed_x + (panel - begin) * stored<T>(kGradientBlock) * kLanes;
+      for (int64_t r = 0; r < depth * kStep; r += kStep) {
         for (int64_t v = panel; v < panel + vectors; ++v, to += kLanes) {
           V values[kStep];
           for (int64_t i = 0; i < kStep; ++i)
@@ -129,7 +186,7 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
     for (int64_t p = place_begin; p < place_end; ++p) {
       const Place place = g.places[p];
       V total = V::zero(), part = V::zero();  // the bias in chains of 16
-      for (int64_t r = 0; r < rows; r += kStep) {
+      for (int64_t r = 0; r < depth * kStep; r += kStep) {
         V values[kStep];
         for (int64_t i = 0; i < kStep; ++i) {
           values[i] = r + i < rows ? tiles::load_lanes<V>(g.dy, row + r + i, place.column, place.lanes) : V::zero();
@@ -141,6 +198,7 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
           part = V::zero();
         }
       }
+      if constexpr (kHasTiles && kPerOperand<T> > 1) tiles::turn(packed_dy, depth);
       if (g.bias && begin == 0) {
         S* at = g.bias + place.row;
         (is_first || planted(Bug::bias_gradient_of_the_last_block_only) ? total : V::load_n(at, place.lanes) + total)
@@ -148,12 +206,17 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
       }
       for (int64_t panel = begin; panel < end; panel += tiles::kGradientColumns) {
         const int64_t vectors = smaller(tiles::kGradientColumns, end - panel);
-        const T* x = packed_x + (panel - begin) * operands<T>(kGradientBlock) * kLanes;
+        const T* x = packed_x + (panel - begin) * stored<T>(kGradientBlock) * kLanes;
         // The next place's rows lie a page apart: the hardware does not fetch them ahead.
         if (p + 1 < place_end)
           for (int64_t r = rows * (panel - begin) / (end - begin); r < rows * (panel + vectors - begin) / (end - begin);
                ++r)
             prefetch(g.dy.base + (g.dy.index ? g.dy.index[row + r] : row + r) * g.dy.stride + g.places[p + 1].column);
+        if constexpr (kHasTiles && kPerOperand<T> > 1) {
+          tiles::accumulate_on_tiles(packed_dy, x, vectors, depth, g.out + place.row * g.width + panel * kLanes, g.width,
+                                     place.lanes, g.width - panel * kLanes, is_first);
+          continue;
+        }
         for (int64_t lane = 0; lane < place.lanes; lane += tiles::kGradientRows) {
           S* out = g.out + (place.row + lane) * g.width + panel * kLanes;
           for (int64_t v = 0; v < vectors; v += tiles::kGradientTile) {

@@ -29,6 +29,12 @@ __attribute__((always_inline)) constexpr int64_t operands(int64_t values) {
   return (values + kPerOperand<T> - 1) / kPerOperand<T>;
 }
 
+// How many operands a stored row or depth of `values` has: pairs fill whole tiles of 16, and what is too many is 0.
+template <class T>
+__attribute__((always_inline)) constexpr int64_t stored(int64_t values) {
+  return kPerOperand<T> == 1 ? values : (operands<T>(values) + 15) / 16 * 16;
+}
+
 // A matrix whose rows need not be neighbours: row r starts at base + (index ? index[r] : r) * stride.
 template <class S>
 struct Rows {
@@ -47,9 +53,22 @@ struct Depth {
 template <class T>
 struct Packed {
   const T* data;
-  int64_t depth, num_vectors, panel;
+  int64_t depth, num_vectors, panel;  // depth: as stored()
   int64_t num_panels() const { return (num_vectors + panel - 1) / panel; }
   int64_t size() const { return num_vectors * depth * 16; }  // in operands
+};
+
+// y = x W^T, or y + x W^T, + bias. Pairs of x come in rows without an index and as one segment.
+template <class S, class T = S>
+struct Product {
+  Rows<const T> x;
+  Depth depth;
+  Packed<T> weight;
+  const Place* places;  // where the vectors lie in a row of y; null: vector v at column 16 v
+  Rows<S> y;
+  int64_t last_lanes = 16;  // how many lanes of the last vector exist in y
+  const S* bias = nullptr;  // [num_vectors][16], in the order of the vectors
+  bool accumulate = false;  // start from y, not from 0
 };
 
 inline constexpr int64_t kPanel = 4;  // vectors in a panel unless a cell's gates ask for another number
@@ -59,7 +78,7 @@ inline constexpr int64_t kGradientBlock =
 // Operands of scratch that a weight gradient needs for `vectors` vectors of columns.
 template <class T>
 __attribute__((always_inline)) constexpr int64_t gradient_scratch(int64_t vectors) {
-  return operands<T>(kGradientBlock) * 16 * (vectors + 1);
+  return stored<T>(kGradientBlock) * 16 * (vectors + 1);
 }
 
 }  // namespace rnnkit

@@ -37,7 +37,7 @@ void pack_rows(const S* weight, int64_t inputs, const Place* places, const Packe
           for (int64_t i = 0; i < kLanes; i += kStep, to += width) Operand<V, T>::store(square + i, to);
         }
       }
-      for (; k < inputs; k += kStep, to += width) {
+      for (; k < packed.depth * kStep; k += kStep, to += width) {
         V values[kStep];
         for (int64_t i = 0; i < kStep; ++i) {
           S lanes[kLanes] = {};
@@ -60,6 +60,7 @@ void pack_columns(const S* weight, int64_t columns, const Place* places, int64_t
   for (int64_t p = begin; p < end; ++p) {
     const int64_t first = p * packed.panel, vectors = smaller(packed.panel, packed.num_vectors - first);
     T* to = out + first * packed.depth * kLanes;
+    T* const end_of_panel = to + vectors * packed.depth * kLanes;
     for (int64_t i = 0; i < num_places; ++i) {
       for (int64_t lane = 0; lane < (padded ? kLanes : places[i].lanes); lane += kStep) {
         const S* from = weight + (places[i].row + lane) * columns;
@@ -72,6 +73,7 @@ void pack_columns(const S* weight, int64_t columns, const Place* places, int64_t
         }
       }
     }
+    memset(static_cast<void*>(to), 0, static_cast<size_t>(end_of_panel - to) * sizeof(T));
   }
 }
 

@@ -52,8 +52,8 @@ struct Chunk {
     if constexpr (kPerOperand<T> == 1) {
       return {values, row_stride};
     } else {
-      const int64_t operands_wide = operands<T>(width);
-      T* to = left + worker.index * kBlock * operands<T>(larger(call.inputs, stride));
+      const int64_t operands_wide = stored<T>(width);
+      T* to = left + worker.index * kBlock * stored<T>(larger(call.inputs, stride));
       for (int64_t r = 0; r < rows_wanted; ++r) round_row(values + r * row_stride, width, to + r * operands_wide);
       return {to, operands_wide};
     }
@@ -251,17 +251,17 @@ void linear_cross_entropy(const LinearCrossEntropy& call) {
   const int64_t stride = vectors * kLanes + (vectors % 16 == 0 ? kLanes : 0);
   const int64_t num_blocks = ceil_div(call.outputs, kBlock), num_workers = threads::get_num_threads();
   Place* places = acquire<Place>(vectors + 1);
-  T* x_rows = acquire<T>(vectors * kLanes * operands<T>(inputs) + 1);
-  T* x_columns = acquire<T>(is_training ? operands<T>(most) * ceil_div(inputs, kLanes) * kLanes + 1 : 1);
-  T* left = acquire<T>(kPerOperand<T> == 1 ? 1 : num_workers * kBlock * operands<T>(larger(inputs, stride)) + 1);
+  T* x_rows = acquire<T>(vectors * kLanes * stored<T>(inputs) + 1);
+  T* x_columns = acquire<T>(is_training ? stored<T>(most) * ceil_div(inputs, kLanes) * kLanes + 1 : 1);
+  T* left = acquire<T>(kPerOperand<T> == 1 ? 1 : num_workers * kBlock * stored<T>(larger(inputs, stride)) + 1);
   float* logits = acquire<float>(stride * (is_training ? call.outputs : kBlock * num_workers) + 1);
   float* summaries = acquire<float>(stride * (2 * num_blocks + 3) + 1);
 
   for (int64_t begin = 0; begin < active; begin += most) {
     const int64_t rows = smaller(most, active - begin);
     plain_places(rows, places);
-    const Packed<T> by_row{x_rows, operands<T>(inputs), ceil_div(rows, kLanes), kPanel};
-    const Packed<T> by_column{x_columns, operands<T>(rows), ceil_div(inputs, kLanes), kPanel};
+    const Packed<T> by_row{x_rows, stored<T>(inputs), ceil_div(rows, kLanes), kPanel};
+    const Packed<T> by_column{x_columns, stored<T>(rows), ceil_div(inputs, kLanes), kPanel};
     float* const rest = summaries + 2 * num_blocks * stride;
     const Chunk<T> chunk{call,
                          (all_count ? call.x : gathered) + begin * inputs,

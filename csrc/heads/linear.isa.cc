@@ -25,10 +25,10 @@ int workers_for(int64_t multiplications) {
 
 template <class T>
 Product<float, T> product_of(const PackedLinear<T>& packed, Rows<const T> x, float* y) {
-  Packed<T> weight = layout<T>(operands<T>(packed.inputs), packed.outputs);
+  Packed<T> weight = layout<T>(stored<T>(packed.inputs), packed.outputs);
   weight.data = packed.weight;
   return {.x = x,
-          .depth = {1, weight.depth, 0},
+          .depth = {1, operands<T>(packed.inputs), 0},
           .weight = weight,
           .places = nullptr,
           .y = {y, packed.outputs},
@@ -53,12 +53,12 @@ void multiply_share(const Product<float, T>& product, int64_t rows, const thread
 
 template <class T>
 PackedLinearSize packed_linear_size(int64_t inputs, int64_t outputs) {
-  return {layout<T>(operands<T>(inputs), outputs).size(), ceil_div(outputs, kLanes) * kLanes};
+  return {layout<T>(stored<T>(inputs), outputs).size(), ceil_div(outputs, kLanes) * kLanes};
 }
 
 template <class T>
 void pack_linear(const float* weight, const float* bias, const PackedLinear<T>& packed) {
-  const Packed<T> shape = layout<T>(operands<T>(packed.inputs), packed.outputs);
+  const Packed<T> shape = layout<T>(stored<T>(packed.inputs), packed.outputs);
   Place* places = memory::acquire<Place>(shape.num_vectors);
   plain_places(packed.outputs, places);
   parallel_for(shape.num_panels(), larger<int64_t>(1, kWorthAWorker / 64 / larger<int64_t>(1, packed.inputs)),
@@ -85,19 +85,20 @@ void linear_part(const PackedLinear<T>& packed, const float* x, int64_t rows, fl
   const Product<float, T> product = product_of(packed, x_rows.rows(), y);
   const Range mine = share(product.weight.num_panels(), static_cast<int>(part), static_cast<int>(parts));
   multiply<F>(product, 0, rows, mine.begin, mine.end);
+  release_tiles();
 }
 
 template <class T>
 void linear_gradient(const LinearGradient& call) {
   const int64_t vectors = ceil_div(call.inputs, kLanes), num_places = ceil_div(call.outputs, kLanes);
-  Packed<T> columns = layout<T>(operands<T>(call.outputs), call.inputs);
+  Packed<T> columns = layout<T>(stored<T>(call.outputs), call.inputs);
   Place* places = memory::acquire<Place>(num_places);
   plain_places(call.outputs, places);
   T* packed = memory::acquire<T>(call.dx ? columns.size() : 1);
   columns.data = packed;
   const OperandRows<T> dy_rows(call.dy, call.dx ? call.rows : 0, call.outputs);
   const Product<float, T> product{.x = dy_rows.rows(),
-                                  .depth = {1, columns.depth, 0},
+                                  .depth = {1, operands<T>(call.outputs), 0},
                                   .weight = columns,
                                   .places = nullptr,
                                   .y = {call.dx, call.inputs},

@@ -10,7 +10,7 @@ namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 template <class T>
 class OperandRows {
  public:
-  OperandRows(const float* values, int64_t rows, int64_t width) : stride_(operands<T>(width)) {
+  OperandRows(const float* values, int64_t rows, int64_t width) : stride_(stored<T>(width)) {
     if constexpr (kPerOperand<T> == 1) {
       base_ = values;
     } else {

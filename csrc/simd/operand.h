@@ -81,17 +81,12 @@ struct Operand<F, Pair> {
 
 #endif
 
-// `count` values in a row -> operands<Pair>(count) operands; what the last one lacks is 0.
+// `count` values in a row -> stored<Pair>(count) operands.
 RNNKIT_INLINE void round_row(const float* row, int64_t count, Pair* to) {
-  for (int64_t i = 0; i < count; i += kLanes, to += kLanes / 2) {
-    if (count - i >= kLanes) {
-      Operand<F, Pair>::store_along(F::load(row + i), to);
-    } else {
-      Pair last[kLanes / 2];
-      Operand<F, Pair>::store_along(F::load_n(row + i, count - i), last);
-      memcpy(to, last, static_cast<size_t>(operands<Pair>(count - i)) * sizeof(Pair));
-    }
-  }
+  Pair* const end = to + stored<Pair>(count);
+  for (int64_t i = 0; i < count; i += kLanes, to += kLanes / 2)
+    Operand<F, Pair>::store_along(count - i >= kLanes ? F::load(row + i) : F::load_n(row + i, count - i), to);
+  memset(to, 0, static_cast<size_t>(end - to) * sizeof(Pair));
 }
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

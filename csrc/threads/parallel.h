@@ -2,6 +2,7 @@
 #pragma once
 
 #include "isa/isa.h"
+#include "simd/tiles.h"
 #include "threads/team.h"
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
@@ -10,7 +11,10 @@ namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 template <class Body>
 void parallel(int wanted, Body&& body) {
   struct Call {
-    static void run(void* context, const threads::Worker& worker) { (*static_cast<decltype(&body)>(context))(worker); }
+    static void run(void* context, const threads::Worker& worker) {
+      (*static_cast<decltype(&body)>(context))(worker);
+      release_tiles();
+    }
   };
   threads::run(wanted, &Call::run, &body);
 }

@@ -95,7 +95,7 @@ class BackwardLoop {
       equations<kProduct>(s, rows);
       if (call_.split == Split::units) threads::wait(worker_);
       const bool to_hidden = kThis.source == Source::hidden, is_masked = to_hidden && call_.options.hidden_mask;
-      const Product<S, T> product{.x = gate_rows(s, kThis.first_slot),
+      const Product<S, T> product{.x = gate_rows<kProduct>(s),
                                   .depth = depth(kThis.num_slots),
                                   .weight = weights_.recurrent_back[kProduct],
                                   .places = nullptr,
@@ -125,20 +125,32 @@ class BackwardLoop {
     }
   }
 
-  Rows<const T> gate_rows(int64_t s, int64_t first_slot) const {
+  template <int kProduct>
+  Rows<const T> gate_rows(int64_t s) const {
     if constexpr (kIsRounded)
-      return {gate_operands(s) + mine_.rows.begin * operands<T>(weights_.row) + operands<T>(first_slot * kLanes),
-              operands<T>(weights_.row)};
+      return {gate_operands<kProduct>(s, mine_.rows.begin),
+              rnnkit::gate_operands<T>(kInfo, weights_.blocks, kInfo.num_products)};
     else
-      return {gates(compact(s, 0)) + first_slot * kLanes, weights_.row};
+      return {gates(compact(s, 0)) + kInfo.products[kProduct].first_slot * kLanes, weights_.row};
   }
 
-  T* gate_operands(int64_t s) const { return call_.gate_operands + s % 2 * steps_.batch * operands<T>(weights_.row); }
+  // What product kProduct takes of row r at step s.
+  template <int kProduct>
+  T* gate_operands(int64_t s, int64_t r) const {
+    return call_.gate_operands + rnnkit::gate_operands<T>(kInfo, weights_.blocks, kProduct) +
+           (s % 2 * steps_.batch + r) * rnnkit::gate_operands<T>(kInfo, weights_.blocks, kInfo.num_products);
+  }
 
-  // A run of slots of every block as the reduced axis; one run when it is the whole row.
+  // Neighbouring slots of a row of gates, rounded.
+  RNNKIT_INLINE void round_slots(const S* from, int64_t slots, T* to) const {
+    for (int64_t i = 0; i < slots; ++i)
+      Operand<V, T>::store_along(V::load(from + i * kLanes), to + i * operands<T>(kLanes));
+  }
+
+  // A run of slots of every block as the reduced axis; rounded slots stand side by side.
   Depth depth(int64_t slots) const {
-    if (slots == kInfo.num_slots) return {1, operands<T>(weights_.row), 0};
-    return {weights_.blocks, operands<T>(slots * kLanes), operands<T>(kInfo.num_slots * kLanes)};
+    if (kIsRounded || slots == kInfo.num_slots) return {1, operands<T>(weights_.blocks * slots * kLanes), 0};
+    return {weights_.blocks, slots * kLanes, kInfo.num_slots * kLanes};
   }
 
   template <int kProduct>
@@ -174,11 +186,10 @@ class BackwardLoop {
       }
       if constexpr (kIsRounded) {
         constexpr RecurrentProduct kThis = kInfo.products[kProduct];
-        T* to = gate_operands(s) + r * operands<T>(weights_.row);
-        for (int64_t block = mine_.blocks.begin; block < mine_.blocks.end; ++block) {
-          const int64_t at = (block * kInfo.num_slots + kThis.first_slot) * kLanes;
-          round_row(gates + at, kThis.num_slots * kLanes, to + operands<T>(at));
-        }
+        T* to = gate_operands<kProduct>(s, r);
+        for (int64_t block = mine_.blocks.begin; block < mine_.blocks.end; ++block)
+          round_slots(gates + (block * kInfo.num_slots + kThis.first_slot) * kLanes, kThis.num_slots,
+                      to + block * operands<T>(kThis.num_slots * kLanes));
       }
     }
   }
@@ -200,10 +211,17 @@ class BackwardLoop {
 
   Rows<const T> listed_gate_rows(int64_t num_rows) const {
     if constexpr (kIsRounded) {
-      const int64_t stride = operands<T>(weights_.row);
+      const int64_t width = operands<T>(kInfo.num_gates * kLanes),
+                    stride = stored<T>(weights_.blocks * kInfo.num_gates * kLanes);
       T* to = call_.chunk_operands + worker_.index * call_.chunk_rows * stride;
-      for (int64_t i = 0; i < num_rows; ++i)
-        round_row(call_.gates + gate_row_[i] * weights_.row, weights_.row, to + i * stride);
+      for (int64_t i = 0; i < num_rows; ++i) {
+        T* row = to + i * stride;
+        for (int64_t block = 0; block < weights_.blocks; ++block)
+          round_slots(call_.gates + gate_row_[i] * weights_.row + block * kInfo.num_slots * kLanes, kInfo.num_gates,
+                      row + block * width);
+        memset(static_cast<void*>(row + weights_.blocks * width), 0,
+               static_cast<size_t>(stride - weights_.blocks * width) * sizeof(T));
+      }
       return {to, stride};
     } else {
       return {call_.gates, weights_.row, gate_row_};

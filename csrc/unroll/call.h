@@ -84,12 +84,20 @@ struct ForwardCall {
   bool has_tape, has_gates;
   int64_t chunk_rows;  // steps whose input is projected together hold at most so many rows
   int64_t* lists;      // [workers, 2, chunk_rows]
-  T* x_operands;       // [workers, chunk_rows, operands(I)]; here and below: null where T is S
-  T* h_operands;       // [2, B, operands(padded H)] of the sorted rows
-  T* reset_operands;   // [B, operands(padded H)]
+  T* x_operands;       // [workers, chunk_rows, stored(I)]; here and below: null where T is S
+  T* h_operands;       // [2, B, stored(padded H)] of the sorted rows
+  T* reset_operands;   // [B, stored(padded H)]
   Options<S> options;
   int64_t turn;  // counts the layer's calls: single steps, too, go through the weights to and fro
 };
+
+// Operands in a row of gate gradients as the first `num_products` recurrent products take it: their slots only.
+template <class T>
+__attribute__((always_inline)) constexpr int64_t gate_operands(const CellInfo& cell, int64_t blocks, int num_products) {
+  int64_t total = 0;
+  for (int p = 0; p < num_products; ++p) total += stored<T>(blocks * cell.products[p].num_slots * 16);
+  return total;
+}
 
 template <class S, class T>
 struct BackwardCall {
@@ -121,8 +129,8 @@ struct BackwardCall {
   S* d_table;           // one-hot: [I][vectors][16] of scratch
   int64_t chunk_rows;
   int64_t* lists;     // [workers, 2, chunk_rows]
-  T* gate_operands;   // [2, B, operands(row)] of the sorted rows
-  T* chunk_operands;  // [workers, chunk_rows, operands(row)]
+  T* gate_operands;   // [2, B, gate_operands(all products)] of the sorted rows: those of one product side by side
+  T* chunk_operands;  // [workers, chunk_rows, stored(blocks * num_gates * 16)]
   T* scratch;         // [workers, scratch_size]
   int64_t scratch_size;
 };

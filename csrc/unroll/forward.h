@@ -56,7 +56,7 @@ class ForwardLoop {
     if constexpr (kIsRounded)
       for (int64_t i = 0; i < rows_at(s); ++i)
         round_units(source_ + steps_.before[compact(s, i)] * weights_.hidden_size,
-                    h_operands(s) + (mine_.rows.begin + i) * operands<T>(padded_), mine_.blocks.begin,
+                    h_operands(s) + (mine_.rows.begin + i) * stored<T>(padded_), mine_.blocks.begin,
                     mine_.blocks.end);
   }
 
@@ -108,7 +108,7 @@ class ForwardLoop {
 
   Rows<const T> input_rows(int64_t num_rows) const {
     if constexpr (kIsRounded) {
-      const int64_t I = weights_.input_size, stride = operands<T>(I);
+      const int64_t I = weights_.input_size, stride = stored<T>(I);
       T* to = call_.x_operands + worker_.index * call_.chunk_rows * stride;
       for (int64_t i = 0; i < num_rows; ++i) round_row(call_.x + x_row_[i] * I, I, to + i * stride);
       return {to, stride};
@@ -160,7 +160,7 @@ class ForwardLoop {
 
   Rows<const T> source_rows(Source source, int64_t s) const {
     if constexpr (kIsRounded) {
-      const int64_t stride = operands<T>(padded_);
+      const int64_t stride = stored<T>(padded_);
       return {(source == Source::hidden ? h_operands(s) : call_.reset_operands) + mine_.rows.begin * stride, stride};
     } else {
       if (source == Source::hidden) return {source_, weights_.hidden_size, steps_.before + compact(s, 0)};
@@ -169,7 +169,7 @@ class ForwardLoop {
   }
 
   // The operands of the h before step s.
-  T* h_operands(int64_t s) const { return call_.h_operands + s % 2 * steps_.batch * operands<T>(padded_); }
+  T* h_operands(int64_t s) const { return call_.h_operands + s % 2 * steps_.batch * stored<T>(padded_); }
 
   // Blocks of units of a row of h to operands; what the last one lacks is 0.
   void round_units(const S* h, T* to, int64_t block_begin, int64_t block_end) const {
@@ -210,9 +210,9 @@ class ForwardLoop {
       if constexpr (kIsRounded) {
         constexpr bool kGivesHidden = kProduct == kInfo.num_products - 1;
         if constexpr (kGivesHidden)
-          round_units(mask ? masked : h, h_operands(s + 1) + r * operands<T>(padded_), block_begin, block_end);
+          round_units(mask ? masked : h, h_operands(s + 1) + r * stored<T>(padded_), block_begin, block_end);
         else
-          round_units(reset_hidden, call_.reset_operands + r * operands<T>(padded_), block_begin, block_end);
+          round_units(reset_hidden, call_.reset_operands + r * stored<T>(padded_), block_begin, block_end);
       }
     }
   }
@@ -250,6 +250,7 @@ void forward_part(const ForwardCall<S, T>& call, int64_t s, int product, int64_t
     loop.prepare(s);
   else
     loop.part(s, product);
+  release_tiles();
 }
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

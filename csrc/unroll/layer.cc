@@ -39,6 +39,12 @@ int64_t bytes_of(int64_t weights) {
   return operands<T>(weights) * static_cast<int64_t>(sizeof(T));
 }
 
+// Rows of operands are written without their ends, which must be 0.
+template <class T>
+void clear(const Buffer<T>& buffer, int64_t count) {
+  std::memset(static_cast<void*>(buffer.get()), 0, static_cast<size_t>(count) * sizeof(T));
+}
+
 template <class S>
 void copy_padded(const S* from, int64_t width, int64_t padded, S* to) {
   if (from != nullptr) std::memcpy(to, from, width * sizeof(S));
@@ -134,7 +140,7 @@ Layer<S, T>::Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>&
 
 template <class S, class T>
 Packed<T> Layer<S, T>::pack_rows(const S* weight, int64_t inputs, const std::vector<Place>& places, int64_t panel) {
-  Packed<T> packed{nullptr, operands<T>(inputs), static_cast<int64_t>(places.size()), panel};
+  Packed<T> packed{nullptr, stored<T>(inputs), static_cast<int64_t>(places.size()), panel};
   packed_.emplace_back(packed.size());
   table_.pack_rows(weight, inputs, places.data(), packed, packed_.back().get());
   packed.data = packed_.back().get();
@@ -144,7 +150,7 @@ Packed<T> Layer<S, T>::pack_rows(const S* weight, int64_t inputs, const std::vec
 template <class S, class T>
 Packed<T> Layer<S, T>::pack_columns(const S* weight, int64_t columns, const std::vector<Place>& places) {
   const auto num_places = static_cast<int64_t>(places.size());
-  Packed<T> packed{nullptr, operands<T>(num_places * kLanes), ceil_div(columns, kLanes), kPanel};
+  Packed<T> packed{nullptr, stored<T>(num_places * kLanes), ceil_div(columns, kLanes), kPanel};
   packed_.emplace_back(packed.size());
   table_.pack_columns(weight, columns, places.data(), num_places, packed, packed_.back().get());
   packed.data = packed_.back().get();
@@ -220,9 +226,11 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
   if (call.keep_tape && has_memory && call.zoneout[1].is_on()) new_memory = Buffer<S>(tape_rows * padded);
   const Buffer<int64_t> lists(2 * workers * chunk_rows);
   constexpr bool kIsRounded = kPerOperand<T> > 1;
-  const int64_t row_operands = kIsRounded ? operands<T>(padded) : 0;
+  const int64_t row_operands = kIsRounded ? stored<T>(padded) : 0;
   const Buffer<T> h_operands(2 * B * row_operands), reset_operands(has_reset_hidden ? B * row_operands : 0);
-  const Buffer<T> x_operands(kIsRounded && call.ids == nullptr ? workers * chunk_rows * operands<T>(input_size()) : 0);
+  const Buffer<T> x_operands(kIsRounded && call.ids == nullptr ? workers * chunk_rows * stored<T>(input_size()) : 0);
+  clear(h_operands, 2 * B * row_operands);
+  if (has_reset_hidden) clear(reset_operands, B * row_operands);
   copy_padded(call.state[0], B * H, B * H, result.hidden.get());
   zero_padding(index, num_steps, H, result.hidden.get() + B * H);
   for (int64_t r = 0; has_memory && r < B; ++r)
@@ -325,9 +333,11 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
       copy_padded(given ? given + tape.index.row(r) * H : nullptr, H, padded, d_state[part].get() + r * padded);
   }
   const Buffer<S> d_reset_hidden(cell.num_products > 1 ? B * padded : 0);
-  const int64_t row_operands = kPerOperand<T> > 1 ? operands<T>(weights_.row) : 0;
-  const Buffer<T> gate_operands(2 * B * row_operands), scratch(workers * scratch_size);
-  const Buffer<T> chunk_operands(need_dx ? workers * chunk_rows * row_operands : 0);
+  const bool is_rounded = kPerOperand<T> > 1;
+  const int64_t gate_size = is_rounded ? 2 * B * rnnkit::gate_operands<T>(cell, weights_.blocks, cell.num_products) : 0;
+  const int64_t chunk_size = is_rounded && need_dx ? chunk_rows * stored<T>(weights_.blocks * G * kLanes) : 0;
+  const Buffer<T> gate_operands(gate_size), chunk_operands(workers * chunk_size), scratch(workers * scratch_size);
+  clear(gate_operands, gate_size);
   const Buffer<int64_t> lists(2 * workers * chunk_rows);
   const Buffer<S> d_masked(tape.options.hidden_mask ? B * padded : 0);
   Buffer<S> d_table;

@@ -24,11 +24,12 @@ class LayerStepper final : public Stepper<S> {
         weights_(layer.weights_for_forward(one_hot)),
         workers_(threads::most_workers(threads::get_num_threads())),
         granule_(weights_.cell->num_slots == 1 ? 2 * kPanel : kPanel),
-        row_operands_(operands<T>(weights_.blocks * kLanes)),
+        row_operands_(stored<T>(weights_.blocks * kLanes)),
         one_hot_(one_hot) {
     const int64_t bytes = lay_out(nullptr, batch);
     memory_ = Buffer<char>(bytes);
     lay_out(memory_.get(), batch);
+    std::memset(memory_.get(), 0, static_cast<size_t>(bytes));  // the ends of rows of operands stay so
     call_.turn = layer.next_turn();
     for (int part = 0; part < 2; ++part) call_.options.zoneout[part] = layer.zoneout()[part];
     set_batch(batch);
@@ -115,7 +116,7 @@ class LayerStepper final : public Stepper<S> {
     take(call_.reset_hidden, has_reset_hidden ? batch * padded : 0);
     take(call_.gates, batch * weights_.row);
     take(call_.lists, 2 * workers_ * batch);
-    take(call_.x_operands, kIsRounded && !one_hot_ ? workers_ * batch * operands<T>(weights_.input_size) : 0);
+    take(call_.x_operands, kIsRounded && !one_hot_ ? workers_ * batch * stored<T>(weights_.input_size) : 0);
     take(call_.h_operands, kIsRounded ? 2 * batch * row_operands_ : 0);
     take(call_.reset_operands, kIsRounded && has_reset_hidden ? batch * row_operands_ : 0);
     take(order_, 4 * batch);
