@@ -56,8 +56,7 @@ class ForwardLoop {
     if constexpr (kIsRounded)
       for (int64_t i = 0; i < rows_at(s); ++i)
         round_units(source_ + steps_.before[compact(s, i)] * weights_.hidden_size,
-                    h_operands(s) + (mine_.rows.begin + i) * stored<T>(padded_), mine_.blocks.begin,
-                    mine_.blocks.end);
+                    h_operands(s) + (mine_.rows.begin + i) * stored<T>(padded_), mine_.blocks.begin, mine_.blocks.end);
   }
 
   // One product of step s with what comes before and after it, for this share's blocks; the lists are filled.

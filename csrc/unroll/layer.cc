@@ -357,11 +357,12 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
   const bool again = !tape.gates;
   const int64_t window_rows = std::min(std::max(kWindowRows, 4 * B) + kGradientBlock, steps.num_rows());
   const Buffer<S> window(again ? window_rows * weights_.row : 0);
-  const bool is_rounded = kPerOperand<T> > 1;
-  const int64_t h_row = again && is_rounded ? operands<T>(padded) : 0;
+  const int64_t h_row = again && is_rounded ? stored<T>(padded) : 0;
   const Buffer<int64_t> lists_again(again ? 2 * workers * chunk_rows : 0);
-  const Buffer<T> x_operands(again && is_rounded && !one_hot ? workers * chunk_rows * operands<T>(I) : 0);
+  const Buffer<T> x_operands(again && is_rounded && !one_hot ? workers * chunk_rows * stored<T>(I) : 0);
   const Buffer<T> h_operands(2 * B * h_row), reset_operands(cell.num_products > 1 ? B * h_row : 0);
+  clear(h_operands, 2 * B * h_row);
+  if (cell.num_products > 1) clear(reset_operands, B * h_row);
   const ForwardCall<S, T> forward_again{.weights = &weights_,
                                         .steps = steps,
                                         .split = split,

@@ -312,7 +312,7 @@ def test_the_number_of_threads_changes_no_bit(threads):
         assert digest(everything()) == want, f"{count} threads"
 
 
-@pytest.mark.parametrize("isa", ["avx512bf16", "avx512", "avx2", "portable"])
+@pytest.mark.parametrize("isa", ["amx", "avx512bf16", "avx512", "avx2", "portable"])
 def test_every_instruction_set_keeps_the_promises(isa):
     """The tests above once more, in an interpreter where this instruction set is forced."""
     if os.environ.get("RNNKIT_ISA"):
@@ -337,7 +337,7 @@ def test_instruction_sets_draw_the_same_tokens():
         "print(sample(x, seed=1, streams=np.arange(200), step=3, temperature=0.9, top_p=0.95).tolist())"
     )
     seen = {}
-    for isa in ("avx512bf16", "avx512", "avx2", "portable"):
+    for isa in ("amx", "avx512bf16", "avx512", "avx2", "portable"):
         done = subprocess.run(
             [sys.executable, "-c", code],
             env={**os.environ, "RNNKIT_ISA": isa},

@@ -10,7 +10,7 @@ import pytest
 from rnnkit.kernels import isa
 
 TESTS = Path(__file__).parent
-ALL = ("avx512bf16", "avx512", "avx2", "portable")
+ALL = ("amx", "avx512bf16", "avx512", "avx2", "portable")
 OTHERS = ALL[ALL.index(isa()) + 1 :]  # those that the best one here includes
 
 

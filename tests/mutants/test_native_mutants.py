@@ -34,7 +34,7 @@ FIRST = {  # the test to run first, by bug
 }
 
 each_bug = pytest.mark.parametrize("bug", BUGS[1:])
-each_other_isa = pytest.mark.parametrize("isa", ["avx2", "avx512", "avx512bf16"])
+each_other_isa = pytest.mark.parametrize("isa", ["avx2", "avx512", "avx512bf16", "amx"])
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_no_function_compiled_for_one_instruction_set_can_serve_another(tmp_path
     build(tmp_path, RNNKIT_ISAS="all")
     objects = [
         path
-        for isa in ("avx512bf16", "avx512", "avx2")
+        for isa in ("amx", "avx512bf16", "avx512", "avx2")
         for path in tmp_path.glob(f"CMakeFiles/rnnkit_{isa}.dir/**/*.o")
     ]
     assert len(objects) > 4

@@ -77,7 +77,7 @@ def test_cells_take_it_too(cell):
 
 
 def test_auto_is_what_the_processor_is_fast_in(monkeypatch):
-    for isa, want in (("avx512bf16", "bf16"), ("avx512", "fp32"), ("portable", "fp32")):
+    for isa, want in (("amx", "bf16"), ("avx512bf16", "bf16"), ("avx512", "fp32"), ("portable", "fp32")):
         monkeypatch.setattr(kernels.recurrent._core, "isa", lambda isa=isa: isa)
         assert kernels.recurrent.resolve_precision("auto") == want
 

@@ -31,7 +31,7 @@ def resolve_precision(precision: str) -> Precision:
     if precision not in PRECISIONS:
         raise ConfigError(f"precision={precision!r} does not exist; choose one of {', '.join(PRECISIONS)}")
     if precision == "auto":
-        return "bf16" if _core.isa() == "avx512bf16" else "fp32"
+        return "bf16" if _core.isa() in ("amx", "avx512bf16") else "fp32"
     return precision  # type: ignore[return-value]
 
 

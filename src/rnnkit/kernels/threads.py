@@ -9,7 +9,7 @@ from rnnkit.kernels import _core
 
 
 def isa() -> str:
-    """The instruction set in use: "avx512bf16", "avx512", "avx2" or "portable"; RNNKIT_ISA forces one."""
+    """The instruction set in use: "amx", "avx512bf16", "avx512", "avx2" or "portable"; RNNKIT_ISA forces one."""
     return _core.isa()
 
 

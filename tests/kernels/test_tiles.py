@@ -1,0 +1,18 @@
+"""The products on AMX's tiles, on any machine with AVX-512: a build that keeps the tiles in plain memory."""
+
+import pytest
+from native_build import build, run_tests
+
+from rnnkit import kernels
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+FILES = ("test_parity.py", "test_exactness.py", "test_heads.py", "test_sampling_loop.py")
+
+
+@pytest.mark.skipif(kernels.isa() in ("avx2", "portable"), reason="tiles are turned over in registers of AVX-512")
+def test_products_on_tiles(tmp_path):
+    core = build(tmp_path, RNNKIT_ISAS="avx512", RNNKIT_EMULATE_TILES="ON")
+    done = run_tests(
+        core, *(f"tests/kernels/{file}" for file in FILES), "-k", "not torch and not memory", RNNKIT_ISA="amx"
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
