@@ -1,7 +1,7 @@
-// The sixteen units of one row that a cell's equations work on: pointers prepared by unroll/.
+// The units of one row that a cell's equations work on, a block of sixteen or two: pointers prepared by unroll/.
 //
-// `lanes` of the sixteen units exist; the others are padding that stays 0. Pointers marked [16] are padded and may be
-// loaded whole, those marked [lanes] may not. Nothing aliases except where it says so.
+// `lanes` of the units exist; the others are padding that stays 0. "[16]" below is [32] for two blocks. Pointers marked
+// [16] are padded and may be loaded whole, those marked [lanes] may not. Nothing aliases except where it says so.
 #pragma once
 
 #include "cells/info.h"
@@ -12,16 +12,44 @@ namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 
 template <class V, class S = typename V::Scalar>
 RNNKIT_INLINE V load(const S* p, int64_t lanes) {
-  return lanes == kLanes ? V::load(p) : V::load_n(p, lanes);
+  return lanes == V::kWidth ? V::load(p) : V::load_n(p, lanes);
 }
 template <class V, class S = typename V::Scalar>
 RNNKIT_INLINE void store(V v, S* p, int64_t lanes) {
-  lanes == kLanes ? v.store(p) : v.store_n(p, lanes);
+  lanes == V::kWidth ? v.store(p) : v.store_n(p, lanes);
+}
+
+// What equations are best run on: two neighbouring blocks where a vector is one register of thirty-two.
+#if defined(RNNKIT_ISA_AVX512)
+template <class V>
+using Wide = Twice<V>;
+#else
+template <class V>
+using Wide = V;
+#endif
+
+// A slot of the blocks that a V covers; from one block's to the next's it is `step` values.
+template <class V, class S = typename V::Scalar>
+RNNKIT_INLINE V load_slot(const S* p, int64_t step) {
+  if constexpr (V::kWidth == kLanes)
+    return V::load(p);
+  else
+    return {decltype(V::a)::load(p), decltype(V::b)::load(p + step)};
+}
+template <class V, class S = typename V::Scalar>
+RNNKIT_INLINE void store_slot(V v, S* p, int64_t step) {
+  if constexpr (V::kWidth == kLanes) {
+    v.store(p);
+  } else {
+    v.a.store(p);
+    v.b.store(p + step);
+  }
 }
 
 template <class V, class S = typename V::Scalar>
 struct ForwardBlock {
   S* gates;                // [num_slots][16]  pre-activations in, what backward needs out
+  int64_t step;            // from one block's gates to the next one's
   const S* h_before;       // [lanes]
   const S* memory_before;  // [16]  the second part of the state; may be `memory` itself
   S* memory;               // [16]
@@ -29,13 +57,14 @@ struct ForwardBlock {
   S* h;                    // [lanes]
   int64_t lanes;
 
-  RNNKIT_INLINE V slot(int s) const { return V::load(gates + s * kLanes); }
-  RNNKIT_INLINE void set_slot(int s, V v) const { v.store(gates + s * kLanes); }
+  RNNKIT_INLINE V slot(int s) const { return load_slot<V>(gates + s * kLanes, step); }
+  RNNKIT_INLINE void set_slot(int s, V v) const { store_slot(v, gates + s * kLanes, step); }
 };
 
 template <class V, class S = typename V::Scalar>
 struct BackwardBlock {
   S* gates;                 // [num_slots][16]  what forward left in, gradients of the pre-activations out
+  int64_t step;             // from one block's gates to the next one's
   const S* h_before;        // [lanes]
   const S* memory_before;   // [16]
   const S* memory;          // [16]
@@ -45,8 +74,8 @@ struct BackwardBlock {
   const S* d_reset_hidden;  // [16]  gradient of the second product's source
   int64_t lanes;
 
-  RNNKIT_INLINE V slot(int s) const { return V::load(gates + s * kLanes); }
-  RNNKIT_INLINE void set_slot(int s, V v) const { v.store(gates + s * kLanes); }
+  RNNKIT_INLINE V slot(int s) const { return load_slot<V>(gates + s * kLanes, step); }
+  RNNKIT_INLINE void set_slot(int s, V v) const { store_slot(v, gates + s * kLanes, step); }
   RNNKIT_INLINE V total_dh() const {
     const V later = V::load(dh);
     return d_output ? later + load<V>(d_output, lanes) : later;

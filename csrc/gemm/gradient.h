@@ -213,8 +213,8 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
                ++r)
             prefetch(g.dy.base + (g.dy.index ? g.dy.index[row + r] : row + r) * g.dy.stride + g.places[p + 1].column);
         if constexpr (kHasTiles && kPerOperand<T> > 1) {
-          tiles::accumulate_on_tiles(packed_dy, x, vectors, depth, g.out + place.row * g.width + panel * kLanes, g.width,
-                                     place.lanes, g.width - panel * kLanes, is_first);
+          tiles::accumulate_on_tiles(packed_dy, x, vectors, depth, g.out + place.row * g.width + panel * kLanes,
+                                     g.width, place.lanes, g.width - panel * kLanes, is_first);
           continue;
         }
         for (int64_t lane = 0; lane < place.lanes; lane += tiles::kGradientRows) {

@@ -1,4 +1,4 @@
-// exp, log, sigmoid and tanh of sixteen lanes, with errors stated here and held by tests/kernels/test_math.py.
+// exp, log, sigmoid and tanh of a vector's lanes, with errors stated here and held by tests/kernels/test_math.py.
 //
 // float, any instruction set, against exact arithmetic:  exp 2 ulp, log 2 ulp, sigmoid 3 ulp, tanh 2 ulp where the
 // result is normal. Results below the smallest normal number are exactly 0 (exp below -86.98; sigmoid below -87.33);
@@ -6,7 +6,7 @@
 // does. double (portable build, tests only) calls the C library.
 #pragma once
 
-#include "simd/vec.h"
+#include "simd/twice.h"
 
 #if defined(RNNKIT_ISA_PORTABLE)
 extern "C" {
@@ -19,55 +19,59 @@ double tanh(double) noexcept;
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 
 // x = n ln2 + r, |r| <= ln2/2: the pieces of e^x = 2^n (1 + expm1(r)), with 2^(n + kBias - 127) as the scale.
+template <class V>
 struct ExpParts {
-  F scale, expm1;
+  V scale, expm1;
 };
-template <int kBias>
-RNNKIT_INLINE ExpParts exp_parts(F x) {
-  const F magic =
-      F::broadcast(12582912.0f + kBias);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-  const F shifted = fma(x, F::broadcast(1.44269504f), magic);
-  const F n = shifted - magic;
-  F r = fma(n, F::broadcast(-0.693359375f), x);
-  r = fma(n, F::broadcast(2.12194440e-4f), r);
-  F p = F::broadcast(1.9875691500e-4f);  // minimax on +-ln2/2 (Cephes, expf)
-  p = fma(p, r, F::broadcast(1.3981999507e-3f));
-  p = fma(p, r, F::broadcast(8.3334519073e-3f));
-  p = fma(p, r, F::broadcast(4.1665795894e-2f));
-  p = fma(p, r, F::broadcast(1.6666665459e-1f));
-  p = fma(p, r, F::broadcast(5.0000001201e-1f));
+template <int kBias, class V>
+RNNKIT_INLINE ExpParts<V> exp_parts(V x) {
+  const V magic =
+      V::broadcast(12582912.0f + kBias);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  const V shifted = fma(x, V::broadcast(1.44269504f), magic);
+  const V n = shifted - magic;
+  V r = fma(n, V::broadcast(-0.693359375f), x);
+  r = fma(n, V::broadcast(2.12194440e-4f), r);
+  V p = V::broadcast(1.9875691500e-4f);  // minimax on +-ln2/2 (Cephes, expf)
+  p = fma(p, r, V::broadcast(1.3981999507e-3f));
+  p = fma(p, r, V::broadcast(8.3334519073e-3f));
+  p = fma(p, r, V::broadcast(4.1665795894e-2f));
+  p = fma(p, r, V::broadcast(1.6666665459e-1f));
+  p = fma(p, r, V::broadcast(5.0000001201e-1f));
   return {bits_to_exponent(shifted), fma(p, r * r, r)};
 }
 
-RNNKIT_INLINE F exp(F x) {
-  const F lowest = F::broadcast(-86.98f);  // the scale is 2^(n-1), so that e^x is finite up to the largest float
-  const ExpParts e = exp_parts<126>(min(F::broadcast(88.8f), max(lowest, x)));
-  return select(less(x, lowest), F::zero(), fma(e.scale, e.expm1, e.scale) * F::broadcast(2.0f));
+template <class V>
+RNNKIT_INLINE V exp(V x) {
+  const V lowest = V::broadcast(-86.98f);  // the scale is 2^(n-1), so that e^x is finite up to the largest float
+  const ExpParts<V> e = exp_parts<126>(min(V::broadcast(88.8f), max(lowest, x)));
+  return select(less(x, lowest), V::zero(), fma(e.scale, e.expm1, e.scale) * V::broadcast(2.0f));
 }
 
 // 1 / (1 + e^-x), from e = e^-|x| so that nothing overflows and the divisor lies in [1, 2].
-RNNKIT_INLINE F sigmoid(F x) {
-  const F lowest = F::broadcast(-87.33f), minus = F::zero() - abs(x);
-  const ExpParts parts = exp_parts<127>(max(lowest, minus));
-  const F e = fma(parts.scale, parts.expm1, parts.scale);
-  const F positive = reciprocal_1_2(F::broadcast(1.0f) + e);
-  const F negative = select(less(minus, lowest), F::zero(), e * positive);
-  return select(less(x, F::zero()), negative, positive);
+template <class V>
+RNNKIT_INLINE V sigmoid(V x) {
+  const V lowest = V::broadcast(-87.33f), minus = V::zero() - abs(x);
+  const ExpParts<V> parts = exp_parts<127>(max(lowest, minus));
+  const V e = fma(parts.scale, parts.expm1, parts.scale);
+  const V positive = reciprocal_1_2(V::broadcast(1.0f) + e);
+  const V negative = select(less(minus, lowest), V::zero(), e * positive);
+  return select(less(x, V::zero()), negative, positive);
 }
 
 // 1 - 2 e / (1 + e) with e = e^-2|x|, whose error shrinks with e; below 0.625 x + x^3 P(x^2) (Cephes, tanhf). With x's
 // sign. Its last bit matters: backward multiplies by 1 - tanh^2, which magnifies it where the unit is nearly saturated.
-RNNKIT_INLINE F tanh(F x) {
-  const F one = F::broadcast(1.0f), a = abs(x), z = a * a;
-  const ExpParts parts = exp_parts<127>(max(F::broadcast(-87.33f), F::broadcast(-2.0f) * a));
-  const F e = fma(parts.scale, parts.expm1, parts.scale);
-  const F large = fma(F::broadcast(-2.0f) * e, reciprocal_1_2(one + e), one);
-  F p = F::broadcast(-5.70498872745e-3f);
-  p = fma(p, z, F::broadcast(2.06390887954e-2f));
-  p = fma(p, z, F::broadcast(-5.37397155531e-2f));
-  p = fma(p, z, F::broadcast(1.33314422036e-1f));
-  p = fma(p, z, F::broadcast(-3.33332819422e-1f));
-  return copysign(select(less(a, F::broadcast(0.625f)), fma(p * z, a, a), large), x);
+template <class V>
+RNNKIT_INLINE V tanh(V x) {
+  const V one = V::broadcast(1.0f), a = abs(x), z = a * a;
+  const ExpParts<V> parts = exp_parts<127>(max(V::broadcast(-87.33f), V::broadcast(-2.0f) * a));
+  const V e = fma(parts.scale, parts.expm1, parts.scale);
+  const V large = fma(V::broadcast(-2.0f) * e, reciprocal_1_2(one + e), one);
+  V p = V::broadcast(-5.70498872745e-3f);
+  p = fma(p, z, V::broadcast(2.06390887954e-2f));
+  p = fma(p, z, V::broadcast(-5.37397155531e-2f));
+  p = fma(p, z, V::broadcast(1.33314422036e-1f));
+  p = fma(p, z, V::broadcast(-3.33332819422e-1f));
+  return copysign(select(less(a, V::broadcast(0.625f)), fma(p * z, a, a), large), x);
 }
 
 // The natural logarithm; 0 and denormals give -inf, negative numbers NaN.

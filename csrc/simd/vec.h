@@ -31,6 +31,7 @@ template <>
 struct Vec<float> {
   using Scalar = float;
   using Mask = __mmask16;
+  static constexpr int64_t kWidth = kLanes;
   __m512 r;
 
   static RNNKIT_INLINE Vec zero() { return {_mm512_setzero_ps()}; }
@@ -84,6 +85,7 @@ struct Vec<float> {
   struct Mask {
     __m256 lo, hi;
   };
+  static constexpr int64_t kWidth = kLanes;
   __m256 lo, hi;
 
   static RNNKIT_INLINE Vec zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
@@ -159,6 +161,7 @@ template <class S>
 struct Vec {
   using Scalar = S;
   typedef S Part __attribute__((vector_size(16)));
+  static constexpr int64_t kWidth = kLanes;
   static constexpr int kParts = 16 * sizeof(S) / 16, kPerPart = 16 / sizeof(S);
   struct Mask {
     decltype(Part{} < Part{}) part[kParts];

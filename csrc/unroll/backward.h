@@ -167,9 +167,10 @@ class BackwardLoop {
                             ? call_.options.new_memory + row * padded_
                             : call_.memory + (B + row) * padded_;
       const S* mask = call_.options.hidden_mask ? call_.options.hidden_mask + r * padded_ : nullptr;
-      for (int64_t block = mine_.blocks.begin; block < mine_.blocks.end; ++block) {
+      const auto apply = [&]<class W>(int64_t block) {
         const int64_t unit = block * kLanes;
-        const BackwardBlock<V> at{.gates = gates + block * kInfo.num_slots * kLanes,
+        const BackwardBlock<W> at{.gates = gates + block * kInfo.num_slots * kLanes,
+                                  .step = kInfo.num_slots * kLanes,
                                   .h_before = call_.hidden + steps_.before[row] * H + unit,
                                   .memory_before = memory_before + unit,
                                   .memory = memory + unit,
@@ -177,13 +178,16 @@ class BackwardLoop {
                                   .dh = call_.dh + r * padded_ + unit,
                                   .d_memory = call_.d_memory + r * padded_ + unit,
                                   .d_reset_hidden = call_.d_reset_hidden + r * padded_ + unit,
-                                  .lanes = smaller(kLanes, H - unit)};
-        if (has_options_)
-          backward_around<Cell, kProduct>(call_.options, at, steps_.position[row] * H + unit,
-                                          call_.d_reset_hidden + r * padded_ + unit, mask ? mask + unit : nullptr);
-        else
-          Cell::template backward<kProduct>(at);
-      }
+                                  .lanes = smaller(W::kWidth, H - unit)};
+        if constexpr (W::kWidth == kLanes) {
+          if (has_options_)
+            return backward_around<Cell, kProduct>(call_.options, at, steps_.position[row] * H + unit,
+                                                   call_.d_reset_hidden + r * padded_ + unit,
+                                                   mask ? mask + unit : nullptr);
+        }
+        Cell::template backward<kProduct>(at);
+      };
+      for_blocks<V>(mine_.blocks.begin, mine_.blocks.end, !has_options_, apply);
       if constexpr (kIsRounded) {
         constexpr RecurrentProduct kThis = kInfo.products[kProduct];
         T* to = gate_operands<kProduct>(s, r);

@@ -150,7 +150,10 @@ class ForwardLoop {
                                 .accumulate = true};
     const int64_t rows = rows_at(s), blocks_per_panel = packed.panel / kThis.num_slots;
     const Range panels = panels_of(mine_.blocks, kThis.num_slots, packed);
-    to_and_fro(panels, rows == 1 ? kRowPanels : 1, s + call_.turn, [&](Range some, int64_t next) {
+    // As many panels at once as a product of one row and equations on two blocks like best.
+    const int64_t some_panels =
+        rows == 1 ? kRowPanels : larger<int64_t>(1, Wide<V>::kWidth / kLanes / blocks_per_panel);
+    to_and_fro(panels, some_panels, s + call_.turn, [&](Range some, int64_t next) {
       multiply<V>(product, 0, rows, some.begin, some.end, next);
       equations<kProduct>(s, gate_row, rows, some.begin * blocks_per_panel,
                           smaller(weights_.blocks, some.end * blocks_per_panel));
@@ -191,21 +194,24 @@ class ForwardLoop {
       S* reset_hidden = call_.reset_hidden + (call_.has_tape ? row : r) * padded_;
       const S* mask = call_.options.hidden_mask ? call_.options.hidden_mask + r * padded_ : nullptr;
       S* masked = mask ? call_.options.masked_hidden + (B + steps_.position[row]) * H : nullptr;
-      for (int64_t block = block_begin; block < block_end; ++block) {
+      const auto apply = [&]<class W>(int64_t block) {
         const int64_t unit = block * kLanes;
-        const ForwardBlock<V> at{.gates = gates + block * kInfo.num_slots * kLanes,
+        const ForwardBlock<W> at{.gates = gates + block * kInfo.num_slots * kLanes,
+                                 .step = kInfo.num_slots * kLanes,
                                  .h_before = h_before + unit,
                                  .memory_before = memory_before + unit,
                                  .memory = memory + unit,
                                  .reset_hidden = reset_hidden + unit,
                                  .h = h + unit,
-                                 .lanes = smaller(kLanes, H - unit)};
-        if (has_options_)
-          forward_around<Cell, kProduct>(call_.options, at, steps_.position[row] * H + unit, carried + unit,
-                                         mask ? mask + unit : nullptr, mask ? masked + unit : nullptr);
-        else
-          Cell::template forward<kProduct>(at);
-      }
+                                 .lanes = smaller(W::kWidth, H - unit)};
+        if constexpr (W::kWidth == kLanes) {
+          if (has_options_)
+            return forward_around<Cell, kProduct>(call_.options, at, steps_.position[row] * H + unit, carried + unit,
+                                                  mask ? mask + unit : nullptr, mask ? masked + unit : nullptr);
+        }
+        Cell::template forward<kProduct>(at);
+      };
+      for_blocks<V>(block_begin, block_end, !has_options_, apply);
       if constexpr (kIsRounded) {
         constexpr bool kGivesHidden = kProduct == kInfo.num_products - 1;
         if constexpr (kGivesHidden)

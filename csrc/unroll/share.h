@@ -1,6 +1,7 @@
 // How the workers of one call share its rows or its units.
 #pragma once
 
+#include "cells/block.h"
 #include "isa/isa.h"
 #include "threads/team.h"
 #include "unroll/call.h"
@@ -53,6 +54,17 @@ RNNKIT_INLINE void to_and_fro(Range panels, int64_t together, int64_t s, Body&& 
     return Range{begin, smaller(panels.end, begin + together)};
   };
   for (int64_t i = 0; i < count; ++i) body(some(i), some(i + 1 < count ? i + 1 : i).begin);
+}
+
+// Calls apply<W>(block) for all blocks, two by two (W = Wide<V>) where `in_twos` and there are two, else W = V.
+template <class V, class Apply>
+RNNKIT_INLINE void for_blocks(int64_t begin, int64_t end, bool in_twos, Apply&& apply) {
+  int64_t block = begin;
+  if constexpr (Wide<V>::kWidth > kLanes) {
+    if (in_twos)
+      for (; block + 2 <= end; block += 2) apply.template operator()<Wide<V>>(block);
+  }
+  for (; block < end; ++block) apply.template operator()<V>(block);
 }
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE
