@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnnkit import kernels, nn
-from rnnkit.nn import spec
+from rnnkit.nn import dropout, spec
 from rnnkit.state import State
 
 GATES = {name: cell.gates for name, cell in spec.CELLS.items()}
@@ -54,6 +54,9 @@ class Case:
     residual: bool = False
     trainable_state: bool = False  # acts where no initial state is given
     dropout: float = 0.0  # in eval mode: must change nothing
+    zoneout: float = 0.0
+    recurrent_dropout: float = 0.0
+    training: bool = False  # the masks of the two above are drawn, from one seed on both sides
     through: str = "recurrent"  # or "layer", "batch_first", "packed", "cells"
 
     def __str__(self) -> str:
@@ -193,7 +196,7 @@ def cell_step(cell: str, x: Tensor, state: tuple[Tensor, ...], p: dict[str, Tens
         return block("weight_ih", gate) @ x + block("bias_ih", gate)
 
     def kept(gate: int, h: Tensor = h) -> Tensor:
-        return block("weight_hh", gate) @ h + block("bias_hh", gate)
+        return block("weight_hh", gate) @ (h * p.get("mask", 1)) + block("bias_hh", gate)
 
     def pre(gate: int) -> Tensor:
         return given(gate) + kept(gate)
@@ -223,6 +226,7 @@ def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[t
     given = state_leaves(case, values)
     lengths = case.lengths or (case.T,) * case.B
     finals: list[tuple[Tensor, ...]] = []
+    torch.manual_seed(SEED)
     for layer in range(case.num_layers):
         directions, below, H = [], x, case.width(layer)
         for end in ("", "_reverse")[: case.num_directions]:
@@ -230,8 +234,10 @@ def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[t
             kinds = spec.CELLS[case.cell].parameters
             no_bias = none.new_zeros(len(GATES[case.cell]) * H)
             p = {kind: values.get(kind + name, no_bias) for kind in kinds}
+            kept, mask = masks(case, H, dtype)
             rows, ends = [], []
             for row in range(case.B):
+                p["mask"] = mask[row]
                 state = tuple(none for _ in PARTS[case.cell])
                 if given is not None:
                     state = tuple(part[row] for part in given[len(finals)])
@@ -240,7 +246,10 @@ def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[t
                 steps = range(lengths[row])
                 outputs = [none] * case.T
                 for t in reversed(steps) if end else steps:
-                    state = cell_step(case.cell, x[t, row], state, p)
+                    new = cell_step(case.cell, x[t, row], state, p)
+                    state = tuple(
+                        z[t, row] * old + (1 - z[t, row]) * n for z, old, n in zip(kept, state, new, strict=True)
+                    )
                     outputs[t] = state[0]
                 rows.append(torch.stack(outputs) if case.T else none.new_zeros(0, H))
                 ends.append(state)
@@ -251,6 +260,20 @@ def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[t
             running = torch.arange(case.T)[:, None] < torch.tensor(lengths)
             x = torch.where(running[..., None], below + x, 0)
     return x, finals
+
+
+SEED = 17
+
+
+def masks(case: Case, H: int, dtype: torch.dtype) -> tuple[list[Tensor], Tensor]:
+    """What zoneout keeps of every part [T, B, H], and what multiplies the h of the products [B, H]."""
+    like, shape, parts = torch.zeros(1, dtype=dtype), (case.T, case.B, H), PARTS[case.cell]
+    kept = [torch.full(shape, case.zoneout, dtype=dtype) for _ in parts]
+    if case.training and case.zoneout:
+        kept = [dropout.zoneout_mask(case.zoneout, *shape, like=like).to(dtype) for _ in parts]
+    if not case.training:
+        return kept, torch.ones(shape[1:], dtype=dtype)
+    return kept, dropout.recurrent_mask(case.recurrent_dropout, *shape[1:], like=like)
 
 
 Results = dict[str, dict[str, Tensor]]
@@ -335,6 +358,7 @@ def torch_errors(case: Case) -> dict[str, dict[str, float]]:
     """torch's float32 error on this case; of the loop in float32 where torch has no such cell or length."""
     impossible = case.cell not in TORCH or case.T == 0 or 0 in (case.lengths or ())
     impossible = impossible or bool(case.widths) or case.residual or case.trainable_state
+    impossible = impossible or case.zoneout > 0 or case.training
     got = reference(case, torch.float32) if impossible else collect(case, torch_run, torch.float32, once=True)
     want = reference(case)
     return {u: {n: relative_error(got[u][n], v, least=vanished(case, n)) for n, v in want[u].items()} for u in want}
@@ -372,6 +396,7 @@ def rnnkit_run(
         names = PARTS[case.cell]
         state = None if given is None else State([dict(zip(names, parts, strict=True)) for parts in given])
         table = values.get("table")
+        torch.manual_seed(SEED)
         y, final = layer(x, state, lengths=case.lengths, embedding=table)
         return y, [tuple(parts.values()) for parts in final.layers], named
     if case.through == "cells":
@@ -401,7 +426,7 @@ def rnnkit_run(
 
 
 def make_layer(case: Case, *, backend: str, dtype: torch.dtype) -> Any:
-    """The layer of this case, in eval mode, with the case's parameters."""
+    """The layer of this case with the case's parameters."""
     given: dict[str, Any] = {"bias": case.bias, "backend": backend, "dtype": dtype}
     kind = {"lstm": "LSTM", "gru_after": "GRU", "gru_before": "GRU"}.get(case.cell, "RNN")
     extra: dict[str, Any] = {}
@@ -415,6 +440,7 @@ def make_layer(case: Case, *, backend: str, dtype: torch.dtype) -> Any:
         given |= {"num_layers": case.num_layers, "bidirectional": case.bidirectional, "dropout": case.dropout}
         if case.through == "recurrent":
             given |= {"residual": case.residual, "trainable_state": case.trainable_state}
+            given |= {"zoneout": case.zoneout, "recurrent_dropout": case.recurrent_dropout}
             layer = nn.Recurrent(case.cell, case.I, case.widths or case.H, **given)
         else:
             given["trainable_state"] = case.trainable_state
@@ -423,7 +449,7 @@ def make_layer(case: Case, *, backend: str, dtype: torch.dtype) -> Any:
         layer.eval()(torch.zeros((1, case.I) if case.through == "cells" else (1, 1, case.I), dtype=dtype))
     values, end = leaves(case), "_l0" if case.through == "cells" else ""
     layer.load_state_dict({n: values[n + end] for n, _ in layer.named_parameters()})
-    return layer.eval()
+    return layer.train(case.training)
 
 
 # ---- the verdict -----------------------------------------------------------------------------------------------------
@@ -490,6 +516,12 @@ def suite() -> list[Case]:
     """The cases that together find every planted bug, quickest first."""
     cases = [Case("lstm", num_layers=2, bidirectional=True, B=4, lengths=RAGGED, dropout=0.5)]
     cases += [Case(cell, B=4, lengths=RAGGED, bidirectional=True) for cell in CELLS]
+    cases += [
+        Case(cell, zoneout=0.3, recurrent_dropout=0.4, training=training, num_layers=2, B=4, lengths=RAGGED)
+        for cell in CELLS
+        if "weight_hh" in spec.CELLS[cell].parameters
+        for training in (True, False)
+    ]
     cases += [Case(cell, B=3, lengths=(3, 7, 1), through="packed", num_layers=2) for cell in ("lstm", "gru_after")]
     cases += [Case(cell, through=door) for cell in DOORS for door in ("layer", "cells")]
     cases += [

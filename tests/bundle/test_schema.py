@@ -5,6 +5,7 @@ import pytest
 import tiny
 
 from rnnkit.bundle import schema
+from rnnkit.errors import SchemaError
 from rnnkit.kernels.recurrent import CELLS
 from rnnkit.models.generator import Generator, GeneratorConfig
 from rnnkit.models.window_mlp import WindowMLP, WindowMLPConfig
@@ -15,6 +16,7 @@ GENERATORS = [
     GeneratorConfig(vocab_size=11, hidden_size=6, embedding_size=4, tied=True, bias=False, cell="gru_after"),
     GeneratorConfig(vocab_size=11, hidden_size=(6, 3, 5), embedding_size=4, tied=True, trainable_state=True),
     GeneratorConfig(vocab_size=11, hidden_size=6, num_layers=2, residual=True, cell="gru_before", trainable_state=True),
+    GeneratorConfig(vocab_size=11, hidden_size=6, zoneout=(0.1, 0.5), recurrent_dropout=0.5, recompute=True),
     GeneratorConfig(vocab_size=40, hidden_size=33, cell="elman_relu", softmax="adaptive", cutoffs=(5, 17), unk_id=3),
 ]
 PEERS = [
@@ -49,3 +51,11 @@ def test_every_field_that_a_configuration_can_have_is_known():
             config = tiny.config(kind)
             (config if field.name == "precision" else config["model"]).setdefault(field.name, field.default)
             schema.check_config(config)
+
+
+@pytest.mark.parametrize("zoneout", [1.0, -0.1, "0.1", True, [0.1], [0.1, 0.2, 0.3], [0.1, None], float("nan")])
+def test_a_zoneout_that_no_state_can_have_is_refused(zoneout):
+    config = tiny.config("language_model")
+    config["model"] |= {"cell": "lstm", "zoneout": zoneout}
+    with pytest.raises(SchemaError, match=r"model\.zoneout"):
+        schema.check_config(config)

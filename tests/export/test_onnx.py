@@ -99,6 +99,12 @@ def test_every_cell_and_option_computes_what_the_runtime_does(tmp_path, cell, sh
 
 
 @pytest.mark.parametrize("int8", [False, True], ids=["fp32", "int8"])
+def test_zoneout_is_refused_by_name(tmp_path, int8):
+    with pytest.raises(ArgumentError, match="zoneout"):
+        exported(language_model(zoneout=0.1), tmp_path, int8=int8)
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["fp32", "int8"])
 def test_a_learned_initial_state_is_in_the_metadata(tmp_path, int8):
     model = language_model(hidden_size=[7, 4], num_layers=2, trainable_state=True)
     session = exported(model, tmp_path, int8=int8)

@@ -142,6 +142,7 @@ def test_a_cell_that_torch_has_not_is_refused_by_name(tmp_path):
         ({"hidden_size": [5, 4]}, "layers of different widths"),
         ({"residual": True}, "residual connections"),
         ({"trainable_state": True}, "trainable initial state"),
+        ({"zoneout": 0.1}, "zoneout"),
     ],
 )
 def test_options_that_torch_has_not_are_refused_by_name(tmp_path, shape, name):

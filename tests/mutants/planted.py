@@ -16,7 +16,7 @@ from types import FunctionType
 from typing import Any
 
 from rnnkit.models.generator import Generator
-from rnnkit.nn import adaptive, layers, operators, stack
+from rnnkit.nn import adaptive, layers, operators, spec, stack
 from rnnkit.nn.spec import elman, gru, lstm, unroll
 
 
@@ -62,18 +62,18 @@ BUGS = [
     Bug("lstm: candidate and output gate swapped", lstm, "step", "i, f, g, o = (", "i, f, o, g = ("),
     Bug("lstm: nothing is forgotten", lstm, "step", "c = f * c", "c = c"),
     Bug("lstm: no gradient through the memory", lstm, "step", "c = f * c", "c = f * c.detach()"),
-    Bug("lstm: no gradient through the hidden state", lstm, "step", "F.linear(h,", "F.linear(h.detach(),"),
+    Bug("lstm: no gradient through the hidden state", lstm, "step", "recurrent(h,", "recurrent(h.detach(),"),
     Bug("lstm: memory shown without tanh", lstm, "step", "* torch.tanh(c), c", "* c, c"),
     Bug("lstm: h and c swapped on the way in", lstm, "step", "h, c = state", "c, h = state"),
     Bug("gru_after: mixing reversed", gru, "after_step", "(1 - z) * n + z * h", "z * n + (1 - z) * h"),
     Bug("gru_before: mixing reversed", gru, "before_step", "(1 - z) * n + z * h", "z * n + (1 - z) * h"),
-    Bug("gru_before: reset after the product", gru, "before_step", "F.linear(r * h,", "r * F.linear(h,"),
-    Bug("gru_before: candidate without its recurrent bias", gru, "before_step", "2 * size :], bias_n)", "2 * size :])"),
+    Bug("gru_before: reset after the product", gru, "before_step", "recurrent(r * h,", "r * recurrent(h,"),
+    Bug("gru_before: candidate without its recurrent bias", gru, "before_step", "weights, 2))", "{n: w for n, w in weights.items() if n != 'bias_hh'}, 2))"),
     Bug("gru_after: reset gate acts on the input too", gru, "after_step", "input_n + r *", "r * input_n + r *"),
     Bug("gru_after: reset and update gate swapped", gru, "after_step", "input_r, input_z, input_n", "input_z, input_r, input_n"),
-    Bug("elman: recurrent weights transposed", elman, "tanh_step", '["weight_hh"],', '["weight_hh"].t(),'),
-    Bug("elman: recurrent bias forgotten", elman, "tanh_step", 'weights.get("bias_hh")', "None"),
-    Bug("elman: leaky instead of plain ReLU", elman, "relu_step", "torch.relu(", "F.leaky_relu("),
+    Bug("elman: recurrent weights transposed", elman, "tanh_step", "weights)", "{**weights, 'weight_hh': weights['weight_hh'].t()})"),
+    Bug("elman: recurrent bias forgotten", elman, "tanh_step", "weights)", "{n: w for n, w in weights.items() if n != 'bias_hh'})"),
+    Bug("elman: leaky instead of plain ReLU", elman, "relu_step", "torch.relu(", "torch.nn.functional.leaky_relu("),
     # the loop over time
     Bug("unroll: gradient cut every 32 steps", LOOP, "unroll", "state = new[0], new", "state = new[0], tuple(n.detach() if t % 32 == 31 else n for n in new)"),
     Bug("unroll: lengths one too long", LOOP, "unroll", "[:, None] < lengths", "[:, None] <= lengths"),
@@ -92,11 +92,18 @@ BUGS = [
     Bug("operator: gradient of the output dropped", UNROLL, "backward", "d_output=d_output,", "d_output=None,"),
     Bug("operator: no gradient to the initial state", UNROLL, "backward", "got.state if ctx.num_parts", "[0 * s for s in got.state] if ctx.num_parts"),
     Bug("operator: recurrent bias gets the input bias's gradient", UNROLL, "backward", "getattr(got, name)", 'getattr(got, name.replace("bias_hh", "bias_ih"))'),
-    Bug("operator: reverse forgotten when training", UNROLL, "forward", "reverse=reverse", "reverse=False"),
-    Bug("operator: lengths forgotten when training", UNROLL, "forward", "lengths=lengths", "lengths=None"),
+    Bug("operator: reverse forgotten when training", UNROLL, "forward", "**options", "**{**options, 'reverse': False}"),
+    Bug("operator: lengths forgotten when training", UNROLL, "forward", "**options", "**{**options, 'lengths': None}"),
     Bug("operator: initial state forgotten when training", UNROLL, "forward", "_array(x), state,", "_array(x), None,"),
     Bug("operator: strides ignored", operators, "_array", "tensor.detach().contiguous()", "torch.as_strided(tensor.detach(), tensor.shape, torch.empty(tensor.shape).stride())"),
     Bug("operator: weights packed once for ever", operators.PackedWeights, "get", "if self._layer is None or", "if self._layer is None and"),
+    # around the equations
+    Bug("zoneout: old and new exchanged", LOOP, "_kept", "torch.where(z[t], old, new)", "torch.where(z[t], new, old)"),
+    Bug("zoneout: one mask for every step", LOOP, "_kept", "z[t]", "z[0]"),
+    Bug("zoneout: forgotten in the core", operators, "unroll", "if zoneout is not None", "if zoneout is None"),
+    Bug("zoneout: masks in eval", stack.Stack, "_around", "if z and self.training", "if z"),
+    Bug("recurrent dropout: in eval", stack.Stack, "_around", "if self.recurrent_dropout and self.training", "if self.recurrent_dropout"),
+    Bug("recurrent dropout: forgotten in the equations", inspect.getmodule(spec.recurrent), "recurrent", "h if mask is None else h * mask", "h"),
     # stacks and doors
     Bug("stack: second direction runs forwards", stack.Stack, "_direction", "self.num_directions == 1", "self.num_directions == 2"),
     Bug("stack: directions joined in the wrong order", stack.Stack, "_unroll", "torch.cat(outputs,", "torch.cat(outputs[::-1],"),

@@ -14,6 +14,7 @@ SHAPES = {
     "elman_tanh, tied without projection": {"cell": "elman_tanh", "embedding_size": 5, "tied": True},
     "elman_relu, adaptive": {"cell": "elman_relu", "hidden_size": 33, "softmax": "adaptive", "cutoffs": [4, 11]},
     "widths": {"hidden_size": [9, 33, 6], "num_layers": 3, "embedding_size": 6, "tied": True, "trainable_state": True},
+    "zoneout": {"num_layers": 2, "zoneout": [0.1, 0.5]},
     "residual": {"cell": "gru_before", "num_layers": 3, "residual": True, "trainable_state": True},
     "window mlp": {"kind": "window_mlp", "hidden_size": 19},
     "window mlp, adaptive": {"kind": "window_mlp", "direct": False, "softmax": "adaptive", "cutoffs": [9]},

@@ -34,8 +34,9 @@ def compare(want, got, name):
         {"softmax": "adaptive", "cutoffs": (7, 15), "precision": "bf16"},
         {"hidden_size": (9, 20, 7), "embedding_size": 9, "tied": True, "trainable_state": True, "weight_dropout": 0.5},
         {"num_layers": 3, "residual": True, "trainable_state": True},
+        {"num_layers": 2, "zoneout": 0.3, "recompute": True},
     ],
-    ids=["one-hot", "embedded", "tied", "adaptive", "tied bf16", "adaptive bf16", "widths", "residual"],
+    ids=["one-hot", "embedded", "tied", "adaptive", "tied bf16", "adaptive bf16", "widths", "residual", "zoneout"],
 )
 def test_a_generator_is_the_same_model_in_both_halves(tmp_path, cell, shape):
     torch.manual_seed(1)

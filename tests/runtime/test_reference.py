@@ -68,7 +68,9 @@ def reference(config, tensors, ids):
         first = [t.get(f"recurrent.initial_{part}_l{layer}", np.zeros(width)) for part in "hc"]
         state, outputs, below = tuple(np.tile(part, (ids.shape[1], 1)) for part in first), [], x
         for row in x:
-            state = cell_step(model["cell"], row, state, w, u, b, c)
+            new = cell_step(model["cell"], row, state, w, u, b, c)
+            shares = np.broadcast_to(model.get("zoneout", 0.0), len(new))
+            state = tuple(z * old + (1 - z) * n for z, old, n in zip(shares, state, new, strict=False))
             outputs.append(state[0])
         x = np.stack(outputs) + (below if layer and model.get("residual") else 0)
     return head(model, t, x)
@@ -85,6 +87,7 @@ def reference(config, tensors, ids):
         {"softmax": "adaptive", "cutoffs": [3, 12]},
         {"hidden_size": [6, 17, 4], "num_layers": 3, "trainable_state": True},
         {"num_layers": 3, "residual": True},
+        {"num_layers": 2, "zoneout": 0.3},
     ],
     ids=lambda shape: " ".join(f"{name}={value}" for name, value in shape.items()) or "one-hot",
 )

@@ -74,11 +74,12 @@ def check_vocabulary(config: Mapping[str, Any], vocab_size: int) -> None:
 
 def _language_model(model: Mapping[str, Any]) -> Shapes:
     unused = {"dropout", "input_dropout", "output_dropout", "locked_dropout", "embedding_dropout", "word_dropout",
-              "weight_dropout", "init", "chrono", "forget_bias", "unk_id"}  # fmt: skip
+              "weight_dropout", "init", "chrono", "forget_bias", "unk_id", "recurrent_dropout",
+              "recompute"}  # fmt: skip
     _check_keys(
         model,
         {"vocab_size", "embedding_size", "cell", "hidden_size", "num_layers", "bias", "tied", "softmax", "cutoffs"},
-        unused | {"residual", "trainable_state"},
+        unused | {"residual", "trainable_state", "zoneout"},
         "model",
     )
     V, E = _size(model, "vocab_size"), _size(model, "embedding_size", least=0)
@@ -86,6 +87,7 @@ def _language_model(model: Mapping[str, Any]) -> Shapes:
     has_bias, is_tied = _flag(model, "bias"), _flag(model, "tied")
     if not isinstance(model["cell"], str) or model["cell"] not in GATES:
         raise SchemaError(f"model.cell {model['cell']!r} is not known; this rnnkit runs {', '.join(GATES)}")
+    zoneout_shares(model)
     if "residual" in model and _flag(model, "residual") and (len(widths) == 1 or len(set(widths)) > 1):
         raise SchemaError(f"model.residual needs two layers or more of one width, the widths are {str(widths)[:80]}")
     has_state = "trainable_state" in model and _flag(model, "trainable_state")
@@ -106,6 +108,17 @@ def _language_model(model: Mapping[str, Any]) -> Shapes:
     if E != H:
         shapes["projection.weight"] = (E, H)
     return shapes | {"head.bias": (V,)}
+
+
+def zoneout_shares(model: Mapping[str, Any]) -> tuple[float, ...] | None:
+    """What stays of each part of the state at every step, or None for nothing. Raises: SchemaError."""
+    value, parts = model.get("zoneout", 0.0), PARTS[model["cell"]]
+    shares = tuple(value) if isinstance(value, list | tuple) else (value,) * len(parts)
+    if len(shares) != len(parts) or not all(type(z) in (int, float) and 0 <= z < 1 for z in shares):
+        raise SchemaError(
+            f"model.zoneout is {str(value)[:80]}; wanted is a number 0 <= z < 1, or one for each of {', '.join(parts)}"
+        )
+    return shares if any(shares) else None
 
 
 def layer_widths(model: Mapping[str, Any]) -> list[int]:

@@ -7,6 +7,7 @@ The options stand here once as a signature. Each is named after its configuratio
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,10 +30,10 @@ def seconds(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-def numbers(text: str) -> list[int]:
+def numbers(text: str, kind: Callable[[str], Any] = int) -> list[Any]:
     """`2000,10000` as a list."""
     try:
-        return [int(part) for part in text.split(",")]
+        return [kind(part) for part in text.split(",")]
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no list of numbers; write 2000,10000") from None
 
@@ -113,6 +114,15 @@ def lm(
     weight_dropout: Annotated[
         float | None, typer.Option("--weight-dropout", "--wdrop", help="On recurrent weights.")
     ] = None,
+    zoneout: Annotated[
+        str | None, typer.Option(metavar="P|P,P", help="Units that keep their value; of h and c if two.")
+    ] = None,
+    recurrent_dropout: Annotated[
+        float | None, typer.Option(help="On the h that enters the recurrent products.")
+    ] = None,
+    recompute: Annotated[
+        bool | None, typer.Option("--recompute/--no-recompute", help="Less memory, a third more time.")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="Of matrix products: fp32, bf16 or auto.")] = None,
     # ---- training
     seed: Annotated[int | None, typer.Option(help="First weights, dropout, samples.")] = None,
@@ -163,6 +173,9 @@ def lm(
     options = {name: value for name, value in context.params.items() if name not in _NOT_CONFIG and _is_given(value)}
     if "cutoffs" in options:
         options["cutoffs"] = numbers(options["cutoffs"])
+    if "zoneout" in options:
+        shares = numbers(options["zoneout"], float)
+        options["zoneout"] = shares[0] if len(shares) == 1 else shares
     if "hidden_size" in options:
         widths = numbers(options["hidden_size"])
         options["hidden_size"] = widths[0] if len(widths) == 1 else widths

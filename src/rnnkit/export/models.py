@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.bundle.schema import PARTS, layer_widths
+from rnnkit.bundle.schema import PARTS, layer_widths, zoneout_shares
+from rnnkit.errors import ArgumentError
 from rnnkit.export import layers
 from rnnkit.export.graph import OPSET, Graph
 from rnnkit.export.layers import Sequences
@@ -24,9 +25,17 @@ after ids[t], 0 behind a row's length. {fresh} Before the first token of a docum
 def serialize(
     config: Mapping[str, Any], tensors: Mapping[str, np.ndarray], *, int8: bool, begin_id: int, digest: str
 ) -> bytes:
-    """The ONNX file of a bundle's configuration and tensors, which are known to belong together."""
+    """The ONNX file of a bundle's configuration and tensors, which are known to belong together.
+
+    Raises: ArgumentError for what no file can say.
+    """
     graph = Graph()
     model = config["model"]
+    if config["kind"] == "language_model" and zoneout_shares(model):
+        raise ArgumentError(
+            "the model blends each state with the one before (zoneout), which no ONNX operator does; serve the bundle "
+            "with rnnkit, or train without"
+        )
     ids = graph.input("ids", np.int64, ["T", "B"])
     lengths = graph.input("sequence_lens", np.int32, ["B"])
     writer = _Writer(graph, model, tensors, int8)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.bundle.schema import ADAPTIVE_DIVISOR, FORMAT, GATES, layer_widths
+from rnnkit.bundle.schema import ADAPTIVE_DIVISOR, FORMAT, GATES, layer_widths, zoneout_shares
 from rnnkit.errors import ArgumentError, DataError
 
 _LAYERS = {"lstm": "LSTM", "gru_after": "GRU", "elman_tanh": "RNN", "elman_relu": "RNN"}
@@ -52,7 +52,8 @@ def torch_modules(config: Mapping[str, Any]) -> dict[str, str]:
             raise ArgumentError(f"torch.nn has no {cell}; export it with --to onnx, or train with one of {[*_LAYERS]}")
         H, *others = sorted(set(layer_widths(model)))
         lacking = {"layers of different widths": others, "residual connections": model.get("residual"),
-                   "trainable initial state": model.get("trainable_state")}  # fmt: skip
+                   "trainable initial state": model.get("trainable_state"),
+                   "zoneout": zoneout_shares(model)}  # fmt: skip
         for what in (what for what, is_there in lacking.items() if is_there):
             raise ArgumentError(f"torch.nn has no {what}; export it with --to onnx, or train without")
         options = f", num_layers={model['num_layers']}" + ("" if model["bias"] else ", bias=False")

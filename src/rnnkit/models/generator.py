@@ -41,7 +41,8 @@ class GeneratorConfig:
         forget_bias: the forget gate's bias at the start (Jozefowicz et al. 2015); only for cells that have one.
         tied: score with the embedding table itself; a projection H→E precedes it when E ≠ H.
         softmax: "full" or "adaptive"; cutoffs: where the clusters of the adaptive one end.
-        init, chrono, residual, trainable_state, weight_dropout: of the recurrent layers, see `rnnkit.nn.Options`.
+        init, chrono, residual, trainable_state, weight_dropout, zoneout, recurrent_dropout, recompute: of the recurrent
+            layers, see `rnnkit.nn.Options`.
         dropout: between layers. output_dropout: on the last hidden state. input_dropout: on the embedded input.
         locked_dropout: draw these three masks once per window and row instead of at each step.
         embedding_dropout: rows of the table. word_dropout: single tokens, replaced by `unk_id`; None: by zeros.
@@ -70,6 +71,9 @@ class GeneratorConfig:
     embedding_dropout: float = 0.0
     word_dropout: float = 0.0
     weight_dropout: float = 0.0
+    zoneout: float | tuple[float, ...] = 0.0
+    recurrent_dropout: float = 0.0
+    recompute: bool = False
     unk_id: int | None = None
     precision: str = "fp32"
 
@@ -114,7 +118,7 @@ class GeneratorConfig:
                 f"forget_bias={self.forget_bias} and chrono={self.chrono} set the same gate; leave one out"
             )
         options = checked_options(spec.CELLS[self.cell], self.layer_options, bias=self.bias, widths=self.hidden_sizes)
-        for name in ("input_dropout", "output_dropout", "weight_dropout"):
+        for name in ("input_dropout", "output_dropout", "weight_dropout", "zoneout", "recurrent_dropout"):
             object.__setattr__(self, name, options[name])
         if self.unk_id is not None and not 0 <= self.unk_id < self.vocab_size:
             raise ConfigError(f"unk_id={self.unk_id} is outside the vocabulary 0..{self.vocab_size - 1}")
@@ -133,6 +137,9 @@ class GeneratorConfig:
             "output_dropout": self.output_dropout,
             "locked_dropout": self.locked_dropout,
             "weight_dropout": self.weight_dropout,
+            "zoneout": self.zoneout,
+            "recurrent_dropout": self.recurrent_dropout,
+            "recompute": self.recompute,
             "residual": self.residual,
             "trainable_state": self.trainable_state,
             "init": self.init,
@@ -153,7 +160,8 @@ class GeneratorConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         widths = self.hidden_size if isinstance(self.hidden_size, int) else list(self.hidden_size)
-        return asdict(self) | {"cutoffs": list(self.cutoffs), "hidden_size": widths}
+        zoneout = list(self.zoneout) if isinstance(self.zoneout, tuple) else self.zoneout
+        return asdict(self) | {"cutoffs": list(self.cutoffs), "hidden_size": widths, "zoneout": zoneout}
 
 
 class Generator(nn.Module):

@@ -26,6 +26,8 @@ from rnnkit.nn.stack import (
     without_autocast,
 )
 
+Traces = list[dict[str, Tensor]]
+
 
 class _TorchLayer(Stack):
     """What RNN, LSTM and GRU share: torch.nn's constructor, call and return types around a Stack."""
@@ -75,8 +77,12 @@ class _TorchLayer(Stack):
                 stacklevel=3,
             )
 
-    def _call(self, x: Tensor | PackedSequence, parts: Parts | None, lengths: Lengths | None) -> tuple[Any, Parts]:
+    def _call(
+        self, x: Tensor | PackedSequence, parts: Parts | None, lengths: Lengths | None, traces: Traces | None
+    ) -> tuple[Any, Parts]:
         if isinstance(x, PackedSequence):
+            if traces is not None:
+                raise ArgumentError("trace=True has no packed form; pad the batch and pass lengths= instead")
             if lengths is not None:
                 raise ArgumentError("lengths= was given beside a PackedSequence, which has its own; leave it out")
             return self._call_packed(x, parts)
@@ -92,7 +98,7 @@ class _TorchLayer(Stack):
             x, parts = x[:, None], None if parts is None else tuple(part[:, None] for part in parts)
         elif self.batch_first:
             x = x.transpose(0, 1)
-        y, final = self._run(x, parts, lengths)
+        y, final = self._run(x, parts, lengths, traces)
         if not is_batched:
             return y[:, 0], tuple(part[:, 0] for part in final)
         return y.transpose(0, 1) if self.batch_first else y, final
@@ -108,7 +114,9 @@ class _TorchLayer(Stack):
             final = tuple(part.index_select(1, order) for part in final)
         return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices), final
 
-    def _run(self, x: Tensor, parts: Parts | None, lengths: Lengths | None) -> tuple[Tensor, Parts]:
+    def _run(
+        self, x: Tensor, parts: Parts | None, lengths: Lengths | None, traces: Traces | None = None
+    ) -> tuple[Tensor, Parts]:
         """Time-major in and out; a part is `[L*D, B, H]` as in torch."""
         weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
         x = autocast_to(weight, x)
@@ -125,7 +133,7 @@ class _TorchLayer(Stack):
             check_state_part(f"{name}_0", part, shape=shape, like=weight)
         states = None if parts is None else [tuple(part[n] for part in parts) for n in range(count)]
         with without_autocast(weight):
-            y, finals = self._unroll(x, states, lengths=lengths)
+            y, finals = self._unroll(x, states, lengths=lengths, traces=traces)
         return y, tuple(torch.stack(part) for part in zip(*finals, strict=True))
 
 
@@ -139,9 +147,10 @@ class RNN(_TorchLayer):
         precision: "fp32", "bf16" (products of rounded values, on the native core) or "auto"; see `Recurrent`.
         options: see `Options`.
 
-    Call: `layer(x, h_0=None, *, lengths=None)` with x `[T, B, I]`, `[B, T, I]` if batch_first, `[T, I]` or a
-        PackedSequence; h_0 `[L*D, B, H]`; lengths integers `[B]`: a row stops after its length, its later outputs are 0
-        and its final state is the one at its length; lengths and T may be 0.
+    Call: `layer(x, h_0=None, *, lengths=None, trace=False)` with x `[T, B, I]`, `[B, T, I]` if batch_first, `[T, I]`
+        or a PackedSequence; h_0 `[L*D, B, H]`; lengths integers `[B]`: a row stops after its length, its later outputs
+        are 0 and its final state is the one at its length; lengths and T may be 0. trace=True adds a third result,
+        as in `Recurrent`: time-major always, and not with a PackedSequence.
     Returns: `(output, h_n)`, as torch, in the weights' dtype: under torch.autocast too, where a floating point input or
         state of another dtype is cast to it (torch.nn would compute in the lower precision). Elsewhere it is refused.
     Raises: ShapeError (also a RuntimeError) or DtypeError (also a ValueError), naming the axis or type.
@@ -182,10 +191,16 @@ class RNN(_TorchLayer):
         self.nonlinearity = nonlinearity
 
     def forward(
-        self, input: Tensor | PackedSequence, hx: Tensor | None = None, *, lengths: Lengths | None = None
-    ) -> tuple[Any, Tensor]:
-        y, (h,) = self._call(input, None if hx is None else (hx,), lengths)
-        return y, h
+        self,
+        input: Tensor | PackedSequence,
+        hx: Tensor | None = None,
+        *,
+        lengths: Lengths | None = None,
+        trace: bool = False,
+    ) -> Any:
+        traces: Traces | None = [] if trace else None
+        y, (h,) = self._call(input, None if hx is None else (hx,), lengths, traces)
+        return (y, h, traces) if trace else (y, h)
 
 
 class LSTM(_TorchLayer):
@@ -233,9 +248,11 @@ class LSTM(_TorchLayer):
         hx: tuple[Tensor, Tensor] | Sequence[Tensor] | None = None,
         *,
         lengths: Lengths | None = None,
-    ) -> tuple[Any, tuple[Tensor, Tensor]]:
-        y, (h, c) = self._call(input, None if hx is None else lstm_state(hx), lengths)
-        return y, (h, c)
+        trace: bool = False,
+    ) -> Any:
+        traces: Traces | None = [] if trace else None
+        y, (h, c) = self._call(input, None if hx is None else lstm_state(hx), lengths, traces)
+        return (y, (h, c), traces) if trace else (y, (h, c))
 
 
 class GRU(_TorchLayer):
@@ -282,10 +299,16 @@ class GRU(_TorchLayer):
         self.reset = reset
 
     def forward(
-        self, input: Tensor | PackedSequence, hx: Tensor | None = None, *, lengths: Lengths | None = None
-    ) -> tuple[Any, Tensor]:
-        y, (h,) = self._call(input, None if hx is None else (hx,), lengths)
-        return y, h
+        self,
+        input: Tensor | PackedSequence,
+        hx: Tensor | None = None,
+        *,
+        lengths: Lengths | None = None,
+        trace: bool = False,
+    ) -> Any:
+        traces: Traces | None = [] if trace else None
+        y, (h,) = self._call(input, None if hx is None else (hx,), lengths, traces)
+        return (y, h, traces) if trace else (y, h)
 
 
 def elman_cell(nonlinearity: str) -> spec.CellSpec:

@@ -86,7 +86,7 @@ class PackedWeights:
 
 def pack(cell: str, weights: Mapping[str, Tensor], precision: recurrent.Precision = "fp32") -> recurrent.Layer:
     """Pack a cell's parameters for the core, without a cache."""
-    arrays = {name: _array(weight) for name, weight in weights.items()}
+    arrays: dict[str, Any] = {name: _array(weight) for name, weight in weights.items()}
     return recurrent.Layer(cell, **arrays, precision=precision)
 
 
@@ -98,6 +98,10 @@ def unroll(
     state: Sequence[Tensor] | None = None,
     lengths: np.ndarray | None = None,
     reverse: bool = False,
+    zoneout: Sequence[float | Tensor | None] | None = None,
+    recurrent_mask: Tensor | None = None,
+    trace: dict[str, Tensor] | None = None,
+    recompute: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run one direction of one layer over `x` on the native core; same contract as `spec.unroll`.
 
@@ -105,16 +109,29 @@ def unroll(
         layer: the packed form of `weights`.
         weights: the cell's parameters by name, for the gradient.
         lengths: int64 `[B]`.
+        zoneout, recurrent_mask, trace: as in `spec.unroll`. recompute: backward computes the gates again.
     Raises: DifferentiationError in backward, see the module's head.
     Cost: that of the kernel; no copy unless `x`, a state or an upstream gradient is not contiguous.
     """
     state = () if state is None else tuple(state)
     tensors = (x, *state, *weights.values())
+    options: dict[str, Any] = {"lengths": lengths, "reverse": reverse, "trace": trace is not None}
+    if zoneout is not None:
+        options["zoneout"] = tuple(_array(z) if isinstance(z, Tensor) else z for z in zoneout)
+    if recurrent_mask is not None:
+        options["recurrent_mask"] = _array(recurrent_mask)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        output, *final = _Unroll.apply(layer, lengths, reverse, len(state), tuple(weights), *tensors)  # type: ignore[misc]
+        options["recompute"] = recompute
+        output, *final = _Unroll.apply(layer, options, len(state), tuple(weights), trace, *tensors)  # type: ignore[misc]
         return output, tuple(final)
-    run = layer.forward(_array(x), tuple(map(_array, state)) or None, lengths=lengths, reverse=reverse)
+    run = layer.forward(_array(x), tuple(map(_array, state)) or None, **options)
+    _show(run, trace)
     return torch.from_numpy(run.output), tuple(map(torch.from_numpy, run.state))
+
+
+def _show(run: recurrent.Unrolled, trace: dict[str, Tensor] | None) -> None:
+    if trace is not None and run.trace is not None:
+        trace |= {name: torch.from_numpy(values) for name, values in run.trace.items()}
 
 
 class _Unroll(torch.autograd.Function):
@@ -122,15 +139,16 @@ class _Unroll(torch.autograd.Function):
     def forward(
         ctx: Any,
         layer: Any,
-        lengths: Any,
-        reverse: bool,
+        options: dict[str, Any],
         num_parts: int,
         names: tuple[str, ...],
+        trace: dict[str, Tensor] | None,
         x: Tensor,
         *tensors: Any,
     ) -> Any:
         state = tuple(map(_array, tensors[:num_parts])) or None
-        run = layer.forward(_array(x), state, lengths=lengths, reverse=reverse, keep_tape=True)
+        run = layer.forward(_array(x), state, keep_tape=True, **options)
+        _show(run, trace)
         output, final = torch.from_numpy(run.output), tuple(map(torch.from_numpy, run.state))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, output, *tensors)  # read by the tape: saved so that torch notices changes in place

@@ -29,6 +29,13 @@ class Options(TypedDict, total=False):
             row instead of one per step (Gal and Ghahramani 2016, arXiv:1512.05287).
         weight_dropout: probability of each element of every `weight_hh`; one mask per call, the rest scaled by 1/(1−p).
             The weights are then packed anew at every call (Merity, Keskar and Socher 2018, arXiv:1708.02182).
+        zoneout: probability that a unit keeps its old value at a step, for all parts of the state or one for each, as
+            (h, c); in eval mode the expectation, z∘old + (1 − z)∘new. An LSTM's h comes from the new c (Krueger et al.
+            2017, arXiv:1606.01305). Its masks are a byte for each unit and step, in steps of 2⁻¹⁶.
+        recurrent_dropout: probability of each unit of the h that enters the recurrent products; one mask per call, row,
+            layer and direction (Gal and Ghahramani 2016). What a gate carries on past the products stays whole.
+        recompute: keep only the states for backward, and compute the gates again there: the same bits, for a third more
+            time and the memory of the states alone.
         residual: add to a layer's output what it reads (without its dropout), from the second layer on; the state is
             that of the layer alone. The layers must be equally wide (He et al. 2016; Wu et al. 2016, arXiv:1609.08144).
         trainable_state: the state that a sequence starts from when none is given is learned: parameters
@@ -45,6 +52,9 @@ class Options(TypedDict, total=False):
     output_dropout: float
     locked_dropout: bool
     weight_dropout: float
+    zoneout: float | tuple[float, ...]
+    recurrent_dropout: float
+    recompute: bool
     residual: bool
     trainable_state: bool
     init: Literal["uniform", "orthogonal"]
@@ -57,6 +67,9 @@ DEFAULTS: Options = {
     "output_dropout": 0.0,
     "locked_dropout": False,
     "weight_dropout": 0.0,
+    "zoneout": 0.0,
+    "recurrent_dropout": 0.0,
+    "recompute": False,
     "residual": False,
     "trainable_state": False,
     "init": "uniform",
@@ -70,14 +83,16 @@ def checked_options(cell: CellSpec, given: Any, *, bias: bool, widths: tuple[int
     if unknown := sorted(given.keys() - DEFAULTS.keys()):
         raise TypeError(f"unexpected keyword argument {unknown[0]!r}; layers take {', '.join(DEFAULTS)}")
     options: dict[str, Any] = {**DEFAULTS, **given}
-    for name in ("input_dropout", "output_dropout", "weight_dropout"):
+    options["zoneout"] = checked_zoneout(cell, options["zoneout"])
+    for name in ("input_dropout", "output_dropout", "weight_dropout", "recurrent_dropout"):
         options[name] = check_probability(name, options[name])
-    for name in ("locked_dropout", "residual", "trainable_state"):
+    for name in ("locked_dropout", "residual", "trainable_state", "recompute"):
         if not isinstance(options[name], bool):
             raise DtypeError(f"{name} must be True or False, got {type(options[name]).__name__}")
     if options["init"] not in INITS:
         raise ConfigError(f"init={options['init']!r} does not exist; choose one of {', '.join(INITS)}")
-    for name, is_asked in (("weight_dropout", options["weight_dropout"]), ("init", options["init"] != "uniform")):
+    dropouts = ((name, options[name]) for name in ("weight_dropout", "recurrent_dropout"))
+    for name, is_asked in (*dropouts, ("init", options["init"] != "uniform")):
         if is_asked and "weight_hh" not in cell.parameters:
             raise ConfigError(f"{name}={options[name]!r} acts on weight_hh, cell {cell.name} has none; leave it out")
     if options["residual"]:
@@ -85,6 +100,18 @@ def checked_options(cell: CellSpec, given: Any, *, bias: bool, widths: tuple[int
     if options["forget_bias"] is not None or options["chrono"] is not None:
         check_gate_bias(cell, bias=bias, forget_bias=options["forget_bias"], chrono=options["chrono"])
     return options
+
+
+def checked_zoneout(cell: CellSpec, value: Any) -> Any:
+    """A probability, or one for each part of the cell's state. Raises: ConfigError."""
+    if not isinstance(value, (tuple, list)):
+        return check_probability("zoneout", value)
+    if len(value) != len(cell.parts):
+        raise ConfigError(
+            f"zoneout={tuple(value)} has {len(value)} values, the state of cell {cell.name} has the parts "
+            f"{', '.join(cell.parts)}; give one number, or one for each"
+        )
+    return tuple(check_probability(f"zoneout of {part}", z) for part, z in zip(cell.parts, value, strict=True))
 
 
 def check_residual(widths: tuple[int, ...]) -> None:

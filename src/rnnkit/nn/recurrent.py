@@ -31,12 +31,14 @@ class Recurrent(Stack):
             0.5 %; "auto" is bf16 where the processor has an instruction for it.
         options: see `Options`: dropouts, residual connections, a trainable initial state, other starts of the weights.
 
-    Call: `layer(x, state=None, *, lengths=None, embedding=None)`
+    Call: `layer(x, state=None, *, lengths=None, embedding=None, trace=False)`
         x: `[T, B, I]`; or integers `[T, B]`, which stand for one-hot rows of width I.
         state: what `initial_state` or an earlier call returned; None means `initial_state`.
         lengths: integers `[B]` in 0..T: a row stops there, its later outputs are 0.
         embedding: `[V, I]`; the ids then stand for its rows. The table is folded into the first layer's weights (cost:
             V rows instead of T·B) when that is cheaper: the outputs are the same bits either way.
+        trace: also return, for each layer and direction in the order of the state, a dict of every gate (after its
+            nonlinearity) and state part by name, each `[T, B, H]`, without gradient, 0 beyond a row's length.
     Returns: y `[T, B, D*H]`, H of the last layer, and the State after each row's last step; gradients flow through
         both. Both have the weights' dtype, also under torch.autocast (see `RNN`).
     Raises: ShapeError, DtypeError, StateError, naming what does not fit.
@@ -90,7 +92,8 @@ class Recurrent(Stack):
         *,
         lengths: Lengths | None = None,
         embedding: Tensor | None = None,
-    ) -> tuple[Tensor, State]:
+        trace: bool = False,
+    ) -> Any:
         weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
         x = autocast_to(weight, x)
         embedding = None if embedding is None else autocast_to(weight, embedding)
@@ -99,9 +102,11 @@ class Recurrent(Stack):
         if state is not None:
             states = [self._checked_state(state, index, batch=x.shape[1]) for index in range(len(self._suffixes))]
         with without_autocast(weight):
-            y, finals = self._unroll(x, states, lengths=lengths, embedding=embedding)
+            traces: list[dict[str, Tensor]] | None = [] if trace else None
+            y, finals = self._unroll(x, states, lengths=lengths, embedding=embedding, traces=traces)
         model = None if state is None else state.model
-        return y, State([dict(zip(self.cell.parts, parts, strict=True)) for parts in finals], model=model)
+        after = State([dict(zip(self.cell.parts, parts, strict=True)) for parts in finals], model=model)
+        return (y, after, traces) if trace else (y, after)
 
     def _check(self, x: Tensor, embedding: Tensor | None) -> None:
         weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]

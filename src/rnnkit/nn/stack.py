@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Unpack
@@ -10,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from rnnkit.errors import ArgumentError, ConfigError, DtypeError, ShapeError
 from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.nn import operators, spec
 from rnnkit.nn.backends import check_backend, choose
-from rnnkit.nn.dropout import locked_dropout
+from rnnkit.nn.dropout import locked_dropout, recurrent_mask, zoneout_mask
 from rnnkit.nn.options import DEFAULTS, Options, checked_options, start_parameters
 
 Lengths = Tensor | Sequence[int] | np.ndarray
@@ -43,6 +45,9 @@ class Stack(nn.Module):
     output_dropout: float
     locked_dropout: bool
     weight_dropout: float
+    zoneout: float | tuple[float, ...]
+    recurrent_dropout: float
+    recompute: bool
     residual: bool
     trainable_state: bool
     init: str
@@ -142,8 +147,12 @@ class Stack(nn.Module):
         *,
         lengths: Lengths | None = None,
         embedding: Tensor | None = None,
+        traces: list[dict[str, Tensor]] | None = None,
     ) -> tuple[Tensor, list[Parts]]:
-        """Run all layers over `x` `[T, B, I]` or ids `[T, B]`; states: one tuple of parts per layer and direction."""
+        """Run all layers over `x` `[T, B, I]` or ids `[T, B]`; states: one tuple of parts per layer and direction.
+
+        traces: gets one dict of gates and parts `[T, B, H]` for each layer and direction.
+        """
         weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
         backend = choose(
             self.cell, backend=self.backend, dtype=weight.dtype, device=weight.device, precision=self.precision
@@ -164,9 +173,12 @@ class Stack(nn.Module):
             x = self._drop(x, self.dropout) if layer else x
             for direction in range(self.num_directions):
                 index = layer * self.num_directions + direction
+                if traces is not None:
+                    traces.append({})
                 output, final = self._direction(
                     index,
                     x,
+                    trace=None if traces is None else traces[-1],
                     state=None if states is None else states[index],
                     lengths=row_lengths,
                     embedding=embedding if layer == 0 else None,
@@ -202,14 +214,17 @@ class Stack(nn.Module):
         lengths: Tensor | None,
         embedding: Tensor | None,
         native: bool,
+        trace: dict[str, Tensor] | None,
     ) -> tuple[Tensor, Parts]:
         suffix, reverse = self._suffixes[index], index % self.num_directions == 1
         weights, is_dropped = self._weights(suffix), self.training and self.weight_dropout > 0
         if is_dropped:
             weights = weights | {"weight_hh": F.dropout(weights["weight_hh"], self.weight_dropout)}
+        given: Any = {"state": state, "reverse": reverse, "trace": trace, **self._around(index, x)}
         if not native:
             x = x if embedding is None else F.embedding(x, embedding)
-            return spec.unroll(self.cell, x, weights=weights, state=state, lengths=lengths, reverse=reverse)
+            run = functools.partial(spec.unroll, self.cell, x, weights=weights, lengths=lengths, **given)
+            return checkpoint(run, use_reentrant=False) if self.recompute and torch.is_grad_enabled() else run()
         precision = resolve_precision(self.precision)
         if embedding is not None and x.numel() < embedding.shape[0]:  # cheaper than projecting the whole table
             x, embedding = F.embedding(x, embedding), None
@@ -221,7 +236,20 @@ class Stack(nn.Module):
         else:
             packed = self._packed[suffix].get(self.cell.name, weights, precision)
         rows = None if lengths is None else lengths.numpy()
-        return operators.unroll(packed, x, weights=weights, state=state, lengths=rows, reverse=reverse)
+        return operators.unroll(packed, x, weights=weights, lengths=rows, recompute=self.recompute, **given)
+
+    def _around(self, index: int, x: Tensor) -> dict[str, Any]:
+        """Zoneout and the recurrent mask of one call of one layer and direction, as `unroll` takes them."""
+        weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
+        shape = (*x.shape[:2], self.hidden_sizes[index // self.num_directions])
+        given: dict[str, Any] = {}
+        zoneout = self.zoneout if isinstance(self.zoneout, tuple) else (self.zoneout,) * len(self.cell.parts)
+        if any(zoneout):
+            masks = [zoneout_mask(z, *shape, like=weight) if z and self.training else z for z in zoneout]
+            given["zoneout"] = tuple(masks)
+        if self.recurrent_dropout and self.training:
+            given["recurrent_mask"] = recurrent_mask(self.recurrent_dropout, *shape[1:], like=weight)
+        return given
 
 
 def check_size(name: str, size: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.bundle.schema import zoneout_shares
 from rnnkit.kernels import heads
 from rnnkit.kernels.recurrent import CELLS, Layer, Precision
 
@@ -44,6 +45,7 @@ class Stack:
                     bias_ih=tensors.get(f"recurrent.bias_ih_l{index}"),
                     bias_hh=tensors.get(f"recurrent.bias_hh_l{index}"),
                     precision=precision,
+                    zoneout=zoneout_shares(model),
                 )
             )
         self.first = [  # the state of a text that has not begun: what was learned, or zeros

@@ -113,6 +113,15 @@ class ModelConfig(Section):
     weight_dropout: float = Field(
         default=0.0, ge=0, lt=1, description="On the recurrent weights, one mask per window (Merity et al. 2018)."
     )
+    zoneout: float | tuple[float, ...] = Field(
+        default=0.0, description="Probability that a unit keeps its old value; one for all of the state, or [h, c]."
+    )
+    recurrent_dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="On the h that enters the recurrent products, one mask per window and row."
+    )
+    recompute: bool = Field(
+        default=False, description="Compute the gates again in backward: less memory, a third more time."
+    )
     precision: Literal["fp32", "bf16", "auto"] = Field(
         default="fp32", description="Of matrix products; auto: bf16 where the processor has an instruction for it."
     )

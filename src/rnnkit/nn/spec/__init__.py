@@ -1,6 +1,6 @@
 """The equations of every cell, in plain torch; adding a cell is one file here and one line in `CELLS`."""
 
-from rnnkit.nn.spec.cell import CellSpec
+from rnnkit.nn.spec.cell import CellSpec, recurrent
 from rnnkit.nn.spec.elman import ELMAN_RELU, ELMAN_TANH
 from rnnkit.nn.spec.gru import GRU_AFTER, GRU_BEFORE
 from rnnkit.nn.spec.lstm import LSTM
@@ -17,4 +17,4 @@ CELLS: dict[str, CellSpec] = {
     )
 }
 
-__all__ = ["CELLS", "CellSpec", "unroll"]
+__all__ = ["CELLS", "CellSpec", "recurrent", "unroll"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from rnnkit.errors import ConfigError
 
@@ -22,6 +23,7 @@ PARAMETERS: dict[str, Axes] = {
     "bias_ih": ("G*H",),
     "bias_hh": ("G*H",),
 }
+RECURRENT_MASK = "recurrent_mask"  # [B, H], beside the weights while recurrent dropout is on
 WITHOUT_STATE: dict[str, Axes] = {name: axes for name, axes in PARAMETERS.items() if name.endswith("_ih")}
 
 
@@ -69,3 +71,14 @@ class CellSpec:
             for name, axes in self.parameters.items()
             if bias or not name.startswith("bias")
         }
+
+
+def recurrent(h: Tensor, weights: Weights, first: int = 0, last: int | None = None) -> Tensor:
+    """U h + b_hh for the gates from `first` to before `last`: how a step multiplies `h` (or r∘h) by `weight_hh`.
+
+    Recurrent dropout acts here: it is then U (mask ∘ h) + b_hh. A step that multiplies by itself cannot have it.
+    """
+    weight, bias, mask = weights["weight_hh"], weights.get("bias_hh"), weights.get(RECURRENT_MASK)
+    size = weight.shape[1]
+    rows = slice(first * size, None if last is None else last * size)
+    return F.linear(h if mask is None else h * mask, weight[rows], None if bias is None else bias[rows])

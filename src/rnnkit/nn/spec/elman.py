@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from rnnkit.nn.spec.cell import CellSpec, Weights
+from rnnkit.nn.spec.cell import CellSpec, Weights, recurrent
 
 
 def tanh_step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
     (h,) = state
-    h = torch.tanh(projected + F.linear(h, weights["weight_hh"], weights.get("bias_hh")))
+    h = torch.tanh(projected + recurrent(h, weights))
     return h, h
 
 
 def relu_step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
     (h,) = state
-    h = torch.relu(projected + F.linear(h, weights["weight_hh"], weights.get("bias_hh")))
+    h = torch.relu(projected + recurrent(h, weights))
     return h, h
 
 

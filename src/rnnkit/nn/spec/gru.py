@@ -21,25 +21,24 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from rnnkit.nn.spec.cell import CellSpec, Weights
+from rnnkit.nn.spec.cell import CellSpec, Weights, recurrent
 
 
 def before_step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
     (h,) = state
-    size, weight_hh, bias_hh = h.shape[-1], weights["weight_hh"], weights.get("bias_hh")
-    bias_rz, bias_n = (None, None) if bias_hh is None else bias_hh.split((2 * size, size))
-    hidden_rz = F.linear(h, weight_hh[: 2 * size], bias_rz)
-    r, z = torch.sigmoid(projected[..., : 2 * size] + hidden_rz).chunk(2, dim=-1)
-    n = torch.tanh(projected[..., 2 * size :] + F.linear(r * h, weight_hh[2 * size :], bias_n))
+    input_r, input_z, input_n = projected.chunk(3, dim=-1)
+    hidden_r, hidden_z = recurrent(h, weights, 0, 2).chunk(2, dim=-1)
+    r = torch.sigmoid(input_r + hidden_r)
+    z = torch.sigmoid(input_z + hidden_z)
+    n = torch.tanh(input_n + recurrent(r * h, weights, 2))
     return (1 - z) * n + z * h, r, z, n
 
 
 def after_step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
     (h,) = state
     input_r, input_z, input_n = projected.chunk(3, dim=-1)
-    hidden_r, hidden_z, hidden_n = F.linear(h, weights["weight_hh"], weights.get("bias_hh")).chunk(3, dim=-1)
+    hidden_r, hidden_z, hidden_n = recurrent(h, weights).chunk(3, dim=-1)
     r = torch.sigmoid(input_r + hidden_r)
     z = torch.sigmoid(input_z + hidden_z)
     n = torch.tanh(input_n + r * hidden_n)

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from rnnkit.nn.spec.cell import CellSpec, Weights
+from rnnkit.nn.spec.cell import CellSpec, Weights, recurrent
 
 
 def step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
     h, c = state
-    i, f, g, o = (projected + F.linear(h, weights["weight_hh"], weights.get("bias_hh"))).chunk(4, dim=-1)
+    i, f, g, o = (projected + recurrent(h, weights)).chunk(4, dim=-1)
     i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
     c = f * c + i * g
     return o * torch.tanh(c), c, i, f, g, o

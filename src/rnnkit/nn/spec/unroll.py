@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnkit.nn.spec.cell import CellSpec
+from rnnkit.errors import ConfigError
+from rnnkit.nn.spec.cell import RECURRENT_MASK, CellSpec
 
 
 def unroll(
@@ -19,6 +21,9 @@ def unroll(
     state: Sequence[Tensor] | None = None,
     lengths: Tensor | None = None,
     reverse: bool = False,
+    zoneout: Sequence[float | Tensor | None] | None = None,
+    recurrent_mask: Tensor | None = None,
+    trace: dict[str, Tensor] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run `cell` over every step of `x`.
 
@@ -29,8 +34,14 @@ def unroll(
         lengths: `[B]`, each in 0..T. A row stops after its length: its later outputs are 0, its final state is the one
             at its length, and what `x` holds there is never read.
         reverse: run each row from its last valid step to its first.
+        zoneout: for each part what stays of its old value: a share z of it, z∘old + (1 − z)∘new; or a bool mask
+            `[T, B, H]` of the units that stay. Step by step the cell itself sees the blend of the step before; an
+            LSTM's h comes from its new c before the blend (Krueger et al. 2017, arXiv:1606.01305).
+        recurrent_mask: `[B, H]`, times which h enters the recurrent products (Gal and Ghahramani 2016).
+        trace: a dict to put every gate and part into, each `[T, B, H]`, detached, 0 beyond a row's length.
 
     Returns: the outputs `[T, B, H]` and the final state, one `[B, H]` per part.
+    Raises: ConfigError where the cell's step leaves out what `recurrent_mask` or `trace` need.
     Cost: 2·T·B·G·H·(I+H) flop, and a dozen small torch calls per step.
     """
     steps, batch = x.shape[:2]
@@ -48,13 +59,47 @@ def unroll(
     else:
         projected = F.embedding(x, weight_ih.t())
         projected = projected if bias_ih is None else projected + bias_ih
+    given = _Watched(weights if recurrent_mask is None else {**weights, RECURRENT_MASK: recurrent_mask})
     outputs = [weight_ih.new_zeros(0)] * steps
+    traced = {name: [weight_ih.new_zeros(0)] * steps for name in (() if trace is None else cell.gates + cell.parts)}
     for t in reversed(range(steps)) if reverse else range(steps):
-        new = cell.step(projected[t], state, weights)[: len(state)]
+        stepped = cell.step(projected[t], state, given)
+        new, gates = stepped[: len(state)], stepped[len(state) :]
+        if recurrent_mask is not None and not given.is_mask_read:
+            raise ConfigError(
+                f"recurrent dropout has no effect on cell {cell.name}, which does not multiply h by weight_hh with "
+                "rnnkit.nn.spec.recurrent; leave it out, or write the step with it"
+            )
+        if zoneout is not None:
+            new = tuple(_kept(z, t, old, n) for z, old, n in zip(zoneout, state, new, strict=True))
+        if trace is not None:
+            if len(gates) != len(cell.gates):
+                raise ConfigError(f"trace=True: the step of cell {cell.name} returns no gates; add them to its state")
+            for name, value in (*zip(cell.gates, gates, strict=True), *zip(cell.parts, new, strict=True)):
+                traced[name][t] = value.detach() if running is None else torch.where(running[t][:, None], value, 0)
         if running is None:
             outputs[t], state = new[0], new
         else:
             is_running = running[t][:, None]
             outputs[t] = torch.where(is_running, new[0], 0)
             state = tuple(torch.where(is_running, n, old) for n, old in zip(new, state, strict=True))
-    return torch.stack(outputs) if steps else weight_ih.new_zeros(0, batch, size), state
+    nothing = weight_ih.new_zeros(0, batch, size)
+    if trace is not None:
+        trace |= {name: torch.stack(values).detach() if steps else nothing for name, values in traced.items()}
+    return torch.stack(outputs) if steps else nothing, state
+
+
+class _Watched(dict[str, Tensor]):
+    """A cell's weights; says whether the mask among them was asked for."""
+
+    is_mask_read = False
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.is_mask_read |= name == RECURRENT_MASK
+        return super().get(name, default)
+
+
+def _kept(z: float | Tensor | None, t: int, old: Tensor, new: Tensor) -> Tensor:
+    if isinstance(z, Tensor):
+        return torch.where(z[t], old, new)
+    return z * old + (1 - z) * new if z else new
