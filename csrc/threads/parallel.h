@@ -3,6 +3,7 @@
 
 #include "isa/isa.h"
 #include "simd/tiles.h"
+#include "threads/crew.h"
 #include "threads/team.h"
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
@@ -17,6 +18,26 @@ void parallel(int wanted, Body&& body) {
     }
   };
   threads::run(wanted, &Call::run, &body);
+}
+
+// body(const threads::Worker&) for each share of `workers`, which need not meet: whoever is there takes the next one,
+// and a helper that the system has put aside is not waited for.
+template <class Body>
+void in_shares(int workers, Body&& body) {
+  struct Call {
+    decltype(&body) function;
+    int shares, left;
+  } call{&body, workers, 1};
+  threads::run_phases(workers, {&call,
+                                [](void* context) -> threads::Phase {
+                                  Call& call = *static_cast<Call*>(context);
+                                  return {call.left-- > 0 ? call.shares : 0};
+                                },
+                                [](void* context, int64_t part, int) {
+                                  const Call& call = *static_cast<Call*>(context);
+                                  (*call.function)(threads::Worker{static_cast<int>(part), call.shares, nullptr});
+                                  release_tiles();
+                                }});
 }
 
 // body(begin, end) over parts of [0, total) of about equal size, each at least `grain` long.

@@ -44,6 +44,20 @@ class BackwardLoop {
     if (call_.ids != nullptr) one_hot_weights();
   }
 
+  // The same in two parts, where the loop is one worker's: its steps, and all workers' share of the rest.
+  void run_alone() { run(0, steps_.num_steps); }
+  void run_rest() {
+    const Range rows = share(steps_.num_rows(), worker_.index, worker_.size);
+    for (int64_t row = rows.begin; row < rows.end;) {
+      int64_t listed = 0;
+      for (; row < rows.end && listed < call_.chunk_rows; ++row) list(row, listed++);
+      input_gradient(listed);
+    }
+    if (call_.ids != nullptr) clear_table();
+    weight_gradients(0, steps_.num_rows());
+    if (call_.ids != nullptr) one_hot_weights();
+  }
+
  private:
   static constexpr const CellInfo& kInfo = Cell::info;
   static constexpr bool kIsRounded = kPerOperand<T> > 1;
@@ -75,17 +89,19 @@ class BackwardLoop {
     for (int64_t s = end - 1; s >= begin; --s) {
       const int64_t rows = rows_at(s);
       if (rows <= 0) continue;  // none of our rows runs this long
-      if (listed + rows > call_.chunk_rows) listed = input_gradient(listed);
+      if (!call_.is_alone && listed + rows > call_.chunk_rows) listed = input_gradient(listed);
       step<kInfo.num_products - 1>(s, rows);
       if (planted(Bug::gradient_cut_every_32_steps))
         if (s % 32 == 0)
           memset(call_.dh + mine_.rows.begin * padded_, 0, static_cast<size_t>(rows * padded_) * sizeof(S));
-      for (int64_t i = 0; i < rows; ++i, ++listed) {
-        gate_row_[listed] = compact(s, i) - first_row_;
-        x_row_[listed] = steps_.position[compact(s, i)];
-      }
+      for (int64_t i = 0; i < rows && !call_.is_alone; ++i) list(compact(s, i), listed++);
     }
     input_gradient(listed);
+  }
+
+  void list(int64_t row, int64_t at) {
+    gate_row_[at] = row - first_row_;
+    x_row_[at] = steps_.position[row];
   }
 
   template <int kProduct>
@@ -349,6 +365,11 @@ class BackwardLoop {
 
 template <class Cell, class V, class T, class S = typename V::Scalar>
 void backward(const BackwardCall<S, T>& call) {
+  if (call.is_alone) {
+    parallel(1, [&](const threads::Worker& worker) { BackwardLoop<Cell, V, T>(call, worker).run_alone(); });
+    in_shares(call.workers, [&](const threads::Worker& worker) { BackwardLoop<Cell, V, T>(call, worker).run_rest(); });
+    return;
+  }
   parallel(call.workers, [&](const threads::Worker& worker) { BackwardLoop<Cell, V, T>(call, worker).run(); });
 }
 

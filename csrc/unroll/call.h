@@ -105,6 +105,7 @@ struct BackwardCall {
   Steps steps;
   Split split;
   int workers;
+  bool is_alone;  // the loop is one worker's; all share the products over all steps behind it; not with `again`
   const S* x;
   const int64_t* ids;
   const int64_t* sorted;  // one-hot: the compact rows, sorted by id within each block of kGradientBlock

@@ -387,6 +387,7 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
                        .steps = steps,
                        .split = split,
                        .workers = workers,
+                       .is_alone = split == Split::rows && B == 1 && workers > 1 && !again,
                        .x = tape.x,
                        .ids = tape.ids.get(),
                        .sorted = sorted.get(),
