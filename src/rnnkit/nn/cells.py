@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnkit.kernels.recurrent import resolve_precision
-from rnnkit.nn import operators, spec
+from rnnkit.nn import library, operators, spec
 from rnnkit.nn.backends import Backend, check_backend, choose
 from rnnkit.nn.layers import elman_cell, gru_cell, lstm_state
 from rnnkit.nn.stack import (
@@ -93,6 +93,9 @@ class _Cell(nn.Module):
         weight = weights["weight_ih"]
         where = {"dtype": weight.dtype, "device": weight.device}
         if choose(self.cell, backend=self.backend, precision=self.precision, **where) == "native":
+            if torch.compiler.is_compiling():
+                given: Any = {"precision": self.precision, "state": parts}
+                return library.unroll(self.cell.name, x[None], weights=weights, **given)[1]
             packed = self._packed.get(self.cell.name, weights, resolve_precision(self.precision))
             return operators.unroll(packed, x[None], weights=weights, state=parts)[1]
         return spec.unroll(self.cell, x[None], weights=weights, state=parts)[1]

@@ -51,6 +51,8 @@ def zoneout_mask(p: float, *shape: int, like: Tensor) -> Tensor:
 
     A tenth of the time of `bernoulli_`, which would cost a small layer a third of its own.
     """
+    if torch.compiler.is_compiling():  # which cannot trace `random_` over all of int64: other numbers, the same shares
+        return torch.rand(shape, device=like.device) < p
     words = torch.empty((math.prod(shape) + 3) // 4, dtype=torch.int64, device=like.device).random_(-(2**63), None)
     return (words.view(torch.int16)[: math.prod(shape)] < round(p * 2**16) - 2**15).view(shape)
 

@@ -6,6 +6,8 @@ kernels keep what one backward needs and overwrite it on the way, so:
 - a second backward through `unroll` (`retain_graph=True`) and gradients of gradients (`create_graph=True`) are refused;
   `backend="spec"` allows both;
 - tensors that backward reads must not change in place before it: torch's own check reports it.
+
+Inside torch.compile and torch.export the same kernels run as the operators of `rnnkit.nn.library`.
 """
 
 from __future__ import annotations
@@ -185,6 +187,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, precision: 
     """
     if not is_native(x, weight, bias):
         return F.linear(x, weight, bias)
+    if torch.compiler.is_compiling():
+        return torch.ops.rnnkit.linear(x, weight, bias, precision)
     return _Linear.apply(x, weight, bias, precision)  # type: ignore[return-value]
 
 
@@ -247,6 +251,9 @@ def linear_cross_entropy(
     row_weights = None if weights is None else weights.reshape(-1).to(h.dtype)
     if is_native(h, weight, bias):
         needs_grad = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (h, weight, bias))
+        if torch.compiler.is_compiling():
+            traced = torch.ops.rnnkit.linear_cross_entropy
+            return traced(rows, weight, bias, flat, row_weights, needs_grad, precision)[0].view(targets.shape)
         losses: Tensor = _LinearCrossEntropy.apply(  # type: ignore[assignment]
             rows, weight, bias, flat, row_weights, needs_grad, precision
         )

@@ -160,4 +160,16 @@ def _unflatten(leaves: Any, context: Any) -> State:
     return state
 
 
-_pytree.register_pytree_node(State, _flatten, _unflatten, serialized_type_name="rnnkit.State")
+def _flatten_with_names(state: State) -> tuple[list[Any], Any]:
+    leaves, (names, model) = _flatten(state)
+    keys = [_pytree.MappingKey(f"{index}.{name}") for index, parts in enumerate(names) for name in parts]
+    return list(zip(keys, leaves, strict=True)), (names, model)
+
+
+_pytree.register_pytree_node(
+    State,
+    _flatten,
+    _unflatten,
+    serialized_type_name="rnnkit.State",
+    flatten_with_keys_fn=_flatten_with_names,
+)
