@@ -62,7 +62,9 @@ bool is_supported(const char* isa) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (std::strcmp(isa, "amx") == 0) return is_supported("avx512bf16") && has_tiles();
-  if (std::strcmp(isa, "avx512bf16") == 0) return is_supported("avx512") && __builtin_cpu_supports("avx512bf16");
+  if (std::strcmp(isa, "avx512bf16") == 0)
+    return is_supported("avx512") && __builtin_cpu_supports("avx512bf16") &&
+           __builtin_cpu_supports("avx512vnni");  // every processor with the first has the second
   if (std::strcmp(isa, "avx512") == 0)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx2") &&

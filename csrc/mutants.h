@@ -45,6 +45,8 @@ enum class Bug {
   recurrent_mask_missing_in_dh,
   recurrent_mask_missing_in_weight_gradient,
   trace_in_another_order,
+  every_row_has_the_scale_of_the_first,
+  hidden_in_eight_bits_is_not_reset,
 };
 
 #ifdef RNNKIT_MUTANTS

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "gemm/layout.h"
 #include "memory.h"
 
 namespace rnnkit::binding {
@@ -137,6 +138,13 @@ inline std::vector<int64_t> int_array(nb::handle value, const std::string& name,
 inline void want_size(const std::string& what, int64_t got, int64_t want, const std::string& why) {
   if (got != want)
     raise("ShapeError", what + " is " + std::to_string(got) + ", wanted " + std::to_string(want) + ": " + why);
+}
+
+// Sums of products of eight bits must fit 32.
+inline void check_quad_depth(const std::string& what, int64_t size) {
+  if (size > 4 * kMostQuadDepth)
+    raise("ShapeError", what + " is " + std::to_string(size) + ", int8 takes up to " +
+                            std::to_string(4 * kMostQuadDepth) + "; use precision 'bf16'");
 }
 
 // The product of sizes, refused before anything is allocated when `bytes_each` times it passes 2^62.

@@ -42,7 +42,9 @@ FloatArray rows_for(const Weight& w, nb::handle x) {
 // Calls body with the functions of the named precision.
 auto with_precision(const std::string& precision, auto&& body) {
   if (precision == "fp32") return body(table().heads.fp32);
-  if (precision != "bf16") raise("ArgumentError", "precision is '" + precision + "', want 'fp32' or 'bf16'");
+  if (precision != "bf16")
+    raise("ArgumentError", "precision is '" + precision + "', want 'fp32' or 'bf16'" +
+                               (precision == "int8" ? ": int8 has no gradients" : ""));
   return body(table().heads.bf16);
 }
 
@@ -50,7 +52,7 @@ class PackedLinearHandle {
  public:
   PackedLinearHandle(nb::handle weight, nb::handle bias, const std::string& precision) {
     const Weight w = weight_arguments(weight, bias);
-    with_precision(precision, [&]<class T>(const ProductHeads<T>& heads) {
+    const auto pack = [&]<class T>(const ProductHeads<T>& heads) {
       const PackedLinearSize size = heads.packed_size(w.inputs, w.outputs);
       weight_.reset(memory::acquire<T>(size.weight));
       if (w.bias.data) bias_.reset(memory::acquire<float>(size.bias));
@@ -59,7 +61,13 @@ class PackedLinearHandle {
       packed_ = packed;
       const nb::gil_scoped_release release;
       heads.pack(w.weight.data, w.bias.data, packed);
-    });
+    };
+    if (precision == "int8") {
+      check_quad_depth("weight's number of columns", w.inputs);
+      pack(table().heads.int8);
+    } else {
+      with_precision(precision, pack);
+    }
   }
 
   nb::object operator()(nb::handle x) const {
@@ -67,10 +75,7 @@ class PackedLinearHandle {
     want_size("x's last axis", rows.size(1), inputs(), "the weight's number of columns");
     const auto y = new_array<float>("the result [N, O]", {rows.size(0), outputs()});
     const nb::gil_scoped_release release;
-    if (const auto* packed = std::get_if<PackedLinear<float>>(&packed_))
-      table().heads.fp32.linear(*packed, rows.data, rows.size(0), y.data);
-    else
-      table().heads.bf16.linear(std::get<PackedLinear<Pair>>(packed_), rows.data, rows.size(0), y.data);
+    decode::run_linear(packed_, rows.data, rows.size(0), y.data);
     return y.object;
   }
 

@@ -156,8 +156,12 @@ class PyLayer {
     nb::ndarray<nb::ro> view;
     if (precision == "bf16") {
       create(table().recurrent_bf16, cell, weight_ih, weight_hh, bias_ih, bias_hh);
+    } else if (precision == "int8") {
+      create(table().recurrent_int8, cell, weight_ih, weight_hh, bias_ih, bias_hh);
+      binding::check_quad_depth("the layer's input size", input_size());
+      binding::check_quad_depth("the layer's hidden size", hidden_size());
     } else if (precision != "fp32") {
-      raise("ArgumentError", "precision is '" + precision + "', want 'fp32' or 'bf16'");
+      raise("ArgumentError", "precision is '" + precision + "', want 'fp32', 'bf16' or 'int8'");
     } else if (!weight_ih.is_none() && nb::try_cast(weight_ih, view) && view.dtype() == nb::dtype<double>()) {
       if (table().recurrent_double == nullptr)
         raise("DtypeError", std::string("weight_ih has dtype float64, the ") + table().isa +
@@ -313,6 +317,9 @@ class PyLayer {
                        bool keep_tape, bool recompute, bool trace, nb::handle zoneout, nb::handle hidden_mask) {
     const int64_t I = layer.input_size(), H = layer.hidden_size();
     const bool one_hot = is_one_hot(x, "[T, B, I]", "[T, B]");
+    if (kIsScaled<T> && keep_tape)
+      raise("ArgumentError",
+            "keep_tape is True, but int8 has no gradients; make the layer with precision 'fp32' or 'bf16'");
     typename Layer<S, T>::Call call{};
     std::optional<AnyArray> input;
     std::vector<int64_t> ids, length_values;
@@ -455,7 +462,8 @@ class PyLayer {
   }
 
   std::vector<AnyArray> owners_;  // the weights, which the layer borrows
-  std::variant<std::unique_ptr<Layer<float>>, std::unique_ptr<Layer<float, Pair>>, std::unique_ptr<Layer<double>>>
+  std::variant<std::unique_ptr<Layer<float>>, std::unique_ptr<Layer<float, Pair>>, std::unique_ptr<Layer<float, Quad>>,
+               std::unique_ptr<Layer<double>>>
       layer_;
 };
 

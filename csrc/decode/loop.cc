@@ -20,8 +20,9 @@ constexpr int64_t kLogitsOfAPart = 8192;  // that are drawn from together
 
 const ProductHeads<float>& heads_of(const PackedLinear<float>&) { return table().heads.fp32; }
 const ProductHeads<Pair>& heads_of(const PackedLinear<Pair>&) { return table().heads.bf16; }
+const ProductHeads<Quad>& heads_of(const PackedLinear<Quad>&) { return table().heads.int8; }
 
-void run_linear(const AnyLinear& linear, const float* x, int64_t rows, float* y, int64_t part, int64_t parts) {
+void run_part(const AnyLinear& linear, const float* x, int64_t rows, float* y, int64_t part, int64_t parts) {
   std::visit([&](const auto& packed) { heads_of(packed).linear_part(packed, x, rows, y, part, parts); }, linear);
 }
 
@@ -42,6 +43,9 @@ int64_t linear_parts(const AnyLinear& linear, int64_t rows) {
 
 }  // namespace
 
+void run_linear(const AnyLinear& linear, const float* x, int64_t rows, float* y) {
+  std::visit([&](const auto& packed) { heads_of(packed).linear(packed, x, rows, y); }, linear);
+}
 int64_t inputs_of(const AnyLinear& linear) {
   return std::visit([](const auto& packed) { return packed.inputs; }, linear);
 }
@@ -146,14 +150,14 @@ void SamplingLoop::part(int64_t part, int worker) {
   const float* features = model_.layers.back()->hidden();
   switch (running_) {
     case Stage::layer:
-      model_.layers[layer_]->part(product_, part, worker);
+      model_.layers[layer_]->part(product_, part);
       break;
     case Stage::projection:
-      run_linear(*model_.projection, features, batch(), projected_.data(), part, num_parts_);
+      run_part(*model_.projection, features, batch(), projected_.data(), part, num_parts_);
       break;
     case Stage::scores:
-      run_linear(model_.scores, model_.projection ? projected_.data() : features, batch(), logits_.data(), part,
-                 num_parts_);
+      run_part(model_.scores, model_.projection ? projected_.data() : features, batch(), logits_.data(), part,
+               num_parts_);
       break;
     default:
       try {

@@ -14,7 +14,9 @@
 
 namespace rnnkit::decode {
 
-using AnyLinear = std::variant<PackedLinear<float>, PackedLinear<Pair>>;
+using AnyLinear = std::variant<PackedLinear<float>, PackedLinear<Pair>, PackedLinear<Quad>>;
+// y [rows, outputs] of x [rows, inputs], by as many workers as that is worth.
+void run_linear(const AnyLinear& linear, const float* x, int64_t rows, float* y);
 int64_t inputs_of(const AnyLinear& linear);
 int64_t outputs_of(const AnyLinear& linear);
 

@@ -20,10 +20,21 @@ struct Place {
 struct Pair {
   uint32_t bits;
 };
+// Or four neighbours as integers of -127..127, the first in the lowest byte, with one scale for a row of x and one for
+// each output column (gemm/quads.h).
+struct Quad {
+  uint32_t bits;
+};
 template <class T>
 inline constexpr int64_t kPerOperand = 1;
 template <>
 inline constexpr int64_t kPerOperand<Pair> = 2;
+template <>
+inline constexpr int64_t kPerOperand<Quad> = 4;
+template <class T>
+inline constexpr bool kIsScaled = false;  // rows and columns have scales, and a row's is known only when it is whole
+template <>
+inline constexpr bool kIsScaled<Quad> = true;
 template <class T>
 __attribute__((always_inline)) constexpr int64_t operands(int64_t values) {
   return (values + kPerOperand<T> - 1) / kPerOperand<T>;
@@ -33,6 +44,36 @@ __attribute__((always_inline)) constexpr int64_t operands(int64_t values) {
 template <class T>
 __attribute__((always_inline)) constexpr int64_t stored(int64_t values) {
   return kPerOperand<T> == 1 ? values : (operands<T>(values) + 15) / 16 * 16;
+}
+
+// A row of quads begins behind its header, scale and offset; its room is a multiple of sixteen values and the header.
+inline constexpr int64_t kQuadHeader = 2, kMostQuadDepth = 32768;  // quads: beyond, a sum of products may not fit
+__attribute__((always_inline)) constexpr int64_t quad_row(int64_t values) {
+  return kQuadHeader + (values + 15) / 16 * 4;
+}
+
+// The room of a row of operands, and where in it they begin.
+template <class T>
+inline constexpr int64_t kOperandHeader = 0;
+template <>
+inline constexpr int64_t kOperandHeader<Quad> = kQuadHeader;
+template <class T>
+__attribute__((always_inline)) constexpr int64_t operand_row(int64_t values) {
+  return stored<T>(values);
+}
+template <>
+__attribute__((always_inline)) constexpr int64_t operand_row<Quad>(int64_t values) {
+  return quad_row(values);
+}
+
+// How deep packed weights are: quads have a first row of scales.
+template <class T>
+__attribute__((always_inline)) constexpr int64_t packed_depth(int64_t values) {
+  return stored<T>(values);
+}
+template <>
+__attribute__((always_inline)) constexpr int64_t packed_depth<Quad>(int64_t values) {
+  return operands<Quad>(values) + 1;
 }
 
 // A matrix whose rows need not be neighbours: row r starts at base + (index ? index[r] : r) * stride.

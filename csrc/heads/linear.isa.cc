@@ -2,6 +2,7 @@
 #include "gemm/gradient.h"
 #include "gemm/pack.h"
 #include "gemm/product.h"
+#include "gemm/quads.h"
 #include "heads/functions.h"
 #include "heads/operand_rows.h"
 #include "memory.h"
@@ -25,7 +26,7 @@ int workers_for(int64_t multiplications) {
 
 template <class T>
 Product<float, T> product_of(const PackedLinear<T>& packed, Rows<const T> x, float* y) {
-  Packed<T> weight = layout<T>(stored<T>(packed.inputs), packed.outputs);
+  Packed<T> weight = layout<T>(packed_depth<T>(packed.inputs), packed.outputs);
   weight.data = packed.weight;
   return {.x = x,
           .depth = {1, operands<T>(packed.inputs), 0},
@@ -53,12 +54,12 @@ void multiply_share(const Product<float, T>& product, int64_t rows, const thread
 
 template <class T>
 PackedLinearSize packed_linear_size(int64_t inputs, int64_t outputs) {
-  return {layout<T>(stored<T>(inputs), outputs).size(), ceil_div(outputs, kLanes) * kLanes};
+  return {layout<T>(packed_depth<T>(inputs), outputs).size(), ceil_div(outputs, kLanes) * kLanes};
 }
 
 template <class T>
 void pack_linear(const float* weight, const float* bias, const PackedLinear<T>& packed) {
-  const Packed<T> shape = layout<T>(stored<T>(packed.inputs), packed.outputs);
+  const Packed<T> shape = layout<T>(packed_depth<T>(packed.inputs), packed.outputs);
   Place* places = memory::acquire<Place>(shape.num_vectors);
   plain_places(packed.outputs, places);
   parallel_for(shape.num_panels(), larger<int64_t>(1, kWorthAWorker / 64 / larger<int64_t>(1, packed.inputs)),
@@ -128,13 +129,15 @@ void linear_gradient(const LinearGradient& call) {
   memory::release(places);
 }
 
-#define RNNKIT_LINEAR(T)                                                                              \
-  template PackedLinearSize packed_linear_size<T>(int64_t, int64_t);                                  \
-  template void pack_linear(const float*, const float*, const PackedLinear<T>&);                      \
-  template void linear(const PackedLinear<T>&, const float*, int64_t, float*);                        \
-  template void linear_part(const PackedLinear<T>&, const float*, int64_t, float*, int64_t, int64_t); \
-  template void linear_gradient<T>(const LinearGradient&)
+#define RNNKIT_LINEAR(T)                                                         \
+  template PackedLinearSize packed_linear_size<T>(int64_t, int64_t);             \
+  template void pack_linear(const float*, const float*, const PackedLinear<T>&); \
+  template void linear(const PackedLinear<T>&, const float*, int64_t, float*);   \
+  template void linear_part(const PackedLinear<T>&, const float*, int64_t, float*, int64_t, int64_t)
 RNNKIT_LINEAR(float);
 RNNKIT_LINEAR(Pair);
+RNNKIT_LINEAR(Quad);
+template void linear_gradient<float>(const LinearGradient&);
+template void linear_gradient<Pair>(const LinearGradient&);
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

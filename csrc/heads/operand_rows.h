@@ -10,14 +10,15 @@ namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 template <class T>
 class OperandRows {
  public:
-  OperandRows(const float* values, int64_t rows, int64_t width) : stride_(stored<T>(width)) {
+  OperandRows(const float* values, int64_t rows, int64_t width) : stride_(operand_row<T>(width)) {
     if constexpr (kPerOperand<T> == 1) {
       base_ = values;
     } else {
       rounded_ = memory::acquire<T>(rows * stride_);
-      base_ = rounded_;
+      base_ = rounded_ + kOperandHeader<T>;
       parallel_for(rows, 1 + 65536 / (width + 1), [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) round_row(values + r * width, width, rounded_ + r * stride_);
+        for (int64_t r = begin; r < end; ++r)
+          round_row(values + r * width, width, rounded_ + kOperandHeader<T> + r * stride_);
       });
     }
   }

@@ -52,13 +52,14 @@ struct ProductHeads {
   // One of `parts` about equal shares of the columns of y, in the calling thread.
   void (*linear_part)(const PackedLinear<T>& packed, const float* x, int64_t rows, float* y, int64_t part,
                       int64_t parts);
-  void (*linear_gradient)(const LinearGradient& call);
+  void (*linear_gradient)(const LinearGradient& call);  // this and the next: null where T has no gradients
   void (*linear_cross_entropy)(const LinearCrossEntropy& call);
 };
 
 struct HeadsTable {
   ProductHeads<float> fp32;
   ProductHeads<Pair> bf16;
+  ProductHeads<Quad> int8;
   void (*log_softmax)(const float* logits, int64_t rows, int64_t columns, float* out);
 };
 

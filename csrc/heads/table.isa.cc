@@ -13,6 +13,10 @@ constexpr ProductHeads<T> product_heads{&packed_linear_size<T>, &pack_linear<T>,
 }  // namespace
 
 extern const HeadsTable heads_table;
-const HeadsTable heads_table{product_heads<float>, product_heads<Pair>, &log_softmax};
+const HeadsTable heads_table{
+    product_heads<float>,
+    product_heads<Pair>,
+    {&packed_linear_size<Quad>, &pack_linear<Quad>, &linear<Quad>, &linear_part<Quad>, nullptr, nullptr},
+    &log_softmax};
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

@@ -61,6 +61,19 @@ struct Options {
   bool is_any() const { return zoneout[0].is_on() || zoneout[1].is_on() || hidden_mask != nullptr || trace[0]; }
 };
 
+// How many operands a forward call has room for (ForwardCall below). inputs: 0 for one-hot input.
+template <class T>
+struct OperandRoom {
+  __attribute__((always_inline)) OperandRoom(int64_t batch, int64_t workers, int64_t input_rows, int64_t padded,
+                                             int64_t inputs, bool has_reset_hidden) {
+    if (kPerOperand<T> == 1) return;
+    input = inputs == 0 ? 0 : input_rows * operand_row<T>(inputs);
+    hidden = (kIsScaled<T> ? workers : 2) * batch * operand_row<T>(padded);
+    reset_hidden = has_reset_hidden && !kIsScaled<T> ? batch * operand_row<T>(padded) : 0;
+  }
+  int64_t hidden = 0, reset_hidden = 0, input = 0;
+};
+
 enum class Split {
   rows,
   units
@@ -69,6 +82,7 @@ enum class Split {
 // Where T is not S, what a product multiplies is rounded once, when it is made: the inputs of a chunk, and sixteen
 // units of h, r∘h or gate gradients together with the equations that give them. Those of one step are read while those
 // of the next are written: they live in two halves.
+// Quads are made by every worker for itself, whole rows of h or r∘h at a time.
 template <class S, class T>
 struct ForwardCall {
   const Weights<S, T>* weights;
@@ -84,9 +98,9 @@ struct ForwardCall {
   bool has_tape, has_gates;
   int64_t chunk_rows;  // steps whose input is projected together hold at most so many rows
   int64_t* lists;      // [workers, 2, chunk_rows]
-  T* x_operands;       // [workers, chunk_rows, stored(I)]; here and below: null where T is S
-  T* h_operands;       // [2, B, stored(padded H)] of the sorted rows
-  T* reset_operands;   // [B, stored(padded H)]
+  T* x_operands;       // [workers, chunk_rows, operand_row(I)]; here and below: null where T is S
+  T* h_operands;       // [2, B, stored(padded H)] of the sorted rows; quads [workers, B, operand_row(padded H)]
+  T* reset_operands;   // [B, stored(padded H)]; no quads
   Options<S> options;
   int64_t turn;  // counts the layer's calls: single steps, too, go through the weights to and fro
 };

@@ -6,6 +6,7 @@
 
 #include "cells/block.h"
 #include "gemm/product.h"
+#include "gemm/quads.h"
 #include "threads/parallel.h"
 #include "unroll/around.h"
 #include "unroll/share.h"
@@ -15,7 +16,7 @@ namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 template <class Cell, class V, class T, class S = typename V::Scalar>
 class ForwardLoop {
  public:
-  ForwardLoop(const ForwardCall<S, T>& call, const threads::Worker& worker, const Share& mine)
+  ForwardLoop(const ForwardCall<S, T>& call, const threads::Worker& worker, const Share& mine, bool in_parts = false)
       : call_(call),
         steps_(call.steps),
         weights_(*call.weights),
@@ -28,14 +29,15 @@ class ForwardLoop {
         source_(call.options.hidden_mask ? call.options.masked_hidden : call.hidden),
         gates_(call.has_gates || call.split == Split::units
                    ? call.gates
-                   : call.gates + worker.index * call.chunk_rows * weights_.row) {}
+                   : call.gates + worker.index * call.chunk_rows * weights_.row),
+        in_parts_(in_parts) {}
 
   void run() { run(0, steps_.num_steps); }
 
   // Steps [begin, end_step), which may have been run before: they give the same bits again.
   void run(int64_t begin, int64_t end_step) {
     first_row_ = steps_.offset[begin];
-    prepare(begin);
+    round_hidden(begin);
     if (kIsRounded && call_.split == Split::units) threads::wait(worker_);
     for (int64_t s = begin; s < end_step;) {
       int64_t num_rows = 0, end = s;
@@ -52,14 +54,24 @@ class ForwardLoop {
   }
 
   // Rounds the h before step s, which every product of the step reads.
-  void prepare(int64_t s) {
+  void round_hidden(int64_t s) {
     if constexpr (kIsRounded)
       for (int64_t i = 0; i < rows_at(s); ++i)
         round_units(source_ + steps_.before[compact(s, i)] * weights_.hidden_size,
                     h_operands(s) + (mine_.rows.begin + i) * stored<T>(padded_), mine_.blocks.begin, mine_.blocks.end);
   }
 
-  // One product of step s with what comes before and after it, for this share's blocks; the lists are filled.
+  // In parts: makes the operands that all parts of a product of step s read, but those of h where equations leave them.
+  template <int kProduct = 0>
+  void prepare(int64_t s, int product) {
+    if constexpr (kPerOperand<T> > 1 && kProduct < kInfo.num_products) {
+      if (product != kProduct) return prepare<kProduct + 1>(s, product);
+      if (kProduct == 0 && call_.ids == nullptr) make_input_operands(rows_at(s));
+      if constexpr (kIsScaled<T>) quantise_source(kInfo.products[kProduct].source, s);
+    }
+  }
+
+  // In parts: one product of step s with what comes before and after it, for this share's blocks; it is prepared.
   template <int kProduct = 0>
   void part(int64_t s, int product) {
     if constexpr (kProduct < kInfo.num_products) {
@@ -71,7 +83,7 @@ class ForwardLoop {
 
  private:
   static constexpr const CellInfo& kInfo = Cell::info;
-  static constexpr bool kIsRounded = kPerOperand<T> > 1;
+  static constexpr bool kIsRounded = kPerOperand<T> > 1 && !kIsScaled<T>;
 
   int64_t rows_end(int64_t s) const { return steps_.num_steps == 0 ? 0 : smaller(mine_.rows.end, steps_.count(s)); }
   int64_t rows_at(int64_t s) const { return rows_end(s) - mine_.rows.begin; }
@@ -106,14 +118,21 @@ class ForwardLoop {
   }
 
   Rows<const T> input_rows(int64_t num_rows) const {
-    if constexpr (kIsRounded) {
-      const int64_t I = weights_.input_size, stride = stored<T>(I);
-      T* to = call_.x_operands + worker_.index * call_.chunk_rows * stride;
-      for (int64_t i = 0; i < num_rows; ++i) round_row(call_.x + x_row_[i] * I, I, to + i * stride);
-      return {to, stride};
+    if constexpr (kPerOperand<T> > 1) {
+      if (!in_parts_) make_input_operands(num_rows);
+      return {x_operands(), operand_row<T>(weights_.input_size)};
     } else {
       return {call_.x, weights_.input_size, x_row_};
     }
+  }
+
+  T* x_operands() const {
+    return call_.x_operands + worker_.index * call_.chunk_rows * operand_row<T>(weights_.input_size) +
+           kOperandHeader<T>;
+  }
+  void make_input_operands(int64_t num_rows) const {
+    const int64_t I = weights_.input_size;
+    for (int64_t i = 0; i < num_rows; ++i) round_row(call_.x + x_row_[i] * I, I, x_operands() + i * operand_row<T>(I));
   }
 
   // The product with a one-hot row is a column of the weight: 0 + 1·w, then the bias.
@@ -161,13 +180,28 @@ class ForwardLoop {
   }
 
   Rows<const T> source_rows(Source source, int64_t s) const {
-    if constexpr (kIsRounded) {
+    if constexpr (kIsScaled<T>) {
+      if (!in_parts_) quantise_source(source, s);
+      return {source_operands(), operand_row<T>(padded_)};
+    } else if constexpr (kIsRounded) {
       const int64_t stride = stored<T>(padded_);
       return {(source == Source::hidden ? h_operands(s) : call_.reset_operands) + mine_.rows.begin * stride, stride};
     } else {
       if (source == Source::hidden) return {source_, weights_.hidden_size, steps_.before + compact(s, 0)};
       return {call_.reset_hidden + (call_.has_tape ? compact(s, 0) : mine_.rows.begin) * padded_, padded_, nullptr};
     }
+  }
+
+  // A row's scale is that of the whole row: every worker makes the operands of its rows for itself.
+  T* source_operands() const {
+    return call_.h_operands + worker_.index * steps_.batch * operand_row<T>(padded_) + kOperandHeader<T>;
+  }
+  void quantise_source(Source source, int64_t s) const {
+    for (int64_t i = 0; i < rows_at(s); ++i)
+      round_row(source == Source::hidden || planted(Bug::hidden_in_eight_bits_is_not_reset)
+                    ? source_ + steps_.before[compact(s, i)] * weights_.hidden_size
+                    : call_.reset_hidden + (mine_.rows.begin + i) * padded_,
+                weights_.hidden_size, source_operands() + i * operand_row<T>(padded_));
   }
 
   // The operands of the h before step s.
@@ -234,6 +268,7 @@ class ForwardLoop {
   const S* const source_;  // of the hidden products: h, or h times the mask
   S* const gates_;
   int64_t first_row_ = 0;  // the compact row at the start of the gates
+  const bool in_parts_;
 };
 
 template <class Cell, class V, class T, class S = typename V::Scalar>
@@ -244,18 +279,22 @@ void forward(const ForwardCall<S, T>& call) {
   });
 }
 
-// One step in parts (unroll/stepper.h): `product` -1 prepares step s, the others follow in order, each when all parts
-// of the one before are done.
+// One step in parts (unroll/stepper.h): its products in order, each when all parts of the one before are done, and each
+// prepared before.
 template <class Cell, class V, class T, class S = typename V::Scalar>
-void forward_part(const ForwardCall<S, T>& call, int64_t s, int product, int64_t first_block, int64_t end_block,
-                  int worker) {
-  const threads::Worker alone{worker, 1, nullptr};
-  ForwardLoop<Cell, V, T> loop(call, alone, {{0, call.steps.batch}, {first_block, end_block}});
-  if (product < 0)
-    loop.prepare(s);
-  else
-    loop.part(s, product);
+void forward_part(const ForwardCall<S, T>& call, int64_t s, int product, int64_t first_block, int64_t end_block) {
+  const threads::Worker alone{0, 1, nullptr};
+  ForwardLoop<Cell, V, T>(call, alone, {{0, call.steps.batch}, {first_block, end_block}}, true).part(s, product);
   release_tiles();
+}
+
+// `with_hidden`: the operands of h are not there yet from the step before.
+template <class Cell, class V, class T, class S = typename V::Scalar>
+void prepare_part(const ForwardCall<S, T>& call, int64_t s, int product, bool with_hidden) {
+  const threads::Worker alone{0, 1, nullptr};
+  ForwardLoop<Cell, V, T> loop(call, alone, {{0, call.steps.batch}, {0, call.weights->blocks}}, true);
+  if (with_hidden) loop.round_hidden(s);
+  loop.prepare(s, product);
 }
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

@@ -140,7 +140,7 @@ Layer<S, T>::Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>&
 
 template <class S, class T>
 Packed<T> Layer<S, T>::pack_rows(const S* weight, int64_t inputs, const std::vector<Place>& places, int64_t panel) {
-  Packed<T> packed{nullptr, stored<T>(inputs), static_cast<int64_t>(places.size()), panel};
+  Packed<T> packed{nullptr, packed_depth<T>(inputs), static_cast<int64_t>(places.size()), panel};
   packed_.emplace_back(packed.size());
   table_.pack_rows(weight, inputs, places.data(), packed, packed_.back().get());
   packed.data = packed_.back().get();
@@ -225,12 +225,11 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
   Buffer<S> new_memory, hidden_mask(has_mask ? B * padded : 0), masked_hidden(has_mask ? (num_steps + 1) * B * H : 0);
   if (call.keep_tape && has_memory && call.zoneout[1].is_on()) new_memory = Buffer<S>(tape_rows * padded);
   const Buffer<int64_t> lists(2 * workers * chunk_rows);
-  constexpr bool kIsRounded = kPerOperand<T> > 1;
-  const int64_t row_operands = kIsRounded ? stored<T>(padded) : 0;
-  const Buffer<T> h_operands(2 * B * row_operands), reset_operands(has_reset_hidden ? B * row_operands : 0);
-  const Buffer<T> x_operands(kIsRounded && call.ids == nullptr ? workers * chunk_rows * stored<T>(input_size()) : 0);
-  clear(h_operands, 2 * B * row_operands);
-  if (has_reset_hidden) clear(reset_operands, B * row_operands);
+  const OperandRoom<T> room(B, workers, workers * chunk_rows, padded, call.ids == nullptr ? input_size() : 0,
+                            has_reset_hidden);
+  const Buffer<T> h_operands(room.hidden), reset_operands(room.reset_hidden), x_operands(room.input);
+  clear(h_operands, room.hidden);
+  clear(reset_operands, room.reset_hidden);
   copy_padded(call.state[0], B * H, B * H, result.hidden.get());
   zero_padding(index, num_steps, H, result.hidden.get() + B * H);
   for (int64_t r = 0; has_memory && r < B; ++r)
@@ -429,6 +428,7 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
 
 template class Layer<float>;
 template class Layer<float, Pair>;
+template class Layer<float, Quad>;
 template class Layer<double>;
 
 }  // namespace rnnkit

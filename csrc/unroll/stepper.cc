@@ -22,14 +22,12 @@ class LayerStepper final : public Stepper<S> {
   LayerStepper(Layer<S, T>& layer, int64_t batch, bool one_hot)
       : functions_(layer.functions()),
         weights_(layer.weights_for_forward(one_hot)),
-        workers_(threads::most_workers(threads::get_num_threads())),
         granule_(weights_.cell->num_slots == 1 ? 2 * kPanel : kPanel),
-        row_operands_(stored<T>(weights_.blocks * kLanes)),
         one_hot_(one_hot) {
     const int64_t bytes = lay_out(nullptr, batch);
     memory_ = Buffer<char>(bytes);
     lay_out(memory_.get(), batch);
-    std::memset(memory_.get(), 0, static_cast<size_t>(bytes));  // the ends of rows of operands stay so
+    if (kPerOperand<T> > 1) std::memset(memory_.get(), 0, static_cast<size_t>(bytes));  // ends of operands stay so
     call_.turn = layer.next_turn();
     for (int part = 0; part < 2; ++part) call_.options.zoneout[part] = layer.zoneout()[part];
     set_batch(batch);
@@ -45,7 +43,7 @@ class LayerStepper final : public Stepper<S> {
       std::fill_n(call_.memory + b * padded + H, padded - H, S(0));
     }
     step_ = 0;
-    is_prepared_ = false;
+    has_operands_ = false;
   }
 
   void copy_state(const std::array<S*, 2>& parts) const override {
@@ -60,19 +58,18 @@ class LayerStepper final : public Stepper<S> {
   void begin(const S* x, const int64_t* ids) override {
     call_.x = x;
     call_.ids = ids;
-    if (!is_prepared_) functions_.forward_part(call_, step_, -1, 0, weights_.blocks, 0);
-    is_prepared_ = true;
   }
 
   int num_products() const override { return weights_.cell->num_products; }
 
-  threads::Phase phase(int) const override {
+  threads::Phase phase(int product) override {
+    functions_.prepare_part(call_, step_, product, !has_operands_);
+    has_operands_ = true;
     return {(weights_.blocks + granule_ - 1) / granule_, (step_ + call_.turn) % 2 != 0};
   }
 
-  void part(int product, int64_t part, int worker) override {
-    functions_.forward_part(call_, step_, product, part * granule_, std::min(weights_.blocks, (part + 1) * granule_),
-                            worker);
+  void part(int product, int64_t part) override {
+    functions_.forward_part(call_, step_, product, part * granule_, std::min(weights_.blocks, (part + 1) * granule_));
   }
 
   void end() override { step_ = 1 - step_; }
@@ -89,8 +86,6 @@ class LayerStepper final : public Stepper<S> {
     set_state({kept[0].data(), kept[1].data()});
   }
 
-  int most_workers() const override { return workers_; }
-
   int64_t cost() const override {
     const int64_t H = weights_.hidden_size;
     const int64_t weights = weights_.cell->num_gates * H * (H + (one_hot_ ? 0 : weights_.input_size));
@@ -103,7 +98,6 @@ class LayerStepper final : public Stepper<S> {
 
   // Where everything lies behind `base`; returns the bytes it takes.
   int64_t lay_out(char* base, int64_t batch) {
-    constexpr bool kIsRounded = kPerOperand<T> > 1;
     const int64_t padded = weights_.blocks * kLanes;
     const bool has_reset_hidden = weights_.cell->num_products > 1;
     int64_t at = 0;
@@ -115,10 +109,11 @@ class LayerStepper final : public Stepper<S> {
     take(call_.memory, has_memory() ? batch * padded : 0);
     take(call_.reset_hidden, has_reset_hidden ? batch * padded : 0);
     take(call_.gates, batch * weights_.row);
-    take(call_.lists, 2 * workers_ * batch);
-    take(call_.x_operands, kIsRounded && !one_hot_ ? workers_ * batch * stored<T>(weights_.input_size) : 0);
-    take(call_.h_operands, kIsRounded ? 2 * batch * row_operands_ : 0);
-    take(call_.reset_operands, kIsRounded && has_reset_hidden ? batch * row_operands_ : 0);
+    take(call_.lists, 2 * batch);
+    const OperandRoom<T> room(batch, 1, batch, padded, one_hot_ ? 0 : weights_.input_size, has_reset_hidden);
+    take(call_.x_operands, room.input);
+    take(call_.h_operands, room.hidden);
+    take(call_.reset_operands, room.reset_hidden);
     take(order_, 4 * batch);
     return at;
   }
@@ -133,7 +128,7 @@ class LayerStepper final : public Stepper<S> {
       before[b] = b;
       before[batch + b] = planted(Bug::every_second_step_reads_the_first_h) ? b : batch + b;
     }
-    for (int list = 0; list < 2 * workers_; ++list)
+    for (int list = 0; list < 2; ++list)
       std::iota(call_.lists + list * batch, call_.lists + (list + 1) * batch, int64_t{0});
     call_.weights = &weights_;
     call_.steps = {batch, 2, offset_, position, before};
@@ -150,13 +145,11 @@ class LayerStepper final : public Stepper<S> {
 
   const CellFunctions<S, T>& functions_;
   const Weights<S, T>& weights_;
-  const int workers_;
   const int64_t granule_;  // blocks of a part
-  const int64_t row_operands_;
   const bool one_hot_;
   Buffer<char> memory_;
   int64_t batch_ = 0, step_ = 0;
-  bool is_prepared_ = false;  // whether the operands of h are those of h
+  bool has_operands_ = false;  // whether equations have left those of h
   int64_t offset_[3] = {};
   int64_t* order_ = nullptr;  // [4, batch]
   ForwardCall<S, T> call_{};
@@ -176,15 +169,15 @@ void run_step(Stepper<S>& stepper, const S* x, const int64_t* ids) {
     Stepper<S>& stepper;
     int product = -1;
   } context{stepper};
-  threads::run_phases(std::min(workers_for_cost(stepper.cost()), stepper.most_workers()),
+  threads::run_phases(workers_for_cost(stepper.cost()),
                       {&context,
                        [](void* pointer) -> threads::Phase {
                          auto& [stepper, product] = *static_cast<Context*>(pointer);
                          return ++product < stepper.num_products() ? stepper.phase(product) : threads::Phase{0};
                        },
-                       [](void* pointer, int64_t part, int worker) {
+                       [](void* pointer, int64_t part, int) {
                          auto& [stepper, product] = *static_cast<Context*>(pointer);
-                         stepper.part(product, part, worker);
+                         stepper.part(product, part);
                        }});
   stepper.end();
 }
@@ -198,6 +191,7 @@ template void run_step(Stepper<float>&, const float*, const int64_t*);
 template void run_step(Stepper<double>&, const double*, const int64_t*);
 template std::unique_ptr<Stepper<float>> make_stepper(Layer<float>&, int64_t, bool);
 template std::unique_ptr<Stepper<float>> make_stepper(Layer<float, Pair>&, int64_t, bool);
+template std::unique_ptr<Stepper<float>> make_stepper(Layer<float, Quad>&, int64_t, bool);
 template std::unique_ptr<Stepper<double>> make_stepper(Layer<double>&, int64_t, bool);
 
 }  // namespace rnnkit

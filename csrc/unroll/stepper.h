@@ -24,15 +24,15 @@ class Stepper {
 
   // What the next step reads: x [B, I] or ids [B], the other null. They stay valid during the step.
   virtual void begin(const S* x, const int64_t* ids) = 0;
-  virtual int num_products() const = 0;  // of a step, one after the other
-  virtual threads::Phase phase(int product) const = 0;
-  virtual void part(int product, int64_t part, int worker) = 0;
+  virtual int num_products() const = 0;           // of a step, one after the other
+  virtual threads::Phase phase(int product) = 0;  // prepares it
+  virtual void part(int product, int64_t part) = 0;
   virtual void end() = 0;
 
   // Keeps some rows, in this order; num_rows is at most the batch.
   virtual void keep(const int64_t* rows, int64_t num_rows) = 0;
-  virtual int64_t cost() const = 0;      // about how many nanoseconds one core works for a step
-  virtual int most_workers() const = 0;  // that it has scratch for
+  // About how many nanoseconds one core works for a step.
+  virtual int64_t cost() const = 0;
 };
 
 // How many workers are worth the waking for so many nanoseconds of one core.

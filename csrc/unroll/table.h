@@ -9,9 +9,9 @@ template <class S, class T = S>
 struct CellFunctions {
   const CellInfo* info;
   void (*forward)(const ForwardCall<S, T>&);
-  void (*forward_part)(const ForwardCall<S, T>&, int64_t s, int product, int64_t first_block, int64_t end_block,
-                       int worker);
-  void (*backward)(const BackwardCall<S, T>&);
+  void (*prepare_part)(const ForwardCall<S, T>&, int64_t s, int product, bool with_hidden);
+  void (*forward_part)(const ForwardCall<S, T>&, int64_t s, int product, int64_t first_block, int64_t end_block);
+  void (*backward)(const BackwardCall<S, T>&) = nullptr;  // where T has gradients
 };
 
 // T: the operands of the products.
@@ -22,8 +22,9 @@ struct RecurrentTable {
   // Weights into panels (gemm/pack.h), by all workers; the table of one-hot inputs stays in S.
   void (*pack_rows)(const S* weight, int64_t inputs, const Place* places, const Packed<T>& packed, T* out);
   void (*pack_table)(const S* weight, int64_t inputs, const Place* places, const Packed<S>& packed, S* out);
+  // where T has gradients
   void (*pack_columns)(const S* weight, int64_t columns, const Place* places, int64_t num_places,
-                       const Packed<T>& packed, T* out);
+                       const Packed<T>& packed, T* out) = nullptr;
 };
 
 // exp, log, sigmoid, tanh over arrays: what the accuracy tests call.

@@ -14,7 +14,10 @@ namespace {
 
 template <class Cell, class V, class T, class S = typename V::Scalar>
 constexpr CellFunctions<S, T> functions() {
-  return {&Cell::info, &forward<Cell, V, T>, &forward_part<Cell, V, T>, &backward<Cell, V, T>};
+  CellFunctions<S, T> functions{&Cell::info, &forward<Cell, V, T>, &prepare_part<Cell, V, T>,
+                                &forward_part<Cell, V, T>};
+  if constexpr (!kIsScaled<T>) functions.backward = &backward<Cell, V, T>;
+  return functions;
 }
 
 template <class V, class T, class S = typename V::Scalar>
@@ -44,8 +47,10 @@ void pack_columns_together(const S* weight, int64_t columns, const Place* places
 
 template <class V, class T, class S = typename V::Scalar>
 constexpr RecurrentTable<S, T> table() {
-  return {sizeof(kCells<V, T>) / sizeof(kCells<V, T>[0]), kCells<V, T>, &pack_rows_together<V, T>,
-          &pack_rows_together<V, S>, &pack_columns_together<V, T>};
+  RecurrentTable<S, T> table{sizeof(kCells<V, T>) / sizeof(kCells<V, T>[0]), kCells<V, T>, &pack_rows_together<V, T>,
+                             &pack_rows_together<V, S>};
+  if constexpr (!kIsScaled<T>) table.pack_columns = &pack_columns_together<V, T>;
+  return table;
 }
 
 }  // namespace
@@ -54,6 +59,8 @@ extern const RecurrentTable<float> recurrent_table;
 const RecurrentTable<float> recurrent_table = table<Vec<float>, float>();
 extern const RecurrentTable<float, Pair> recurrent_bf16_table;
 const RecurrentTable<float, Pair> recurrent_bf16_table = table<Vec<float>, Pair>();
+extern const RecurrentTable<float, Quad> recurrent_int8_table;
+const RecurrentTable<float, Quad> recurrent_int8_table = table<Vec<float>, Quad>();
 
 #if defined(RNNKIT_ISA_PORTABLE)
 extern const RecurrentTable<double> recurrent_double_table;

@@ -45,6 +45,18 @@ def test_eval_of_the_held_out_text_repeats_the_table(run: Path, tmp_path: Path, 
         assert want["nll"] == pytest.approx(got["nll"], rel=1e-12), want["name"]
 
 
+def test_eval_judges_in_the_precision_asked_for(run: Path, text_file: Path, call: Callable[..., Outcome]) -> None:
+    nll = {
+        precision: json.loads(call("eval", run, text_file, "--json", "--precision", precision).out)["model"]["nll"]
+        for precision in ("fp32", "bf16", "int8")
+    }
+    assert len(set(nll.values())) == 3
+    assert nll["int8"] == pytest.approx(nll["fp32"], rel=0.02)
+    refused = call("eval", run, text_file, "--precision", "int4")
+    assert refused.code != 0
+    assert "choose one of fp32, bf16, auto, int8" in refused.err
+
+
 def test_eval_keeps_the_tokens_in_a_file_for_as_long_as_it_runs(
     run: Path, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -195,6 +195,11 @@ def test_every_decoding_option_changes_the_text(
     assert call("sample", run, "-n", 80).out != call("sample", run, "-n", 80, *option).out
 
 
+def test_sample_writes_in_the_precision_asked_for(run: Path, call: Callable[..., Outcome]) -> None:
+    assert len({call("sample", run, "-n", 3000, "--precision", name).out for name in ("fp32", "bf16", "int8")}) == 3
+    assert "choose one of" in call("sample", run, "--precision", "int4").err
+
+
 def test_a_reader_that_leaves_early_is_met_with_silence(run: Path) -> None:
     command = [*COMMAND, "sample", str(run), "-n", "100000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

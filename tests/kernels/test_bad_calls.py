@@ -30,28 +30,31 @@ def weights(cell="lstm", gates=4, **other):
     return given | other
 
 
+OFF = {"recompute": False, "trace": False, "zoneout": None, "recurrent_mask": None}
+
+
 def forward(**other):
     layer = _core.Layer(**weights())
     given = {"x": zeros(T, B, I), "state": None, "lengths": None, "reverse": False, "keep_tape": False}
-    return layer.forward(**given | other)
+    return layer.forward(**given | OFF | other)
 
 
 def backward(**other):
     layer = _core.Layer(**weights())
-    tape = layer.forward(zeros(T, B, I), None, None, False, True)[2]
+    tape = layer.forward(zeros(T, B, I), None, None, False, True, **OFF)[2]
     return layer.backward(**{"tape": tape, "d_output": None, "d_state": None, "need_dx": True} | other)
 
 
 def used_twice():
     layer = _core.Layer(**weights())
-    tape = layer.forward(zeros(T, B, I), None, None, False, True)[2]
+    tape = layer.forward(zeros(T, B, I), None, None, False, True, **OFF)[2]
     layer.backward(tape, None, None, True)
     layer.backward(tape, None, None, True)
 
 
 def other_layers_tape():
     layers = [_core.Layer(**weights()) for _ in range(2)]
-    layers[1].backward(layers[0].forward(zeros(T, B, I), None, None, False, True)[2], None, None, True)
+    layers[1].backward(layers[0].forward(zeros(T, B, I), None, None, False, True, **OFF)[2], None, None, True)
 
 
 def pair(*shape, **kind):
@@ -199,7 +202,7 @@ def test_tapes_that_do_not_fit():
 
 def test_a_failed_call_leaves_the_tape_usable():
     layer = _core.Layer(**weights())
-    tape = layer.forward(zeros(T, B, I), None, None, False, True)[2]
+    tape = layer.forward(zeros(T, B, I), None, None, False, True, **OFF)[2]
     reported(ShapeError, lambda: layer.backward(tape, zeros(T, B, H + 1), None, True))
     layer.backward(tape, zeros(T, B, H), None, True)
 

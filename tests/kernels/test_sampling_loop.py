@@ -13,7 +13,7 @@ from rnnkit.kernels.decode import SamplingLoop, sample
 from rnnkit.kernels.heads import PackedLinear, embedding
 
 V = 23
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "int8")
 OPTIONS = [
     {},
     {"temperature": 0.0},
@@ -47,9 +47,10 @@ class Model:
         self.table = normal(rng, V, 9) if with_table else None
         widths = [9 if with_table else V] + [hidden] * num_layers
         self.layers = [make_layer(rng, cell, *pair, precision) for pair in pairwise(widths)]
-        self.projection = PackedLinear(normal(rng, 12, hidden), None) if with_projection else None
+        self.projection = PackedLinear(normal(rng, 12, hidden), precision=precision) if with_projection else None
         width = 12 if with_projection else hidden
-        self.scores = PackedLinear(normal(rng, V, width, scale=2 / np.sqrt(width)), normal(rng, V))
+        weight = normal(rng, V, width, scale=2 / np.sqrt(width))
+        self.scores = PackedLinear(weight, normal(rng, V), precision=precision)
 
     def state(self, rows):
         rng = np.random.default_rng(8)

@@ -16,6 +16,9 @@ SHAPES = {
     "widths": {"hidden_size": [9, 33, 6], "num_layers": 3, "embedding_size": 6, "tied": True, "trainable_state": True},
     "zoneout": {"num_layers": 2, "zoneout": [0.1, 0.5]},
     "residual": {"cell": "gru_before", "num_layers": 3, "residual": True, "trainable_state": True},
+    "lstm, int8": {"hidden_size": 37, "num_layers": 2, "precision": "int8"},
+    "gru_before, int8": {"cell": "gru_before", "embedding_size": 9, "tied": True, "precision": "int8"},
+    "adaptive, int8": {"hidden_size": 33, "softmax": "adaptive", "cutoffs": [4, 11], "precision": "int8"},
     "window mlp": {"kind": "window_mlp", "hidden_size": 19},
     "window mlp, adaptive": {"kind": "window_mlp", "direct": False, "softmax": "adaptive", "cutoffs": [9]},
 }
@@ -26,9 +29,10 @@ def build(shape):
     if "kind" in shape:
         config = tiny.config(**shape)
         return runtime.WindowMLP.from_parts(config, tiny.tensors(config))
-    config, tensors, tokens = tiny.parts(**shape)
+    precision = shape.get("precision")
+    config, tensors, tokens = tiny.parts(**{name: value for name, value in shape.items() if name != "precision"})
     calm = {name: array * np.float32(0.4) for name, array in tensors.items()}  # a ReLU may not explode
-    return runtime.LanguageModel.from_parts(config, calm, tokens)
+    return runtime.LanguageModel.from_parts(config, calm, tokens, precision=precision)
 
 
 @pytest.fixture(params=SHAPES)

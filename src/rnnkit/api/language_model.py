@@ -32,7 +32,8 @@ class LanguageModel(runtime.LanguageModel):
     def load(cls, path: str | Path, *, precision: str | None = None) -> Self:
         """The model of a run folder.
 
-        Args:   precision: of the products, "fp32", "bf16" or "auto"; None: what the model was trained in.
+        Args:   precision: of the products, "fp32", "bf16", "int8" (the least to read: the fastest to sample from) or
+                "auto"; None: what the model was trained in.
         Raises: BundleError, by its subclasses; ConfigError for another precision.
         Cost:   one read of the files.
         """

@@ -21,13 +21,16 @@ def evaluate(
     arpa: Annotated[
         list[Path] | None, typer.Option("--arpa", help="Also an n-gram model of another tool, from its ARPA file.")
     ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Of matrix products: fp32, bf16, int8 or auto; else as it was trained.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Score FILE with the model of RUN and with every baseline trained beside it. Needs no torch."""
     from rnnkit import api
     from rnnkit.cli import terminal
 
-    model = api.LanguageModel.load(run)
+    model = api.LanguageModel.load(run, precision=precision)
     metrics = model.evaluate(file, reset_per_line=reset_per_line, encoding=encoding, as_bytes=as_bytes, arpa=arpa or ())
     if as_json:
         terminal.print_json(metrics)

@@ -18,13 +18,16 @@ def sample(
     top_p: Annotated[float, typer.Option(help="Draw from the fewest tokens that hold this probability.")] = 1.0,
     repetition_penalty: Annotated[float, typer.Option(help="Above 1 makes tokens already written less likely.")] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed writes the same text on any number of threads.")] = 0,
+    precision: Annotated[
+        str | None, typer.Option(help="Of matrix products: fp32, bf16, int8 or auto; else as it was trained.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Write text with the model of RUN, to the terminal as it comes."""
     from rnnkit.api import LanguageModel
     from rnnkit.cli import terminal
 
-    pieces = LanguageModel.load(run).generate(
+    pieces = LanguageModel.load(run, precision=precision).generate(
         prompt,
         max_new_tokens=max_new_tokens,
         temperature=temperature,

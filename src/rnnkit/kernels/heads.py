@@ -1,7 +1,8 @@
 """What stands between a hidden vector and a loss or a distribution: linear layers, softmax, cross-entropy, embedding.
 
 Every result is float32 and bit-identical for any number of threads; a row's result depends on its own input alone.
-`precision="bf16"` rounds what a product multiplies to bfloat16, as in `kernels.recurrent.Layer`.
+`precision="bf16"` rounds what a product multiplies to bfloat16, "int8" (no gradients) to integers with scales, as in
+`kernels.recurrent.Layer`.
 """
 
 from __future__ import annotations

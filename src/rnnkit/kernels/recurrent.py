@@ -19,17 +19,20 @@ from rnnkit.kernels import _core
 
 Array = NDArray[Any]
 Zoneout = Sequence[Any]  # for each part of the state: a number in 0..1, a bool mask [T, B, H], or None
-Precision = Literal["fp32", "bf16"]
-PRECISIONS = ("fp32", "bf16", "auto")  # what layers and models take
+Precision = Literal["fp32", "bf16", "int8"]
+PRECISIONS = ("fp32", "bf16", "auto")  # what layers and models take; without gradients also "int8"
 
 
-def resolve_precision(precision: str) -> Precision:
+def resolve_precision(precision: str, *, forward_only: bool = False) -> Precision:
     """What a layer computes in: "auto" is "bf16" where one instruction multiplies pairs of bfloat16, else "fp32".
 
+    Args:   forward_only: whether no gradients are wanted: then "int8" will do.
     Raises: ConfigError for a name that is none of `PRECISIONS`.
     """
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision={precision!r} does not exist; choose one of {', '.join(PRECISIONS)}")
+    choices = (*PRECISIONS, "int8") if forward_only else PRECISIONS
+    if precision not in choices:
+        reason = "has no gradients" if precision == "int8" else "does not exist"
+        raise ConfigError(f"precision={precision!r} {reason}; choose one of {', '.join(choices)}")
     if precision == "auto":
         return "bf16" if _core.isa() in ("amx", "avx512bf16") else "fp32"
     return precision  # type: ignore[return-value]
@@ -82,6 +85,9 @@ class Layer:
              The arrays must not change while the layer is in use.
              precision: "bf16" rounds what the products multiply (inputs, h, weights, gate gradients) to bfloat16 and
              adds in float32; state, gates and every result stay float32. Ids gather columns that are not rounded.
+             "int8" makes integers of -127 .. 127 of them, x and h with a scale for each row (max|x| / 127), weights
+             with one for each of their G*H rows; their sums are exact, the same on every instruction set. A row with
+             a value that is not finite is NaN. No tape and no backward; I and H up to 131,072.
              zoneout: for each part of the state the share of the old value that stays at each step (Krueger et al.
              2017): what an evaluation does everywhere; `forward` may do otherwise.
     Raises:  ArgumentError, ShapeError, DtypeError.

@@ -63,14 +63,15 @@ class NextTokenModel(ABC):
         self._tensors = dict(tensors)
         self._files = {} if tokenizer is None else {_TOKENIZER: tokenizer.to_json().encode()}
         self.digest = digest or bundle_digest(config=config, tensors=tensors, files=self._files)
-        self.precision = resolve_precision(precision or config["precision"])
+        self.precision = resolve_precision(precision or config["precision"], forward_only=True)
         self._softmax = build_softmax(config["model"], tensors, self.precision)
 
     @classmethod
     def load(cls, path: str | Path, *, precision: str | None = None) -> Self:
         """The model of a bundle, that is of a run's folder.
 
-        Args:   precision: "fp32", "bf16" or "auto", see `kernels.recurrent`; None: what the model was trained in.
+        Args:   precision: "fp32", "bf16", "int8" or "auto", see `kernels.recurrent.Layer`; None: what the model was
+                trained in.
         Raises: BundleError, by its subclasses; nothing in the folder is executed or believed unchecked. ConfigError for
                 another precision.
         Cost:   one read of the files; memory for the weights twice (as stored, and packed for the kernels).

@@ -33,9 +33,8 @@ class Stack:
         for index in range(model["num_layers"]):
             weight = tensors[f"recurrent.weight_ih_l{index}"]
             if index == 0 and self.table is not None and 4 * len(self.table) * len(weight) <= _FOLD_BYTES:
-                weight = heads.linear(
-                    self.table, weight, precision=precision
-                ).T  # then ids enter as one-hot rows: the same bits, no product
+                # Then ids enter as one-hot rows, without a product: the same bits, but in int8, which need not round.
+                weight = heads.linear(self.table, weight, precision="fp32" if precision == "int8" else precision).T
                 self.table = None
             self.layers.append(
                 Layer(
