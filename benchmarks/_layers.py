@@ -44,7 +44,9 @@ def measure(
     for case, budget_s in shares(wanted, [1 + case.flop / 20e9 for case in wanted], seconds):
         is_compiled = (case.B, case.T, case.I, case.H) in COMPILED_SHAPES and case.cell in ("lstm", "gru_after")
         is_compiled &= case.mode == "train" and not (case.is_ragged or quick)
-        names = [name for name in peers.names() if name != "torch.compile" or is_compiled]
+        names = [
+            name for name in peers.names() if dtype_of(name) != "int8" and (name != "torch.compile" or is_compiled)
+        ]
         rows.append(row(peers.measure(case, names=names, budget_s=budget_s), machine))
         print(summary(rows[-1]), file=sys.stderr, flush=True)
     return rows

@@ -142,7 +142,8 @@ class Peers:
         times = {name: max(1, round(TURN_S / first[name])) for name in hopeful}
         timing.seconds |= {name: [] for name in hopeful}
         order, rounds = random.Random(0), 0
-        while hopeful and (rounds < min_rounds or time.perf_counter() < end):
+        least = min_rounds if time.perf_counter() < end else 1  # out of time: one round, so that the whole ends
+        while hopeful and (rounds < least or time.perf_counter() < end):
             for name in order.sample(hopeful, len(hopeful)):
                 timing.seconds[name].append(self._turn(*jobs[name], times[name]))
             rounds += 1

@@ -376,7 +376,8 @@ def _draw_ratios(panel: Any, rows: list[Row], kind: str, title: str) -> None:
     panel.grid(axis="y", color="0.85")
     panel.set_axisbelow(True)
     if rows and any(r[kind] for r in rows):
-        panel.legend(fontsize=8, frameon=False)
+        panel.set_ylim(top=panel.get_ylim()[1] * 1.25)  # room for the legend above the points
+        panel.legend(fontsize=8, frameon=False, loc="upper center", ncols=len(cells))
     else:
         panel.text(0.5, 0.5, "not measured", transform=panel.transAxes, ha="center")
 

@@ -11,7 +11,7 @@ from worker import LayerCase, SampleCase
 
 STEPS = 200
 CELLS = ("lstm", "gru_after", "gru_before", "elman_tanh")
-PEERS = ("torch", "torch bf16", "jax", "onnxruntime")
+PEERS = ("torch", "torch bf16", "jax", "onnxruntime", "onnxruntime int8")
 
 
 def measure(peers: Peers, machine: dict[str, Any], *, seconds: float, quick: bool) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ SECTIONS = {
 
 def commands(python: str, threads: int) -> dict[str, list[str]]:
     ours = {name: [sys.executable, "rnnkit_peer.py", str(threads), name] for name in PRECISIONS}
-    torch, jax = [python, "torch_peer.py", str(threads)], [python, "jax_peer.py", str(threads)]
+    torch, jax, ort = ([python, f"{peer}_peer.py", str(threads)] for peer in ("torch", "jax", "onnxruntime"))
     return {
         **{("rnnkit" if name == "fp32" else f"rnnkit {name}"): command for name, command in ours.items()},
         "torch": torch,
@@ -54,7 +54,8 @@ def commands(python: str, threads: int) -> dict[str, list[str]]:
         "torch.compile": [*torch, "compile"],
         "jax": jax,
         "jax bf16": [*jax, "bf16"],
-        "onnxruntime": [python, "onnxruntime_peer.py", str(threads)],
+        "onnxruntime": ort,
+        "onnxruntime int8": [*ort, "int8"],
     }
 
 

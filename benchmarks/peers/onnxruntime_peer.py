@@ -1,18 +1,29 @@
-"""ONNX Runtime: a graph of its recurrent operators, state in and out; it has no gradients."""
+"""ONNX Runtime: onnxruntime_peer.py THREADS [int8]. A graph of its operators, state in and out; it has no gradients.
+
+int8 is its own dynamic quantisation, which knows the LSTM and no other cell.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from worker import Job, LayerCase, NotOffered, SampleCase, serve
 
 # torch's gate order to ONNX's: LSTM i f g o -> i o f c, GRU r z n -> z r h
 ORDER = {"lstm": (0, 3, 1, 2), "gru_before": (1, 0, 2), "gru_after": (1, 0, 2)}
 OPERATOR = {"lstm": "LSTM", "gru_before": "GRU", "gru_after": "GRU", "elman_tanh": "RNN", "elman_relu": "RNN"}
+
+
+IS_INT8 = "int8" in sys.argv
+logging.disable(logging.WARNING)  # its advice on how to quantise
 
 
 class Graph:
@@ -65,12 +76,22 @@ class Graph:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        content = quantized(model) if IS_INT8 else model.SerializeToString()
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def quantized(model: onnx.ModelProto) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "int8.onnx"
+        quantize_dynamic(model, path, op_types_to_quantize=["LSTM"], weight_type=QuantType.QInt8)
+        return path.read_bytes()
 
 
 def layer_job(case: LayerCase, threads: int) -> Job:
     if case.mode not in ("forward", "step"):
         raise NotOffered("ONNX Runtime has no gradients")
+    if IS_INT8 and (case.cell != "lstm" or case.mode != "step"):
+        raise NotOffered("int8 is measured for the LSTM's step: ONNX Runtime quantises no other cell")
     arrays, graph = case.arrays(), Graph()
     if case.mode == "step":
         return step_job(case, arrays, graph, threads)
