@@ -67,9 +67,13 @@ class Peers:
     """Worker processes that take turns; while one works the others wait on a pipe. One starts when it is first asked.
 
     Args:    commands: for each name, what starts its process.  reference: the process everybody is compared with.
+             is_cpu_time: count the CPU time of a process, not time on the wall.
     """
 
-    def __init__(self, commands: Mapping[str, Sequence[str]], reference: Sequence[str]) -> None:
+    def __init__(
+        self, commands: Mapping[str, Sequence[str]], reference: Sequence[str], *, is_cpu_time: bool = False
+    ) -> None:
+        self._is_cpu_time = is_cpu_time
         self._commands = {**commands, "reference": reference}
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._folder = tempfile.TemporaryDirectory()
@@ -193,7 +197,7 @@ class Peers:
 
     def _turn(self, process: str, job: str, times: int) -> float:
         time.sleep(PAUSE_S)
-        return self._ask(process, do="run", job=job, times=times)["seconds"]
+        return self._ask(process, do="run", job=job, times=times, is_cpu_time=self._is_cpu_time)["seconds"]
 
     def _forget(self, *names: str) -> None:
         for name in names or self._processes:

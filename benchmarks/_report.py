@@ -186,7 +186,7 @@ def to_markdown(report: Row) -> str:
 
 def _machine_lines(machine: Row) -> Iterable[str]:
     yield f"{machine['cpu']}, {machine['threads']} threads, instruction set {machine['isa']}, {machine['date']}."
-    yield f"Load average before the run: {machine['load']:.1f}."
+    yield f"Counted: {machine['clock']}. Load average before the run: {machine['load']:.1f}."
     core = machine["per_core"]
     if "not_measured" in core:
         yield f"Instruction rates: {core['not_measured']}"
@@ -348,7 +348,10 @@ def draw(report: Row, path: Path) -> None:
     for line, (dtype, process) in enumerate(by_dtype):
         _draw_lengths(panels[line][2], [r for r in lengths if r["process"] == process], dtype)
     machine = report["machine"]
-    figure.suptitle(f"{machine['cpu']}, {machine['threads']} threads, {machine['isa']}, {machine['date']}", fontsize=11)
+    figure.suptitle(
+        f"{machine['cpu']}, {machine['threads']} threads, {machine['isa']}, {machine['clock']}, {machine['date']}",
+        fontsize=11,
+    )
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 

@@ -66,6 +66,11 @@ def arguments() -> argparse.Namespace:
         "--peers", default=str(python), metavar="PYTHON", help="of the environment that holds the peers"
     )
     parser.add_argument("--threads", type=int, default=kernels.get_num_threads())
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="for a busy machine: CPU time of one thread in place of time on the wall",
+    )
     parser.add_argument("--minutes", type=float, help="in all (25; with --quick 4)")
     parser.add_argument("--quick", action="store_true", help="few small cases: does it run?")
     parser.add_argument("--only", choices=SECTIONS, action="append", help="this section only; may be given again")
@@ -77,6 +82,8 @@ def arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if not Path(chosen.peers).exists():
         parser.error(f"{chosen.peers} is absent: `make bench` installs the peers there, or name it with --peers")
+    if chosen.cpu_time:
+        chosen.threads = 1
     return chosen
 
 
@@ -84,12 +91,11 @@ def main() -> int:
     options = arguments()
     start, minutes = time.perf_counter(), options.minutes or (4 if options.quick else 25)
     sections, load = options.only or list(SECTIONS), os.getloadavg()[0]
-    with Peers(
-        commands(options.peers, options.threads), [sys.executable, "rnnkit_peer.py", str(options.threads), "fp64"]
-    ) as peers:
+    reference = [sys.executable, "rnnkit_peer.py", str(options.threads), "fp64"]
+    with Peers(commands(options.peers, options.threads), reference, is_cpu_time=options.cpu_time) as peers:
         machine = _machine.measure(peers, threads=options.threads, budget_s=60 * minutes * 0.02)
         machine["date"] = datetime.date.today().isoformat()
-        machine["load"] = load
+        machine |= {"load": load, "clock": "CPU time of one thread" if options.cpu_time else "time on the wall"}
         report: dict[str, Any] = {"machine": machine}
         common: dict[str, Any] = {"quick": options.quick}
         measure: dict[str, Callable[[float], Any]] = {

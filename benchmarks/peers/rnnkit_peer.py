@@ -60,9 +60,10 @@ class Rnnkit:
         ids = arrays.pop("ids")
         model = {"vocab_size": case.vocab_size, "embedding_size": 0, "cell": "lstm", "hidden_size": case.H}
         model |= {"num_layers": case.num_layers, "bias": True, "tied": False, "softmax": "full", "cutoffs": []}
-        config = {"format": 1, "kind": "language_model", "model": model, "precision": self.precision}
+        config = {"format": 1, "kind": "language_model", "model": model, "precision": "fp32"}
         characters = "".join(chr(ord("0") + i) for i in range(case.vocab_size))
-        loaded = LanguageModel.from_parts(config, arrays, text.CharTokenizer(characters, with_unknown=False))
+        tokenizer = text.CharTokenizer(characters, with_unknown=False)
+        loaded = LanguageModel.from_parts(config, arrays, tokenizer, precision=self.precision)
 
         def run() -> None:
             for _ in loaded.generate("0", max_new_tokens=case.num_tokens, seed=1):
