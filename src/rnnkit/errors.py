@@ -32,7 +32,11 @@ class DtypeError(UsageError, TypeError):
 
 
 class MissingExtraError(UsageError, ImportError):
-    """A feature needs an optional dependency; the message names the extra to install."""
+    """A feature needs an optional dependency; the message says what, and how to install the `extra` that has it."""
+
+    def __init__(self, message: str, *, extra: str = "") -> None:
+        remedy = f"; in rnnkit's source folder: pip install '.[{extra}]'" if extra else ""
+        super().__init__(message + remedy)
 
 
 class DataError(RnnkitError, ValueError):

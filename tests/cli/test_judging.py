@@ -98,6 +98,16 @@ def test_compare_prints_a_table_and_draws(run: Path, tmp_path: Path, call: Calla
     assert picture.read_bytes().startswith(b"\x89PNG")
     rows = json.loads(call("compare", run, "--picture", picture, "--json").out)
     assert rows[0]["cell"] == "lstm"
+    best = rows[0]["best_baseline"]
+    assert f"{best['name']} {best['nats_per_character']:.4f}" in outcome.out
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"model": {}, "baselines": []}'])
+def test_compare_names_metrics_that_are_none(tmp_path: Path, content: str, call: Callable[..., Outcome]) -> None:
+    (tmp_path / "metrics.json").write_text(content, encoding="utf-8")
+    outcome = call("compare", tmp_path)
+    assert outcome.code == 1
+    assert f"{tmp_path / 'metrics.json'} is not a run's" in outcome.err
 
 
 def test_an_exported_ngram_scores_as_in_the_table(
@@ -209,7 +219,7 @@ def test_compare_prints_its_table_where_nothing_can_be_drawn(
     assert "no curves: drawing needs matplotlib" in outcome.err
     refused = call("compare", run, "--picture", "asked.png")
     assert refused.code == 2
-    assert "rnnkit[train]" in refused.err
+    assert "pip install '.[train]'" in refused.err
 
 
 def test_doctor_reports_and_refuses(tmp_path: Path, text_file: Path, call: Callable[..., Outcome]) -> None:

@@ -171,6 +171,12 @@ def test_valid_alone_is_also_judged_on(received: Callable[..., dict[str, Any]]) 
     assert (data.test_sources, data.valid_sources) == (["v"], None)
 
 
+def test_valid_leaves_the_test_text_of_the_file(tmp_path: Path, received: Callable[..., dict[str, Any]]) -> None:
+    (tmp_path / "c.yaml").write_text("data: {test_sources: [t]}\n", encoding="utf-8")
+    data = _configured(received("my.txt", "--valid", "v", "--config", str(tmp_path / "c.yaml"))).data
+    assert (data.test_sources, data.valid_sources) == (["t"], ["v"])
+
+
 def test_bytes_alone_are_also_modelled(received: Callable[..., dict[str, Any]]) -> None:
     assert _configured(received("my.txt", "--bytes")).tokenizer.kind == "byte"
     with pytest.raises(ConfigError, match="as_bytes goes with tokenizer kind byte, not word"):

@@ -55,7 +55,7 @@ def test_a_missing_package_is_one_line_that_names_the_extra(run, package):
     )
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
-    assert f"`{package}`; pip install 'rnnkit[onnx]'" in result.stderr
+    assert f"`{package}`; in rnnkit's source folder: pip install '.[onnx]'" in result.stderr
     assert not list(run.glob("*.onnx*"))
 
 

@@ -63,7 +63,6 @@ def test_no_two_fields_share_a_name_so_that_each_can_be_a_flag() -> None:
     [
         ({"data": {"as_bytes": True}}, "as_bytes goes with tokenizer kind byte, not char"),
         ({"data": {"test_sources": ["b"]}}, "go with sources"),
-        ({"data": {"sources": ["a"], "valid_sources": ["b"]}}, "valid_sources goes with test_sources"),
         ({"data": {"sources": ["a"], "test_sources": ["b"], "held_out": 0.2}}, "held_out has no effect"),
         ({"data": {"held_out": 1.0}}, "held_out"),
         ({"data": {"encoding": "cp1252"}}, "encoding has no effect on the default text"),

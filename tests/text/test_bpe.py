@@ -91,5 +91,5 @@ def test_encoding_never_imports_the_library():
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(MissingExtraError, match=r"rnnkit\[train\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[train\]'"):
         BpeTokenizer.build(["text"])

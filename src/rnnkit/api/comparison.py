@@ -15,33 +15,39 @@ def compare(runs: Sequence[str | Path], *, picture: str | Path | None = None) ->
 
     Args:    runs: run folders.  picture: where to draw their learning curves as PNG, or None.
     Returns: one dict per run: `run`, `cell`, `num_parameters`, `perplexity`, `nats_per_character`,
-             `bits_per_character`, `best_baseline`, `train_seconds`, `test_text` (SHA-256 of what it was judged on).
-    Raises:  MissingFileError for a folder without metrics; MissingExtraError if a picture needs matplotlib.
+             `bits_per_character`, `best_baseline` (its `name` and `nats_per_character`), `train_seconds`,
+             `test_text` (SHA-256 of what it was judged on).
+    Raises:  MissingFileError for a folder without metrics, BundleError for one with others; MissingExtraError if a
+             picture needs matplotlib.
     """
     by_name = {str(run): read_metrics(run) for run in runs}
+    rows = []
+    for name, metrics in by_name.items():
+        try:
+            rows.append(_row(name, metrics))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{Path(name) / 'metrics.json'} is not a run's ({error!r}); train again") from None
     if picture is not None:
         from rnnkit.api import curves
 
         curves.write_png(picture, curves.draw_runs(by_name))
-    rows = []
-    for name, metrics in by_name.items():
-        model = metrics["model"]
-        best = min(metrics["baselines"], key=lambda entry: entry["nats_per_character"])
-        rows.append(
-            {
-                "run": name,
-                "cell": metrics["config"]["model"]["cell"],
-                "num_parameters": model["num_parameters"],
-                "perplexity": model["perplexity"],
-                "nats_per_character": model["nats_per_character"],
-                "bits_per_character": model["bits_per_character"],
-                "best_baseline": f"{best['name']} {best['nats_per_character']:.4f}",
-                "train_seconds": metrics["train_seconds"],
-                "test_text": metrics["data"]["test"]["text_sha256"],
-            }
-        )
     texts = [row["test_text"] for row in rows]
     return sorted(rows, key=lambda row: (texts.index(row["test_text"]), row["nats_per_character"]))
+
+
+def _row(name: str, metrics: Any) -> dict[str, Any]:
+    model, best = metrics["model"], min(metrics["baselines"], key=lambda entry: entry["nats_per_character"])
+    return {
+        "run": name,
+        "cell": metrics["config"]["model"]["cell"],
+        "num_parameters": model["num_parameters"],
+        "perplexity": model["perplexity"],
+        "nats_per_character": model["nats_per_character"],
+        "bits_per_character": model["bits_per_character"],
+        "best_baseline": {key: best[key] for key in ("name", "nats_per_character")},
+        "train_seconds": metrics["train_seconds"],
+        "test_text": metrics["data"]["test"]["text_sha256"],
+    }
 
 
 def read_metrics(run: str | Path) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def _axes() -> tuple[Any, Axes]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtraError("drawing needs matplotlib; pip install 'rnnkit[train]'") from error
+        raise MissingExtraError("drawing needs matplotlib", extra="train") from error
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel="training, seconds", ylabel="nats per character")

@@ -19,7 +19,7 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise MissingExtraError("--tensorboard needs tensorboard; pip install 'rnnkit[tensorboard]'") from error
+            raise MissingExtraError("--tensorboard needs tensorboard", extra="tensorboard") from error
         self._open = SummaryWriter
         self._folder = folder
         self._writer: Any = None

@@ -150,7 +150,7 @@ def _task(settings: RunConfig) -> Any:
     try:
         import torch
     except ImportError as error:
-        raise MissingExtraError("training needs torch; pip install 'rnnkit[train]'") from error
+        raise MissingExtraError("training needs torch", extra="train") from error
     del torch
     from rnnkit.tasks.lm import LanguageModelTask
 

@@ -104,5 +104,5 @@ def _torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise MissingExtraError("a state_dict needs torch; pip install 'rnnkit[train]'") from error
+        raise MissingExtraError("a state_dict needs torch", extra="train") from error
     return torch

@@ -120,7 +120,7 @@ def draw_bytes_and_unseen(rows: Sequence[NgramRow], path: str | Path) -> None:
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, PercentFormatter
     except ImportError as error:
-        raise MissingExtraError("drawing needs matplotlib; install rnnkit[train]") from error
+        raise MissingExtraError("drawing needs matplotlib", extra="train") from error
     blue, orange = "#0072B2", "#D55E00"  # apart for every kind of colour vision (Okabe and Ito 2008)
     orders = [row.model.order for row in rows]
     figure = Figure(figsize=(6.4, 3.8), dpi=150, layout="constrained")

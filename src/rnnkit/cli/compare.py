@@ -48,7 +48,7 @@ def compare(
                         terminal.figure(row["perplexity"], 2),
                         terminal.figure(row["nats_per_character"], 4),
                         terminal.figure(row["bits_per_character"], 4),
-                        row["best_baseline"],
+                        "{name} {nats_per_character:.4f}".format(**row["best_baseline"]),
                         terminal.duration(row["train_seconds"]),
                     ]
                     for row in rows

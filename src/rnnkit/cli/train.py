@@ -179,8 +179,6 @@ def lm(
     if "hidden_size" in options:
         widths = numbers(options["hidden_size"])
         options["hidden_size"] = widths[0] if len(widths) == 1 else widths
-    if "valid_sources" in options and "test_sources" not in options:
-        options["test_sources"] = options.pop("valid_sources")
     if "as_bytes" in options:
         options.setdefault("kind", "byte")
     settings: dict[str, Any] = {"config": config, "overrides": overrides, **options}

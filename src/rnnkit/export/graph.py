@@ -13,7 +13,7 @@ try:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 except ImportError as error:
-    raise MissingExtraError("writing ONNX needs `onnx`; pip install 'rnnkit[onnx]'") from error
+    raise MissingExtraError("writing ONNX needs `onnx`", extra="onnx") from error
 
 OPSET = 17  # of 2022, so that runtimes on old machines read it; nothing below needs a later one
 IR_VERSION = 8

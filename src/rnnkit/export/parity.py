@@ -26,7 +26,7 @@ def start_session(data: bytes) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingExtraError("the parity report needs `onnxruntime`; pip install 'rnnkit[onnx]'") from error
+        raise MissingExtraError("the parity report needs `onnxruntime`", extra="onnx") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; they are raised too
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

@@ -34,7 +34,8 @@ class DataConfig(Section):
         default=None, description="Files, folders, .gz, or - for stdin; None: the default text."
     )
     valid_sources: list[str] | None = Field(
-        default=None, description="Text to choose the best weights by; None: the text that the table is made on."
+        default=None,
+        description="Text to choose the best weights by; None: what the table is made on; alone: also that.",
     )
     test_sources: list[str] | None = Field(
         default=None, description="Text that the table is made on; None: `held_out`."
@@ -58,9 +59,15 @@ class DataConfig(Section):
     def _fits_together(self) -> DataConfig:
         if self.sources is None and (self.valid_sources or self.test_sources):
             raise ValueError("valid_sources and test_sources go with sources: name the text to train on too")
-        if self.valid_sources is not None and self.test_sources is None:
-            raise ValueError("valid_sources goes with test_sources: choose weights on one text, report on another")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _judges_on_what_it_chooses_by(cls, values: Any) -> Any:
+        """A validation text without a test text is both, as a test text without a validation text is."""
+        if isinstance(values, dict) and values.get("valid_sources") and not values.get("test_sources"):
+            return {**values, "test_sources": values["valid_sources"], "valid_sources": None}
+        return values
 
 
 class TokenizerConfig(Section):

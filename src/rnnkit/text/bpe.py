@@ -172,7 +172,7 @@ def train_library_tokenizer(texts: Iterable[str], *, vocab_size: int, min_count:
     try:
         from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
     except ImportError:
-        raise MissingExtraError("training a BPE tokeniser needs `tokenizers`; pip install 'rnnkit[train]'") from None
+        raise MissingExtraError("training a BPE tokeniser needs `tokenizers`", extra="train") from None
     seen = 0
 
     def counted() -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import resource
 import sys
 import time
@@ -118,10 +119,18 @@ def dry_run(
         for name, peer in task.peers().items():
             with torch.random.fork_rng(devices=[]):
                 peers_s[name] = _estimate(peer.task, _peer_config(config, peer), num_steps, clock)["total_s"]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = _peak_bytes()
     if config.optimizer == "asgd":  # whose average begins later
         peak += 2 * estimate["parameter_bytes"]
     return {**estimate, "peak_bytes": peak, "peers_s": peers_s, "machine": describe_machine()}
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has held; where there is /proc, without what its starter held before it."""
+    status = Path("/proc/self/status")
+    if status.exists() and (match := re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)):
+        return int(match[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _peer_config(config: TrainConfig, peer: Peer) -> TrainConfig:

@@ -341,11 +341,10 @@ class Run:
             }
         )
         if self._is_resumed:
-            for key in ("isa", "threads"):
-                now, before = machine[key], self._machine_before[key]
-                if now != before:
-                    text = f"resumed with {key} {now}, began with {before}: last bits may differ"
-                    self._emit({"event": "note", "text": text})
+            now, before = machine["isa"], self._machine_before["isa"]  # the number of threads changes no bit
+            if now != before:
+                text = f"resumed with isa {now}, began with {before}: last bits may differ"
+                self._emit({"event": "note", "text": text})
         if self.plan is not None:
             self._emit({"event": "plan", **self.plan.to_dict()})
 
