@@ -31,14 +31,15 @@ def _section(result: dict[str, Any]) -> str:
     lines = [
         f"**{result['recipe']}** on {machine['processor']}, {machine['threads']} threads, {machine['isa']}, "
         f"{result['date']} (commit {result['commit'][:10]}):\n",
-        "| run | training | perplexity | nats/char | bits/char | best baseline | nats/char |",
-        "|---|---:|---:|---:|---:|---|---:|",
+        "| run | precision | training | perplexity | nats/char | bits/char | best baseline | nats/char |",
+        "|---|---|---:|---:|---:|---:|---|---:|",
     ]
     for name, run in result["runs"].items():
         model, best = run["model"], min(run["baselines"], key=lambda row: row["nats_per_character"])
+        precision = run["config"]["model"].get("precision", "fp32")
         figures = f"{model['nats_per_character']:.4f} | {model['bits_per_character']:.4f}"
         lines.append(
-            f"| {name} | {model['train_seconds']:.0f} s | {model['perplexity']:.2f} | {figures} "
+            f"| {name} | {precision} | {model['train_seconds']:.0f} s | {model['perplexity']:.2f} | {figures} "
             f"| {best['name']} | {best['nats_per_character']:.4f} |"
         )
     lines.append("")

@@ -50,15 +50,25 @@ class Recipe:
             sys.exit(f"{folder / name} is absent; set RNNKIT_DATA to the folder that holds {name}")
         return folder / name
 
-    def train(self, run: str, sources: list[Path], *, time_limit_s: float, **options: Any) -> dict[str, Any]:
-        """Train a language model, print its table, and return its metrics.json."""
-        if self.is_quick:
-            time_limit_s *= QUICK_SHARE
+    def train(
+        self,
+        run: str,
+        sources: list[Path],
+        *,
+        time_limit_s: float | None = None,
+        max_steps: int | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Train a language model, print its table, and return its metrics.json. `seed`: added to the recipe's own."""
+        share = QUICK_SHARE if self.is_quick else 1
+        if time_limit_s is not None:
+            options["time_limit_s"] = time_limit_s * share
+        if max_steps is not None:
+            options["max_steps"] = max(1, int(max_steps * share))
         folder = self._folder / run
-        print(f"{self.name}: {run}, {time_limit_s:g} s of training", file=sys.stderr, flush=True)
-        LanguageModel.train(
-            sources, run=folder, force=True, observers=[_progress], seed=self.seed, time_limit_s=time_limit_s, **options
-        )
+        print(f"{self.name}: {run}", file=sys.stderr, flush=True)
+        LanguageModel.train(sources, run=folder, force=True, observers=[_progress], seed=self.seed + seed, **options)
         self.runs[run] = folder
         metrics = read_metrics(folder)
         print(f"\n## {run}\n\n{api.result_table(metrics).to_markdown()}\n", flush=True)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rnnkit.bundle.schema import GATES
+from rnnkit.runtime import resolve_precision
 
 
 class Section(BaseModel):
@@ -140,6 +141,11 @@ class ModelConfig(Section):
         if not widths or any(type(width) is not int or width < 1 for width in widths):
             raise ValueError(f"hidden_size is {value!r}: give the units of every layer, at least 1, or a list of them")
         return value
+
+    @field_validator("precision")
+    @classmethod
+    def _is_settled_at_the_start(cls, precision: str) -> str:
+        return resolve_precision(precision)  # a run that another machine resumes stays what it is
 
     @field_validator("cell")
     @classmethod
