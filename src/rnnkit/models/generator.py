@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnkit.errors import ConfigError, ShapeError
-from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.nn import (
     AdaptiveSoftmax,
     Options,
@@ -20,6 +19,7 @@ from rnnkit.nn import (
     embedding_dropout,
     linear,
     linear_cross_entropy,
+    resolve_precision,
     spec,
     word_dropout,
 )

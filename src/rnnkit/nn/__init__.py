@@ -1,5 +1,6 @@
 """Recurrent layers for torch: drop-ins for torch.nn on the native core, with the state as a value."""
 
+from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.nn.adaptive import AdaptiveSoftmax
 from rnnkit.nn.backends import SpecBackendWarning, explain_backend
 from rnnkit.nn.cells import GRUCell, LSTMCell, RNNCell
@@ -26,5 +27,6 @@ __all__ = [
     "linear",
     "linear_cross_entropy",
     "locked_dropout",
+    "resolve_precision",
     "word_dropout",
 ]
