@@ -80,6 +80,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder for bench.json, bench.md and bench.png")
     parser.add_argument("--json", action="store_true", help="print JSON on stdout, not the tables")
     chosen = parser.parse_args()
+    chosen.peers = str(Path(chosen.peers).absolute())  # not resolved: a link is what makes it that environment's
     if not Path(chosen.peers).exists():
         parser.error(f"{chosen.peers} is absent: `make bench` installs the peers there, or name it with --peers")
     if chosen.cpu_time:
