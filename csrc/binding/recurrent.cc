@@ -152,12 +152,12 @@ struct PyTape {
 class PyLayer {
  public:
   PyLayer(const std::string& cell, nb::handle weight_ih, nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh,
-          const std::string& precision) {
+          nb::handle weight_peephole, const std::string& precision) {
     nb::ndarray<nb::ro> view;
     if (precision == "bf16") {
-      create(table().recurrent_bf16, cell, weight_ih, weight_hh, bias_ih, bias_hh);
+      create(table().recurrent_bf16, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole);
     } else if (precision == "int8") {
-      create(table().recurrent_int8, cell, weight_ih, weight_hh, bias_ih, bias_hh);
+      create(table().recurrent_int8, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole);
       binding::check_quad_depth("the layer's input size", input_size());
       binding::check_quad_depth("the layer's hidden size", hidden_size());
     } else if (precision != "fp32") {
@@ -166,9 +166,9 @@ class PyLayer {
       if (table().recurrent_double == nullptr)
         raise("DtypeError", std::string("weight_ih has dtype float64, the ") + table().isa +
                                 " kernels compute in float32; convert it with .astype(numpy.float32)");
-      create(*table().recurrent_double, cell, weight_ih, weight_hh, bias_ih, bias_hh);
+      create(*table().recurrent_double, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole);
     } else {
-      create(table().recurrent, cell, weight_ih, weight_hh, bias_ih, bias_hh);
+      create(table().recurrent, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole);
     }
   }
 
@@ -212,31 +212,48 @@ class PyLayer {
  private:
   template <class S, class T>
   void create(const RecurrentTable<S, T>& functions, const std::string& cell, nb::handle weight_ih,
-              nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh) {
+              nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh, nb::handle weight_peephole) {
     std::string names;
     for (int i = 0; i < functions.num_cells; ++i) {
       const CellInfo& info = *functions.cells[i].info;
       names += (i ? ", " : "") + std::string(info.name);
       if (cell != info.name) continue;
-      const AnyArray w_hh = floats<S>(weight_hh, "weight_hh", "[G*H, H]", {-1, -1});
-      const auto H = static_cast<int64_t>(w_hh.shape(1)), rows = info.num_gates * H;
-      if (H < 1) raise("ShapeError", "weight_hh has hidden size 0, want at least 1; choose a hidden size");
-      floats<S>(weight_hh, "weight_hh", "[G*H, H]", {rows, H});
+      const bool has_products = info.num_products > 0;
+      int64_t H = 0, rows = -1;
+      if (has_products) {
+        H = static_cast<int64_t>(floats<S>(weight_hh, "weight_hh", "[G*H, H]", {-1, -1}).shape(1));
+        if (H < 1) raise("ShapeError", "weight_hh has hidden size 0, want at least 1; choose a hidden size");
+        rows = info.num_gates * H;
+        floats<S>(weight_hh, "weight_hh", "[G*H, H]", {rows, H});
+      }
       const AnyArray w_ih = floats<S>(weight_ih, "weight_ih", "[G*H, I]", {rows, -1});
       const auto I = static_cast<int64_t>(w_ih.shape(1));
       if (I < 1) raise("ShapeError", "weight_ih has input size 0, want at least 1; choose an input size");
-      owners_ = {w_ih, w_hh};
-      const auto bias = [&](nb::handle value, const char* name) -> const S* {
-        if (value.is_none()) return nullptr;
-        owners_.push_back(floats<S>(value, name, "[G*H]", {rows}));
+      if (!has_products) {
+        rows = static_cast<int64_t>(w_ih.shape(0));
+        H = rows / info.num_gates;
+        if (H < 1 || rows % info.num_gates != 0)
+          raise("ShapeError", "weight_ih has " + text(rows) + " rows, want " + text(info.num_gates) +
+                                  " for each unit of " + info.name + "; check the layer's sizes");
+      }
+      owners_.clear();
+      const auto given = [&](nb::handle value, const char* name, const std::string& axes,
+                             const std::vector<int64_t>& want, bool exists, bool is_optional) -> const S* {
+        if (value.is_none() && (is_optional || !exists)) return nullptr;
+        if (!exists)
+          raise("ArgumentError", std::string(name) + " was given, a layer of " + info.name + " has none; leave it out");
+        owners_.push_back(floats<S>(value, name, axes, want));
         return static_cast<const S*>(owners_.back().data());
       };
-      const typename Layer<S, T>::Arguments arguments{I,
-                                                      H,
-                                                      static_cast<const S*>(w_ih.data()),
-                                                      static_cast<const S*>(w_hh.data()),
-                                                      bias(bias_ih, "bias_ih"),
-                                                      bias(bias_hh, "bias_hh")};
+      const typename Layer<S, T>::Arguments arguments{
+          .input_size = I,
+          .hidden_size = H,
+          .weight_ih = given(weight_ih, "weight_ih", "[G*H, I]", {rows, I}, true, false),
+          .weight_hh = given(weight_hh, "weight_hh", "[G*H, H]", {rows, H}, has_products, false),
+          .bias_ih = given(bias_ih, "bias_ih", "[G*H]", {rows}, true, true),
+          .bias_hh = given(bias_hh, "bias_hh", "[G*H]", {rows}, has_products, true),
+          .weight_peephole = given(weight_peephole, "weight_peephole", "[" + text(info.num_peepholes) + "*H]",
+                                   {info.num_peepholes * H}, info.num_peepholes > 0, false)};
       const nb::gil_scoped_release release;
       layer_ = std::make_unique<Layer<S, T>>(functions, functions.cells[i], arguments);
       return;
@@ -363,6 +380,9 @@ class PyLayer {
     call.zoneout =
         zoneout.is_none() ? layer.zoneout() : read_zoneout(layer, zoneout, call.num_steps, call.batch, &masks);
     if (!hidden_mask.is_none()) {
+      if (layer.info().num_products == 0)
+        raise("ArgumentError", std::string("recurrent_mask was given, a layer of ") + layer.info().name +
+                                   " multiplies no h that it could mask; leave it out");
       masks.push_back(floats<S>(hidden_mask, "recurrent_mask", "[B, H]", {call.batch, H}));
       call.hidden_mask = static_cast<const S*>(masks.back().data());
     }
@@ -458,7 +478,8 @@ class PyLayer {
     if (info.num_parts == 2) state = nb::make_tuple(state[0], numpy(result.state[1], {batch, width}));
     return nb::make_tuple(numpy(result.x, {static_cast<size_t>(num_steps), batch, input}), state,
                           numpy(result.weight_ih, {rows, input}), numpy(result.weight_hh, {rows, width}),
-                          numpy(result.bias_ih, {rows}), numpy(result.bias_hh, {rows}));
+                          numpy(result.bias_ih, {rows}), numpy(result.bias_hh, {rows}),
+                          numpy(result.weight_peephole, {info.num_peepholes * width}));
   }
 
   std::vector<AnyArray> owners_;  // the weights, which the layer borrows
@@ -482,9 +503,10 @@ std::unique_ptr<Stepper<float>> binding::stepper_of(nb::handle layer, int64_t ba
 void bind_recurrent(nb::module_& m) {
   nb::class_<PyTape>(m, "Tape");
   nb::class_<PyLayer>(m, "Layer")
-      .def(nb::init<const std::string&, nb::handle, nb::handle, nb::handle, nb::handle, const std::string&>(),
+      .def(nb::init<const std::string&, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle,
+                    const std::string&>(),
            nb::arg("cell"), nb::arg("weight_ih").none(), nb::arg("weight_hh").none(), nb::arg("bias_ih").none(),
-           nb::arg("bias_hh").none(), nb::arg("precision"))
+           nb::arg("bias_hh").none(), nb::arg("weight_peephole").none(), nb::arg("precision"))
       .def_prop_ro("cell", &PyLayer::cell)
       .def_prop_ro("input_size", &PyLayer::input_size)
       .def_prop_ro("hidden_size", &PyLayer::hidden_size)
@@ -496,12 +518,19 @@ void bind_recurrent(nb::module_& m) {
       .def("backward", &PyLayer::backward, nb::arg("tape"), nb::arg("d_output").none(), nb::arg("d_state").none(),
            nb::arg("need_dx"));
 
-  // name → (gates in torch's order, parts of the state)
+  // name → (gates in torch's order, parts of the state, axes of every parameter by name)
   m.def("cells", [] {
     nb::dict cells;
     for (int i = 0; i < table().recurrent.num_cells; ++i) {
       const CellInfo& info = *table().recurrent.cells[i].info;
-      cells[info.name] = nb::make_tuple(cell_tuple(info.gates, info.num_gates), cell_tuple(info.parts, info.num_parts));
+      nb::dict parameters;
+      parameters["weight_ih"] = nb::make_tuple("G*H", "I");
+      if (info.num_products > 0) parameters["weight_hh"] = nb::make_tuple("G*H", "H");
+      parameters["bias_ih"] = nb::make_tuple("G*H");
+      if (info.num_products > 0) parameters["bias_hh"] = nb::make_tuple("G*H");
+      if (info.num_peepholes > 0) parameters["weight_peephole"] = nb::make_tuple(text(info.num_peepholes) + "*H");
+      cells[info.name] =
+          nb::make_tuple(cell_tuple(info.gates, info.num_gates), cell_tuple(info.parts, info.num_parts), parameters);
     }
     return cells;
   });

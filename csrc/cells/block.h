@@ -55,9 +55,12 @@ struct ForwardBlock {
   S* memory;               // [16]
   S* reset_hidden;         // [16]  source of the second product, for cells that have one
   S* h;                    // [lanes]
+  const S* peepholes;      // [num_peepholes][16]
+  int64_t peephole_step;   // from one block's peepholes to the next one's
   int64_t lanes;
 
   RNNKIT_INLINE V slot(int s) const { return load_slot<V>(gates + s * kLanes, step); }
+  RNNKIT_INLINE V peephole(int p) const { return load_slot<V>(peepholes + p * kLanes, peephole_step); }
   RNNKIT_INLINE void set_slot(int s, V v) const { store_slot(v, gates + s * kLanes, step); }
 };
 
@@ -72,9 +75,12 @@ struct BackwardBlock {
   S* dh;                    // [16]  gradient from later steps in; the part that does not pass through a product out
   S* d_memory;              // [16]  likewise
   const S* d_reset_hidden;  // [16]  gradient of the second product's source
+  const S* peepholes;       // [num_peepholes][16]
+  int64_t peephole_step;    // from one block's peepholes to the next one's
   int64_t lanes;
 
   RNNKIT_INLINE V slot(int s) const { return load_slot<V>(gates + s * kLanes, step); }
+  RNNKIT_INLINE V peephole(int p) const { return load_slot<V>(peepholes + p * kLanes, peephole_step); }
   RNNKIT_INLINE void set_slot(int s, V v) const { store_slot(v, gates + s * kLanes, step); }
   RNNKIT_INLINE V total_dh() const {
     const V later = V::load(dh);

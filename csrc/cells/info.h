@@ -6,12 +6,20 @@
 
 namespace rnnkit {
 
-enum class Source { hidden, reset_hidden };  // what a recurrent product multiplies: h, or the cell's own vector (r∘h)
+// Vectors of a step: h, the cell's own (r∘h), the memory before and after. Products multiply the first two, peepholes
+// the others.
+enum class Source { hidden, reset_hidden, memory_before, memory };
 
 struct RecurrentProduct {
   Source source;
   int first_slot, num_slots;
   int gates[4];  // torch's gate number of each of these slots
+};
+
+// A weight for each unit, from the memory before or after the step to a slot of the same unit.
+struct Peephole {
+  int slot;
+  Source source;
 };
 
 struct CellInfo {
@@ -21,9 +29,13 @@ struct CellInfo {
   int num_parts;
   const char* parts[2];  // of the state; the first is also the output
   int num_slots;
-  int input_gates[4];  // torch's gate number of slots 0 .. num_gates - 1
-  int num_products;
-  RecurrentProduct products[2];  // in the order of the step
+  int input_gates[4];                 // torch's gate number of slots 0 .. num_gates - 1
+  int num_products;                   // 0: no step waits for another one's product
+  RecurrentProduct products[2] = {};  // in the order of the step
+  int num_peepholes = 0;
+  Peephole peepholes[3] = {};  // in the order of weight_peephole
+
+  constexpr int num_phases() const { return num_products > 0 ? num_products : 1; }  // of a step's equations
 };
 
 }  // namespace rnnkit

@@ -111,7 +111,7 @@ threads::Phase SamplingLoop::next() {
         is_read_ = true;
         break;
       case Stage::layer:
-        if (++product_ < model_.layers[layer_]->num_products()) return model_.layers[layer_]->phase(product_);
+        if (++product_ < model_.layers[layer_]->num_phases()) return model_.layers[layer_]->phase(product_);
         model_.layers[layer_]->end();
         if (++layer_ < model_.layers.size())
           begin_layer();

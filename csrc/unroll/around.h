@@ -34,7 +34,7 @@ RNNKIT_INLINE V blend(V z, V old, V fresh) {
 template <class Cell, int kProduct, class V, class S = typename V::Scalar>
 void forward_around(const Options<S>& options, const ForwardBlock<V>& at, int64_t at_output, S* carried, const S* mask,
                     S* masked) {
-  constexpr bool kGivesState = kProduct == Cell::info.num_products - 1, kHasMemory = Cell::info.num_parts > 1;
+  constexpr bool kGivesState = kProduct == Cell::info.num_phases() - 1, kHasMemory = Cell::info.num_parts > 1;
   V old_memory = V::zero();  // read now: without a tape the new one takes its place
   if constexpr (kHasMemory) old_memory = V::load(at.memory_before);
   Cell::template forward<kProduct>(at);
@@ -60,7 +60,7 @@ void forward_around(const Options<S>& options, const ForwardBlock<V>& at, int64_
 template <class Cell, int kProduct, class V, class S = typename V::Scalar>
 void backward_around(const Options<S>& options, BackwardBlock<V> at, int64_t at_output, S* d_reset_hidden,
                      const S* mask) {
-  constexpr bool kGivesState = kProduct == Cell::info.num_products - 1, kHasMemory = Cell::info.num_parts > 1;
+  constexpr bool kGivesState = kProduct == Cell::info.num_phases() - 1, kHasMemory = Cell::info.num_parts > 1;
   if constexpr (!kGivesState) {
     if (mask != nullptr) (V::load(d_reset_hidden) * V::load(mask)).store(d_reset_hidden);
     Cell::template backward<kProduct>(at);

@@ -106,7 +106,9 @@ class BackwardLoop {
 
   template <int kProduct>
   void step(int64_t s, int64_t rows) {
-    if constexpr (kProduct >= 0) {
+    if constexpr (kInfo.num_products == 0) {
+      equations<0>(s, rows);
+    } else if constexpr (kProduct >= 0) {
       constexpr RecurrentProduct kThis = kInfo.products[kProduct];
       equations<kProduct>(s, rows);
       if (call_.split == Split::units) threads::wait(worker_);
@@ -194,6 +196,8 @@ class BackwardLoop {
                                   .dh = call_.dh + r * padded_ + unit,
                                   .d_memory = call_.d_memory + r * padded_ + unit,
                                   .d_reset_hidden = call_.d_reset_hidden + r * padded_ + unit,
+                                  .peepholes = weights_.peepholes + block * kInfo.num_peepholes * kLanes,
+                                  .peephole_step = kInfo.num_peepholes * kLanes,
                                   .lanes = smaller(W::kWidth, H - unit)};
         if constexpr (W::kWidth == kLanes) {
           if (has_options_)
@@ -204,7 +208,7 @@ class BackwardLoop {
         Cell::template backward<kProduct>(at);
       };
       for_blocks<V>(mine_.blocks.begin, mine_.blocks.end, !has_options_, apply);
-      if constexpr (kIsRounded) {
+      if constexpr (kIsRounded && kInfo.num_products > 0) {
         constexpr RecurrentProduct kThis = kInfo.products[kProduct];
         T* to = gate_operands<kProduct>(s, r);
         for (int64_t block = mine_.blocks.begin; block < mine_.blocks.end; ++block)
@@ -217,6 +221,7 @@ class BackwardLoop {
   // dx of the rows listed since the last call; they are all done. Returns 0, the length of the new list.
   int64_t input_gradient(int64_t num_rows) {
     if (call_.dx == nullptr || num_rows == 0) return 0;
+    if (kInfo.num_products == 0 && call_.split == Split::units) threads::wait(worker_);  // no product has waited
     const Product<S, T> product{.x = listed_gate_rows(num_rows),
                                 .depth = depth(kInfo.num_gates),
                                 .weight = weights_.input_back,
@@ -269,6 +274,45 @@ class BackwardLoop {
                                     : Rows<const S>{call_.reset_hidden + begin * padded_, padded_},
                       weights_.hidden_size, call_.d_weight_hh, call_.d_bias_hh);
     }
+    if constexpr (kInfo.num_peepholes > 0) peephole_gradients(begin, end);
+  }
+
+  // Each a sum over rows of its slot's gradient times the memory that it saw, in the blocks and chains of every weight
+  // gradient.
+  void peephole_gradients(int64_t begin, int64_t end) {
+    const int64_t H = weights_.hidden_size;
+    const Range mine = share(weights_.blocks * kInfo.num_peepholes, worker_.index, worker_.size);
+    for (int64_t v = mine.begin; v < mine.end; ++v) {
+      const int64_t unit = v / kInfo.num_peepholes * kLanes, p = v % kInfo.num_peepholes;
+      S* at = call_.d_peephole + p * H + unit;
+      const int64_t lanes = smaller(kLanes, H - unit), slot = unit * kInfo.num_slots + kInfo.peepholes[p].slot * kLanes;
+      V total = end < steps_.num_rows() ? load<V>(at, lanes) : V::zero();
+      for (int64_t block = (larger<int64_t>(end, 1) - 1) / kGradientBlock * kGradientBlock; block >= begin;
+           block -= kGradientBlock) {
+        V sum = V::zero();
+        int64_t s = step_of(block);
+        for (int64_t row = block; row < smaller(end, block + kGradientBlock); ++row) {
+          while (row >= steps_.offset[s + 1]) ++s;
+          sum = fma(V::load(gates(row) + slot), V::load(memory_seen(kInfo.peepholes[p].source, s, row) + unit), sum);
+        }
+        total = planted(Bug::peephole_gradient_of_the_last_block_only) ? sum : total + sum;
+      }
+      store(total, at, lanes);
+    }
+  }
+
+  // The step that a compact row belongs to.
+  int64_t step_of(int64_t row) const {
+    int64_t low = 0, high = steps_.num_steps;  // offset[low] <= row < offset[high], if there is such a row
+    while (high - low > 1) (steps_.offset[(low + high) / 2] <= row ? low : high) = (low + high) / 2;
+    return low;
+  }
+
+  const S* memory_seen(Source source, int64_t s, int64_t row) const {
+    if (source == Source::memory && call_.options.new_memory) return call_.options.new_memory + row * padded_;
+    if (source == Source::memory) return call_.memory + (steps_.batch + row) * padded_;
+    const int64_t r = row - steps_.offset[s];  // of the sorted rows
+    return call_.memory + (s > 0 ? steps_.batch + steps_.offset[s - 1] + r : r) * padded_;
   }
 
   // One part of a weight gradient: the workers form a grid over its rows (gates) and its columns.

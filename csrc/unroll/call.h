@@ -34,6 +34,7 @@ struct Weights {
   const S* input_table;                     // W_ih as [input_size][vectors][16], for one-hot input; never rounded
   const S* input_bias;                      // [vectors][16]
   const S* late_bias;                       // [blocks][slots beyond the gates][16]
+  const S* peepholes;                       // [blocks][num_peepholes][16]
   Packed<T> recurrent[2];                   // W_hh
   Packed<T> input_back;                     // for dx
   Packed<T> recurrent_back[2];              // for dh
@@ -141,6 +142,7 @@ struct BackwardCall {
   S* d_weight_hh;       // [G*H, H]
   S* d_bias_ih;         // [G*H] or null
   S* d_bias_hh;         // [G*H] or null
+  S* d_peephole;        // [num_peepholes*H]
   S* d_table;           // one-hot: [I][vectors][16] of scratch
   int64_t chunk_rows;
   int64_t* lists;     // [workers, 2, chunk_rows]

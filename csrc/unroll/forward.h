@@ -38,7 +38,7 @@ class ForwardLoop {
   void run(int64_t begin, int64_t end_step) {
     first_row_ = steps_.offset[begin];
     round_hidden(begin);
-    if (kIsRounded && call_.split == Split::units) threads::wait(worker_);
+    if (kIsRounded && kMeets && call_.split == Split::units) threads::wait(worker_);
     for (int64_t s = begin; s < end_step;) {
       int64_t num_rows = 0, end = s;
       while (end < end_step && rows_at(end) > 0 && num_rows + rows_at(end) <= call_.chunk_rows)
@@ -55,7 +55,7 @@ class ForwardLoop {
 
   // Rounds the h before step s, which every product of the step reads.
   void round_hidden(int64_t s) {
-    if constexpr (kIsRounded)
+    if constexpr (kIsRounded && kMeets)
       for (int64_t i = 0; i < rows_at(s); ++i)
         round_units(source_ + steps_.before[compact(s, i)] * weights_.hidden_size,
                     h_operands(s) + (mine_.rows.begin + i) * stored<T>(padded_), mine_.blocks.begin, mine_.blocks.end);
@@ -64,17 +64,17 @@ class ForwardLoop {
   // In parts: makes the operands that all parts of a product of step s read, but those of h where equations leave them.
   template <int kProduct = 0>
   void prepare(int64_t s, int product) {
-    if constexpr (kPerOperand<T> > 1 && kProduct < kInfo.num_products) {
+    if constexpr (kPerOperand<T> > 1 && kProduct < kInfo.num_phases()) {
       if (product != kProduct) return prepare<kProduct + 1>(s, product);
       if (kProduct == 0 && call_.ids == nullptr) make_input_operands(rows_at(s));
-      if constexpr (kIsScaled<T>) quantise_source(kInfo.products[kProduct].source, s);
+      if constexpr (kIsScaled<T> && kMeets) quantise_source(kInfo.products[kProduct].source, s);
     }
   }
 
   // In parts: one product of step s with what comes before and after it, for this share's blocks; it is prepared.
   template <int kProduct = 0>
   void part(int64_t s, int product) {
-    if constexpr (kProduct < kInfo.num_products) {
+    if constexpr (kProduct < kInfo.num_phases()) {
       if (product != kProduct) return part<kProduct + 1>(s, product);
       if constexpr (kProduct == 0) project_input(rows_at(s));
       multiply_and_apply<kProduct>(s, gate_row_);
@@ -84,6 +84,7 @@ class ForwardLoop {
  private:
   static constexpr const CellInfo& kInfo = Cell::info;
   static constexpr bool kIsRounded = kPerOperand<T> > 1 && !kIsScaled<T>;
+  static constexpr bool kMeets = kInfo.num_products > 0;  // whether the units of a step read each other's
 
   int64_t rows_end(int64_t s) const { return steps_.num_steps == 0 ? 0 : smaller(mine_.rows.end, steps_.count(s)); }
   int64_t rows_at(int64_t s) const { return rows_end(s) - mine_.rows.begin; }
@@ -150,33 +151,37 @@ class ForwardLoop {
   // The products of one step, each followed by the equations that need it.
   template <int kProduct>
   void step(int64_t s, const int64_t* gate_row) {
-    if constexpr (kProduct < kInfo.num_products) {
+    if constexpr (kProduct < kInfo.num_phases()) {
       multiply_and_apply<kProduct>(s, gate_row);
-      if (call_.split == Split::units) threads::wait(worker_);
+      if (kMeets && call_.split == Split::units) threads::wait(worker_);
       step<kProduct + 1>(s, gate_row);
     }
   }
 
   template <int kProduct>
   void multiply_and_apply(int64_t s, const int64_t* gate_row) {
-    constexpr RecurrentProduct kThis = kInfo.products[kProduct];
-    const Packed<T>& packed = weights_.recurrent[kProduct];
-    const Product<S, T> product{.x = source_rows(kThis.source, s),
-                                .depth = {1, operands<T>(weights_.hidden_size), 0},
-                                .weight = packed,
-                                .places = weights_.recurrent_places[kProduct],
-                                .y = {gates_, weights_.row, gate_row},
-                                .accumulate = true};
-    const int64_t rows = rows_at(s), blocks_per_panel = packed.panel / kThis.num_slots;
-    const Range panels = panels_of(mine_.blocks, kThis.num_slots, packed);
-    // As many panels at once as a product of one row and equations on two blocks like best.
-    const int64_t some_panels =
-        rows == 1 ? kRowPanels : larger<int64_t>(1, Wide<V>::kWidth / kLanes / blocks_per_panel);
-    to_and_fro(panels, some_panels, s + call_.turn, [&](Range some, int64_t next) {
-      multiply<V>(product, 0, rows, some.begin, some.end, next);
-      equations<kProduct>(s, gate_row, rows, some.begin * blocks_per_panel,
-                          smaller(weights_.blocks, some.end * blocks_per_panel));
-    });
+    if constexpr (!kMeets) {
+      equations<0>(s, gate_row, rows_at(s), mine_.blocks.begin, mine_.blocks.end);
+    } else {
+      constexpr RecurrentProduct kThis = kInfo.products[kProduct];
+      const Packed<T>& packed = weights_.recurrent[kProduct];
+      const Product<S, T> product{.x = source_rows(kThis.source, s),
+                                  .depth = {1, operands<T>(weights_.hidden_size), 0},
+                                  .weight = packed,
+                                  .places = weights_.recurrent_places[kProduct],
+                                  .y = {gates_, weights_.row, gate_row},
+                                  .accumulate = true};
+      const int64_t rows = rows_at(s), blocks_per_panel = packed.panel / kThis.num_slots;
+      const Range panels = panels_of(mine_.blocks, kThis.num_slots, packed);
+      // As many panels at once as a product of one row and equations on two blocks like best.
+      const int64_t some_panels =
+          rows == 1 ? kRowPanels : larger<int64_t>(1, Wide<V>::kWidth / kLanes / blocks_per_panel);
+      to_and_fro(panels, some_panels, s + call_.turn, [&](Range some, int64_t next) {
+        multiply<V>(product, 0, rows, some.begin, some.end, next);
+        equations<kProduct>(s, gate_row, rows, some.begin * blocks_per_panel,
+                            smaller(weights_.blocks, some.end * blocks_per_panel));
+      });
+    }
   }
 
   Rows<const T> source_rows(Source source, int64_t s) const {
@@ -237,6 +242,8 @@ class ForwardLoop {
                                  .memory = memory + unit,
                                  .reset_hidden = reset_hidden + unit,
                                  .h = h + unit,
+                                 .peepholes = weights_.peepholes + block * kInfo.num_peepholes * kLanes,
+                                 .peephole_step = kInfo.num_peepholes * kLanes,
                                  .lanes = smaller(W::kWidth, H - unit)};
         if constexpr (W::kWidth == kLanes) {
           if (has_options_)
@@ -246,7 +253,7 @@ class ForwardLoop {
         Cell::template forward<kProduct>(at);
       };
       for_blocks<V>(block_begin, block_end, !has_options_, apply);
-      if constexpr (kIsRounded) {
+      if constexpr (kIsRounded && kMeets) {
         constexpr bool kGivesHidden = kProduct == kInfo.num_products - 1;
         if constexpr (kGivesHidden)
           round_units(mask ? masked : h, h_operands(s + 1) + r * stored<T>(padded_), block_begin, block_end);

@@ -136,6 +136,12 @@ Layer<S, T>::Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>&
   }
   weights_.input_bias = input_bias_.get();
   weights_.late_bias = late_bias_.get();
+  peepholes_ = Buffer<S>(weights_.blocks * cell.num_peepholes * kLanes);
+  for (int64_t block = 0; block < weights_.blocks; ++block)
+    for (int p = 0; p < cell.num_peepholes; ++p)
+      copy_padded(arguments_.weight_peephole + p * H + block * kLanes, std::min(kLanes, H - block * kLanes), kLanes,
+                  peepholes_.get() + (block * cell.num_peepholes + p) * kLanes);
+  weights_.peepholes = peepholes_.get();
 }
 
 template <class S, class T>
@@ -188,6 +194,8 @@ template <class S, class T>
 Split Layer<S, T>::choose_split(int64_t batch, int workers) const {
   constexpr int64_t kManyRows = 24, kFewRows = 6, kWorthABarrier = 200'000;
   const int64_t weights = info().num_gates * hidden_size() * hidden_size(), rows = batch / workers;
+  if (info().num_products == 0)  // nothing to wait for: units only where rows would leave a worker idle
+    return rows >= 1 || weights_.blocks < kPanel * workers ? Split::rows : Split::units;
   if (rows >= kManyRows || (rows >= kFewRows && bytes_of<T>(weights) <= kCache)) return Split::rows;
   const bool can_part = weights_.blocks >= kPanel * workers;
   return can_part && batch * weights / workers >= kWorthABarrier ? Split::units : Split::rows;
@@ -196,7 +204,8 @@ Split Layer<S, T>::choose_split(int64_t batch, int workers) const {
 template <class S, class T>
 int Layer<S, T>::choose_workers(const Steps& steps) const {
   constexpr int64_t kEnough = 1 << 22;  // multiplications that pay for waking a worker
-  const int64_t weights = info().num_gates * hidden_size() * (input_size() + hidden_size());
+  const int64_t depth = input_size() + (info().num_products > 0 ? hidden_size() : 0);
+  const int64_t weights = info().num_gates * hidden_size() * depth;
   // Weights that do not stay in the cache cost as much as eight rows of multiplications, however few the rows are.
   const int64_t least = bytes_of<T>(weights) > kCache ? 8 * steps.num_steps : 0;
   const int64_t work = std::max(steps.num_rows(), least) * weights;
@@ -321,7 +330,8 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
     zero_padding(tape.index, num_steps, I, result.x.get());
   }
   result.weight_ih = Buffer<S>(G * H * I);
-  result.weight_hh = Buffer<S>(G * H * H);
+  if (cell.num_products > 0) result.weight_hh = Buffer<S>(G * H * H);
+  if (cell.num_peepholes > 0) result.weight_peephole = Buffer<S>(cell.num_peepholes * H);
   if (arguments_.bias_ih != nullptr) result.bias_ih = Buffer<S>(G * H);
   if (arguments_.bias_hh != nullptr) result.bias_hh = Buffer<S>(G * H);
   std::array<Buffer<S>, 2> d_state{Buffer<S>(0), Buffer<S>(0)};
@@ -407,6 +417,7 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
                        .d_weight_hh = result.weight_hh.get(),
                        .d_bias_ih = result.bias_ih.get(),
                        .d_bias_hh = result.bias_hh.get(),
+                       .d_peephole = result.weight_peephole.get(),
                        .d_table = d_table.get(),
                        .chunk_rows = chunk_rows,
                        .lists = lists.get(),

@@ -72,9 +72,9 @@ struct Unrolled {
 
 template <class S>
 struct Gradients {
-  Buffer<S> x;                     // [T, B, I]; empty when not wanted or one-hot
-  std::array<Buffer<S>, 2> state;  // [B, H] each
-  Buffer<S> weight_ih, weight_hh, bias_ih, bias_hh;
+  Buffer<S> x;                                                        // [T, B, I]; empty when not wanted or one-hot
+  std::array<Buffer<S>, 2> state;                                     // [B, H] each
+  Buffer<S> weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole;  // empty where the layer has none
 };
 
 // T: the operands of its products; everything else is computed and kept in S.
@@ -83,10 +83,11 @@ class Layer {
  public:
   struct Arguments {
     int64_t input_size, hidden_size;
-    const S* weight_ih;  // [G*H, I]; all four stay valid and unchanged as long as the layer
-    const S* weight_hh;  // [G*H, H]
-    const S* bias_ih;    // [G*H] or null
-    const S* bias_hh;    // [G*H] or null
+    const S* weight_ih;        // [G*H, I]; all of them stay valid and unchanged as long as the layer
+    const S* weight_hh;        // [G*H, H], for cells that multiply their state
+    const S* bias_ih;          // [G*H] or null
+    const S* bias_hh;          // [G*H] or null
+    const S* weight_peephole;  // [num_peepholes*H]
   };
 
   Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>& functions, const Arguments& arguments);
@@ -143,7 +144,7 @@ class Layer {
   std::vector<Place> input_places_;
   std::array<std::vector<Place>, 2> recurrent_places_;
   std::vector<Buffer<T>> packed_;  // what weights_ points to
-  Buffer<S> input_table_, input_bias_, late_bias_;
+  Buffer<S> input_table_, input_bias_, late_bias_, peepholes_;
   std::mutex packing_;
   std::atomic<int64_t> turn_{0};
   Zoneouts zoneout_{};

@@ -60,7 +60,7 @@ class LayerStepper final : public Stepper<S> {
     call_.ids = ids;
   }
 
-  int num_products() const override { return weights_.cell->num_products; }
+  int num_phases() const override { return weights_.cell->num_phases(); }
 
   threads::Phase phase(int product) override {
     functions_.prepare_part(call_, step_, product, !has_operands_);
@@ -88,7 +88,8 @@ class LayerStepper final : public Stepper<S> {
 
   int64_t cost() const override {
     const int64_t H = weights_.hidden_size;
-    const int64_t weights = weights_.cell->num_gates * H * (H + (one_hot_ ? 0 : weights_.input_size));
+    const int64_t depth = (weights_.cell->num_products > 0 ? H : 0) + (one_hot_ ? 0 : weights_.input_size);
+    const int64_t weights = weights_.cell->num_gates * H * depth;
     const int64_t bytes = operands<T>(weights) * static_cast<int64_t>(sizeof(T));
     return std::max(bytes, batch_ * weights) / 100;  // 100 GB/s, 100 billion multiplications a second
   }
@@ -173,7 +174,7 @@ void run_step(Stepper<S>& stepper, const S* x, const int64_t* ids) {
                       {&context,
                        [](void* pointer) -> threads::Phase {
                          auto& [stepper, product] = *static_cast<Context*>(pointer);
-                         return ++product < stepper.num_products() ? stepper.phase(product) : threads::Phase{0};
+                         return ++product < stepper.num_phases() ? stepper.phase(product) : threads::Phase{0};
                        },
                        [](void* pointer, int64_t part, int) {
                          auto& [stepper, product] = *static_cast<Context*>(pointer);

@@ -24,7 +24,7 @@ class Stepper {
 
   // What the next step reads: x [B, I] or ids [B], the other null. They stay valid during the step.
   virtual void begin(const S* x, const int64_t* ids) = 0;
-  virtual int num_products() const = 0;           // of a step, one after the other
+  virtual int num_phases() const = 0;             // of a step, one after the other: its products, at least one
   virtual threads::Phase phase(int product) = 0;  // prepares it
   virtual void part(int product, int64_t part) = 0;
   virtual void end() = 0;

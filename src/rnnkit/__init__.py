@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnnkit.api import LanguageModel, compare, doctor, dry_run
+    from rnnkit.api import LanguageModel, compare, doctor, dry_run, register_cell
     from rnnkit.errors import RnnkitError
     from rnnkit.kernels.threads import get_num_threads, set_num_threads
     from rnnkit.nn import explain_backend
@@ -28,6 +28,7 @@ __all__ = [
     "dry_run",
     "explain_backend",
     "get_num_threads",
+    "register_cell",
     "set_num_threads",
 ]
 _HOMES = {
@@ -39,6 +40,7 @@ _HOMES = {
     "dry_run": "rnnkit.api",
     "explain_backend": "rnnkit.nn",
     "get_num_threads": "rnnkit.kernels.threads",
+    "register_cell": "rnnkit.api",
     "set_num_threads": "rnnkit.kernels.threads",
 }
 _PACKAGES = ("baselines", "bundle", "data", "errors", "kernels", "metrics", "models", "nn", "runtime", "tasks", "text",

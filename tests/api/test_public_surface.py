@@ -19,6 +19,7 @@ PUBLIC = {
     "dry_run",
     "explain_backend",
     "get_num_threads",
+    "register_cell",
     "set_num_threads",
 }
 PACKAGES = {"baselines", "bundle", "data", "errors", "kernels", "metrics", "models", "nn", "runtime", "tasks", "text"}

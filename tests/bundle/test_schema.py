@@ -26,9 +26,8 @@ PEERS = [
 ]
 
 
-def test_gates_and_parts_are_those_of_the_native_core():
-    assert {name: len(info.gates) for name, info in CELLS.items()} == schema.GATES
-    assert {name: info.parts for name, info in CELLS.items()} == schema.PARTS
+def test_the_cells_are_those_of_the_native_core():
+    assert {name: (len(info.gates), info.parts, info.parameters) for name, info in CELLS.items()} == schema.CELLS
 
 
 @pytest.mark.parametrize("model", [*map(Generator, GENERATORS), *map(WindowMLP, PEERS)])
@@ -41,8 +40,9 @@ def test_the_schema_demands_what_the_learn_half_exports(model):
 
 @pytest.mark.parametrize("cell", schema.GATES)
 def test_every_cell_of_the_run_half_has_its_tensors(cell):
-    config, tensors = Generator(GeneratorConfig(vocab_size=5, hidden_size=3, cell=cell)).export()
-    schema.check_tensors(config, tensors)
+    for bias in (True, False):
+        config, tensors = Generator(GeneratorConfig(vocab_size=5, hidden_size=3, cell=cell, bias=bias)).export()
+        schema.check_tensors(config, tensors)
 
 
 def test_every_field_that_a_configuration_can_have_is_known():

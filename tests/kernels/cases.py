@@ -45,19 +45,15 @@ class Case:
 
     def arrays(self) -> Arrays:
         rng = np.random.default_rng([self.seed, self.T, self.B, self.I, self.H])
-        rows = len(CELLS[self.cell].gates) * self.H
-
         # Beyond this gain an ungated network is chaotic: a single rounding grows past every tolerance.
         gain = 0.9 if self.cell.startswith("elman") else 1.5
 
         def normal(*shape: int, scale: float = 1.0) -> Any:
             return (rng.standard_normal(shape) * scale).astype(np.float64 if self.dtype == "float64" else np.float32)
 
-        arrays = {
-            "weight_ih": normal(rows, self.I, scale=1.5 / np.sqrt(self.I)),
-            "weight_hh": normal(rows, self.H, scale=gain / np.sqrt(self.H)),
-            "bias_ih": normal(rows, scale=0.5) if self.bias else None,
-            "bias_hh": normal(rows, scale=0.5) if self.bias else None,
+        scales = {"weight_ih": 1.5 / np.sqrt(self.I), "weight_hh": gain / np.sqrt(self.H), "weight_peephole": 0.1}
+        arrays = {name: normal(*shape, scale=scales.get(name, 0.5)) for name, shape in shapes(self).items()}
+        arrays |= {
             "x": rng.integers(0, self.I, (self.T, self.B)) if self.ids else normal(self.T, self.B, self.I),
             "state": tuple(normal(self.B, self.H, scale=0.5) for _ in CELLS[self.cell].parts),
             "d_output": normal(self.T, self.B, self.H),
@@ -68,11 +64,14 @@ class Case:
             self.zoneout
         ]
         mask = (rng.random((self.B, self.H)) < 0.7) / 0.7
-        arrays["recurrent_mask"] = mask.astype(arrays["weight_hh"].dtype) if self.masked else None
+        has_products = "weight_hh" in arrays  # else there is nothing to mask
+        arrays["recurrent_mask"] = mask.astype(arrays["weight_ih"].dtype) if self.masked and has_products else None
         if "last" in self.upstream:
             arrays["d_output"][:-1] = 0
         elif "output" not in self.upstream:
             arrays["d_output"] = None
+        if not self.bias:
+            arrays |= {name: None for name in arrays if name.startswith("bias")}
         arrays["d_state"] = tuple(
             d if part in self.upstream else None
             for part, d in zip(CELLS[self.cell].parts, arrays["d_state"], strict=True)
@@ -83,9 +82,16 @@ class Case:
         return (self.T,) * self.B if self.lengths is None else self.lengths
 
 
+def shapes(case: Case) -> dict[str, tuple[int, ...]]:
+    """The shape of each of the cell's parameters by name."""
+    cell = CELLS[case.cell]
+    sizes = {"G*H": len(cell.gates) * case.H, "3*H": 3 * case.H, "H": case.H, "I": case.I}
+    return {name: tuple(sizes[axis] for axis in axes) for name, axes in cell.parameters.items()}
+
+
 def make_layer(case: Case, arrays: Arrays | None = None) -> Layer:
     given = arrays or case.arrays()
-    weights = {name: given[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    weights = {name: given[name] for name in CELLS[case.cell].parameters}
     return Layer(case.cell, **weights, precision="bf16" if case.dtype == "bf16" else "fp32")
 
 
@@ -100,7 +106,7 @@ def run(case: Case, arrays: Arrays | None = None) -> Arrays:
     results = {"output": unrolled.output, "d_x": gradients.x}
     for part, value, gradient in zip(CELLS[case.cell].parts, unrolled.state, gradients.state, strict=True):
         results |= {part: value, f"d_{part}0": gradient}
-    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+    for name in CELLS[case.cell].parameters:
         results[f"d_{name}"] = getattr(gradients, name)
     return {name: value for name, value in results.items() if value is not None}
 
@@ -120,21 +126,24 @@ def sigmoid(v: Any) -> Any:
 
 @dataclass
 class Weights:
-    """One gate's rows of the weights, float64, and their gradients."""
+    """One gate's rows of the weights, float64, and their gradients; 0 where the cell or layer has none."""
 
     w: Any
     u: Any
     b: Any
     c: Any
+    p: Any  # its peephole
     rounded: Any  # applied to what the products of `pre` multiply
     mask: Any = 1.0  # of the row at work, on what enters the recurrent products
     dw: Any = field(init=False)
     du: Any = field(init=False)
     db: Any = field(init=False)
     dc: Any = field(init=False)
+    dp: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.dw, self.du, self.db, self.dc = (np.zeros_like(v) for v in (self.w, self.u, self.b, self.c))
+        weights = (self.w, self.u, self.b, self.c, self.p)
+        self.dw, self.du, self.db, self.dc, self.dp = (np.zeros_like(v) for v in weights)
 
     def pre(self, x: Any, h: Any) -> Any:
         w, x, u, h = map(self.rounded, (self.w, x, self.u, h * self.mask))
@@ -160,6 +169,23 @@ def step(cell: str, gates: list[Weights], x: Any, state: list[Any]) -> tuple[lis
         g = np.tanh(gates[2].pre(x, h))
         c = f * state[1] + i * g
         return [o * np.tanh(c), c], (x, h, state[1], i, f, g, o, c)
+    if cell == "lstm_peephole":
+        i, f = (sigmoid(gates[n].pre(x, h) + gates[n].p * state[1]) for n in (0, 1))
+        g = np.tanh(gates[2].pre(x, h))
+        c = f * state[1] + i * g
+        o = sigmoid(gates[3].pre(x, h) + gates[3].p * c)
+        return [o * np.tanh(c), c], (x, h, state[1], i, f, g, o, c)
+    if cell == "lstm_coupled":
+        i, o = (sigmoid(gates[n].pre(x, h)) for n in (0, 2))
+        g = np.tanh(gates[1].pre(x, h))
+        c = (1 - i) * state[1] + i * g
+        return [o * np.tanh(c), c], (x, h, state[1], i, g, o, c)
+    if cell == "min_gru":
+        z, n = sigmoid(gates[0].pre(x, h)), gates[1].pre(x, h)
+        return [(1 - z) * n + z * h], (x, h, z, n)
+    if cell == "min_lstm":
+        i, f, g = sigmoid(gates[0].pre(x, h)), sigmoid(gates[1].pre(x, h)), gates[2].pre(x, h)
+        return [(f * h + i * g) / (f + i)], (x, h, i, f, g)
     r, z = (sigmoid(gates[n].pre(x, h)) for n in (0, 1))
     if cell == "gru_before":
         n = np.tanh(gates[2].pre(x, r * h))
@@ -182,6 +208,31 @@ def step_back(cell: str, gates: list[Weights], saved: Any, d: list[Any]) -> tupl
         pre = dc * g * i * (1 - i), dc * c_before * f * (1 - f), dc * i * (1 - g * g), dh * np.tanh(c) * o * (1 - o)
         parts = [gate.back(p, x, h) for gate, p in zip(gates, pre, strict=True)]
         return sum(p[0] for p in parts), [sum(p[1] for p in parts), dc * f]
+    if cell == "lstm_peephole":
+        x, h, c_before, i, f, g, o, c = saved
+        d_o = dh * np.tanh(c) * o * (1 - o)
+        dc = d[1] + dh * o * (1 - np.tanh(c) ** 2) + d_o * gates[3].p
+        d_i, d_f = dc * g * i * (1 - i), dc * c_before * f * (1 - f)
+        for gate, pre, seen in ((0, d_i, c_before), (1, d_f, c_before), (3, d_o, c)):
+            gates[gate].dp += pre * seen
+        parts = [gate.back(p, x, h) for gate, p in zip(gates, (d_i, d_f, dc * i * (1 - g * g), d_o), strict=True)]
+        return sum(p[0] for p in parts), [sum(p[1] for p in parts), dc * f + d_i * gates[0].p + d_f * gates[1].p]
+    if cell == "lstm_coupled":
+        x, h, c_before, i, g, o, c = saved
+        dc = d[1] + dh * o * (1 - np.tanh(c) ** 2)
+        pre = dc * (g - c_before) * i * (1 - i), dc * i * (1 - g * g), dh * np.tanh(c) * o * (1 - o)
+        parts = [gate.back(p, x, h) for gate, p in zip(gates, pre, strict=True)]
+        return sum(p[0] for p in parts), [sum(p[1] for p in parts), dc * (1 - i)]
+    if cell == "min_gru":
+        x, h, z, n = saved
+        parts = [gate.back(p, x, h) for gate, p in zip(gates, (dh * (h - n) * z * (1 - z), dh * (1 - z)), strict=True)]
+        return sum(p[0] for p in parts), [dh * z]
+    if cell == "min_lstm":
+        x, h, i, f, g = saved
+        slope = dh * (h - g) / (f + i) ** 2  # of f / (f + i), up to i and f
+        pre = -slope * f * i * (1 - i), slope * i * f * (1 - f), dh * i / (f + i)
+        parts = [gate.back(p, x, h) for gate, p in zip(gates, pre, strict=True)]
+        return sum(p[0] for p in parts), [dh * f / (f + i)]
     x, h, r, z, n, q = saved
     dz, dn, dh_before = dh * (h - n) * z * (1 - z), dh * (1 - z) * (1 - n * n), dh * z
     if cell == "gru_before":
@@ -200,22 +251,31 @@ def step_back(cell: str, gates: list[Weights], saved: Any, d: list[Any]) -> tupl
     return dx, [dh_before]
 
 
+KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_peephole")
+
+
+def gate_weights(case: Case, given: Arrays, rounded: Any = np.asarray) -> list[Weights]:
+    """The weights of every gate in float64."""
+    H, num_gates = case.H, len(CELLS[case.cell].gates)
+
+    def per_gate(name: str) -> list[Any]:
+        width = (H,) if name == "weight_hh" else ()
+        value = np.zeros((num_gates * H, *width)) if given.get(name) is None else np.asarray(given[name], np.float64)
+        if name == "weight_peephole" and len(value) < num_gates * H:  # i f o of i f g o
+            value = np.insert(value, [2 * H] * H, 0)
+        return np.split(value, num_gates)
+
+    return [Weights(*parts, rounded) for parts in zip(*map(per_gate, KINDS), strict=True)]
+
+
 def reference(case: Case, arrays: Arrays | None = None) -> Arrays:
     """What `run` must give, in float64."""
     given = arrays or case.arrays()
     T, B, I, H = case.T, case.B, case.I, case.H
     names = CELLS[case.cell].parts
-    zeros = np.zeros(len(CELLS[case.cell].gates) * H)
-
-    def per_gate(name: str) -> list[Any]:
-        value = zeros if given[name] is None else np.asarray(given[name], dtype=np.float64)
-        return np.split(value, len(CELLS[case.cell].gates))
-
-    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     # In bf16 a pre-activation near the kink of a ReLU may fall on its other side, and its gradient with it: such a case
     # is held to the products of rounded values. All others are held to the exact ones.
-    rounded = to_bf16 if (case.cell, case.dtype) == ("elman_relu", "bf16") else np.asarray
-    gates = [Weights(*parts, rounded) for parts in zip(*(per_gate(kind) for kind in kinds), strict=True)]
+    gates = gate_weights(case, given, to_bf16 if (case.cell, case.dtype) == ("elman_relu", "bf16") else np.asarray)
     x = np.eye(I)[given["x"]] if case.ids else np.asarray(given["x"], dtype=np.float64)
     d_output = np.zeros((T, B, H)) if given["d_output"] is None else np.asarray(given["d_output"], dtype=np.float64)
     results: Arrays = {"output": np.zeros((T, B, H)), "d_x": np.zeros((T, B, I))}
@@ -245,9 +305,10 @@ def reference(case: Case, arrays: Arrays | None = None) -> Arrays:
             results[part][row], results[f"d_{part}0"][row] = value, gradient
     if case.ids:
         del results["d_x"]
-    for name, kind in (("weight_ih", "dw"), ("weight_hh", "du"), ("bias_ih", "db"), ("bias_hh", "dc")):
-        if given[name] is not None:
-            results[f"d_{name}"] = np.concatenate([getattr(gate, kind) for gate in gates])
+    for name, kind in zip(KINDS, ("dw", "du", "db", "dc", "dp"), strict=True):
+        if given.get(name) is not None:
+            with_it = [gate for gate in gates if kind != "dp" or gate is not gates[2]]
+            results[f"d_{name}"] = np.concatenate([getattr(gate, kind) for gate in with_it])
     return results
 
 

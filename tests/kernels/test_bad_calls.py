@@ -25,6 +25,7 @@ def weights(cell="lstm", gates=4, **other):
         "weight_hh": zeros(gates * H, H),
         "bias_ih": zeros(gates * H),
         "bias_hh": zeros(gates * H),
+        "weight_peephole": None,
         "precision": "fp32",
     }
     return given | other
@@ -98,6 +99,15 @@ BAD_LAYERS = {
     "bias_hh of rank 0": (ShapeError, {"bias_hh": zeros()}),
     "bias_hh empty": (ShapeError, {"bias_hh": zeros(0)}),
     "bias_hh a dict": (DtypeError, {"bias_hh": {}}),
+    "peepholes of a cell without": (ArgumentError, {"weight_peephole": zeros(3 * H)}),
+    "no peepholes": (DtypeError, {"cell": "lstm_peephole"}),
+    "peepholes of four gates": (ShapeError, {"cell": "lstm_peephole", "weight_peephole": zeros(4 * H)}),
+    "peepholes of rank 2": (ShapeError, {"cell": "lstm_peephole", "weight_peephole": zeros(3, H)}),
+    "peepholes float64": (DtypeError, {"cell": "lstm_peephole", "weight_peephole": zeros(3 * H, dtype=np.float64)}),
+    "weight_hh of a cell without": (ArgumentError, {"cell": "min_gru"}),
+    "bias_hh of a cell without": (ArgumentError, {"cell": "min_gru", "weight_hh": None}),
+    "rows of half a unit": (ShapeError, {"cell": "min_gru", "weight_ih": zeros(7, I), "weight_hh": None}),
+    "no row": (ShapeError, {"cell": "min_lstm", "weight_ih": zeros(0, I), "weight_hh": None}),
 }
 
 BAD_FORWARDS = {

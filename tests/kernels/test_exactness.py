@@ -175,8 +175,8 @@ def test_one_hot_is_the_dense_product_and_the_folded_embedding(cell):
     positive = product.forward(E[None]).output[0]
     product = Layer("elman_relu", weight_ih=-W, weight_hh=np.zeros((gates * 34, gates * 34), np.float32), **without_h)
     folded = (positive - product.forward(E[None]).output[0]).T
-    by_id = Layer(cell, weight_ih=folded, **{k: arrays[k] for k in ("weight_hh", "bias_ih", "bias_hh")})
-    by_row = Layer(cell, weight_ih=W, **{k: arrays[k] for k in ("weight_hh", "bias_ih", "bias_hh")})
+    others = {name: arrays[name] for name in CELLS[cell].parameters if name != "weight_ih"}
+    by_id, by_row = (Layer(cell, weight_ih=weight, **others) for weight in (folded, W))
     assert np.array_equal(
         by_row.forward(E[arrays["x"]], arrays["state"]).output, by_id.forward(arrays["x"], arrays["state"]).output
     )

@@ -31,7 +31,7 @@ def normal(*shape, scale=1.0, seed=0):
 
 def layer_and_arrays(cell, shape, precision="int8"):
     arrays = Case(cell, *shape).arrays()
-    weights = {name: arrays[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    weights = {name: arrays[name] for name in CELLS[cell].parameters}
     return Layer(cell, **weights, precision=precision), arrays
 
 

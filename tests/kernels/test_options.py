@@ -2,7 +2,19 @@
 
 import numpy as np
 import pytest
-from kernels.cases import CELL_NAMES, DTYPES, Case, check_close, check_equal, make_layer, reference, replace, run
+from kernels.cases import (
+    CELL_NAMES,
+    DTYPES,
+    Case,
+    check_close,
+    check_equal,
+    gate_weights,
+    make_layer,
+    reference,
+    replace,
+    run,
+    step,
+)
 
 from rnnkit.errors import ArgumentError, DtypeError, ShapeError
 from rnnkit.kernels import CELLS, Layer, _core
@@ -96,7 +108,7 @@ def test_zoneout_by_a_number_is_exact_in_chunks_and_step_by_step(cell):
         {"y": want.output, "state": want.state},
         {"y": np.concatenate([first.output, second.output]), "state": second.state},
     )
-    weights = {name: arrays[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    weights = {name: arrays[name] for name in CELLS[cell].parameters}
     kept, state = Layer(cell, **weights, zoneout=zoneout), arrays["state"]
     for t in range(9):
         y, state = kept.step(arrays["x"][t], state)
@@ -143,9 +155,10 @@ def test_the_bytes_of_a_tape_and_the_peak_of_backward_are_those_that_the_referen
     T, B, I, H = 800, 16, 8, 128
     case = Case(cell, T, B, I, H)
     arrays, layer = case.arrays(), make_layer(case)
-    gates = 4 * T * B * H * (len(CELLS[cell].gates) + (cell == "gru_after"))
+    gates = 4 * T * B * H * (len(CELLS[cell].gates) + (cell in ("gru_after", "min_lstm")))
     window = gates * (1024 + 256) // (T * B)
-    rest = 4 * (T + 1) * B * H * (2 if cell in ("lstm", "gru_before") else 1)  # the output, and c or r∘h
+    has_more = "c" in CELLS[cell].parts or cell == "gru_before"  # c or r∘h, beside the output
+    rest = 4 * (T + 1) * B * H * (1 + has_more)
     gradients = 4 * T * B * I  # dx; those of the weights are small here
     for recompute, tape, most in ((False, gates + rest, 0), (True, rest, window)):
         before = _core.memory_usage()[0]
@@ -188,7 +201,7 @@ def test_a_trace_holds_every_gate_and_part_by_name(cell, lengths, option, dtype)
 
 def check_trace(case, arrays, trace):
     """Every step alone, from the traced state before it: which gate follows from which weights."""
-    gates, parts = CELLS[case.cell]
+    gates, parts, _ = CELLS[case.cell]
     limit = 5e-2 if case.dtype == "bf16" else 1e-5
     for row, length in enumerate(case.row_lengths()):
         before = [part[row] for part in arrays["state"]]
@@ -206,17 +219,17 @@ def check_trace(case, arrays, trace):
 
 def gates_of(case, arrays):
     """The gates of one step of one row: the first rows of each gate's weights kept, the others' gates are constants."""
-    from kernels.cases import Weights, step
-
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    split = (np.split(np.asarray(arrays[n], np.float64), len(CELLS[case.cell].gates)) for n in names)
-    weights = [Weights(*parts, np.asarray) for parts in zip(*split, strict=True)]
+    weights = gate_weights(case, arrays)
     if arrays["recurrent_mask"] is not None:
         for weight in weights:
             weight.mask = arrays["recurrent_mask"][0]
     state = [np.asarray(part[0], np.float64) for part in arrays["state"]]
     _, kept = step(case.cell, weights, arrays["x"][0, 0], state)
     found = {"lstm": (3, "ifgo"), "gru_before": (2, "rzn"), "gru_after": (2, "rzn")}
+    found |= {"lstm_peephole": (3, "ifgo"), "lstm_coupled": (3, "igo"), "min_gru": (2, "zn"), "min_lstm": (2, "ifg")}
+    if case.cell == "min_lstm":  # its gates are shown as they act
+        x, h, i, f, g = kept
+        kept = x, h, i / (i + f), f / (i + f), g
     if case.cell not in found:
         return {}
     first, order = found[case.cell]
@@ -244,3 +257,9 @@ def test_wrong_options_are_named(options, error, message):
         make_layer(case)._core.set_zoneout((np.zeros((3, 2, 18), bool), 0.0))
     with pytest.raises(error, match=message):
         make_layer(case).forward(case.arrays()["x"], **options)
+
+
+def test_a_mask_on_the_h_of_a_cell_that_multiplies_none_is_refused():
+    with pytest.raises(ArgumentError, match="a layer of min_gru multiplies no h"):
+        case = Case("min_gru", 3, 2, 5, 18)
+        make_layer(case).forward(case.arrays()["x"], recurrent_mask=np.ones((2, 18), np.float32))

@@ -88,7 +88,7 @@ def test_strided_expanded_and_offset_arrays(cell):
     wide[::2, 1:4, 3:8] = arrays["x"]
     strided = arrays | {
         "x": wide[::2, 1:4, 3:8],
-        "weight_hh": np.asfortranarray(arrays["weight_hh"]),
+        **{name: np.asfortranarray(arrays[name]) for name in ("weight_hh",) if name in arrays},
         "weight_ih": np.repeat(arrays["weight_ih"], 2, axis=0)[::2],
         "state": tuple(np.stack([part] * 3, axis=1)[:, 1] for part in arrays["state"]),
         "d_output": np.ascontiguousarray(arrays["d_output"].transpose(1, 0, 2)).transpose(1, 0, 2),
@@ -141,5 +141,6 @@ def test_no_worse_than_twice_torch(cell):
 def test_five_thousand_steps_stay_within_tolerance(cell, dtype):
     case = Case(cell, 5000, 1, 8, 64, dtype=dtype)
     arrays = case.arrays()
-    arrays["weight_hh"] *= np.float32(0.5)  # chaos would amplify one rounding beyond any tolerance
+    if "weight_hh" in arrays:
+        arrays["weight_hh"] *= np.float32(0.5)  # chaos would amplify one rounding beyond any tolerance
     check_close(case, reference(case, arrays), run(case, arrays))

@@ -27,16 +27,13 @@ def normal(rng, *shape, scale=1.0):
 
 
 def make_layer(rng, cell, inputs, hidden, precision="fp32"):
-    rows = len(CELLS[cell].gates) * hidden
-    gain = 0.7 / np.sqrt(hidden)
-    return Layer(
-        cell,
-        weight_ih=normal(rng, rows, inputs, scale=1 / np.sqrt(inputs)),
-        weight_hh=normal(rng, rows, hidden, scale=gain),
-        bias_ih=normal(rng, rows, scale=0.3),
-        bias_hh=normal(rng, rows, scale=0.3),
-        precision=precision,
-    )
+    sizes = {"G*H": len(CELLS[cell].gates) * hidden, "3*H": 3 * hidden, "H": hidden, "I": inputs}
+    scales = {"weight_ih": 1 / np.sqrt(inputs), "weight_hh": 0.7 / np.sqrt(hidden)}
+    weights = {
+        name: normal(rng, *(sizes[axis] for axis in axes), scale=scales.get(name, 0.3))
+        for name, axes in CELLS[cell].parameters.items()
+    }
+    return Layer(cell, **weights, precision=precision)
 
 
 class Model:

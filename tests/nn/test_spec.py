@@ -9,6 +9,8 @@ from rnnkit import nn
 from rnnkit.errors import ConfigError
 from rnnkit.nn import spec
 
+each_cell = pytest.mark.parametrize("cell", [*spec.CELLS.values(), spec.LSTM_PROJECTED], ids=lambda cell: cell.name)
+
 
 def random_cell(cell, *, T, B, H, size, bias=True, seed=0):
     """Random float64 arguments of `spec.unroll`, all requiring gradients."""
@@ -17,15 +19,16 @@ def random_cell(cell, *, T, B, H, size, bias=True, seed=0):
     def draw(*shape):
         return (0.8 * torch.randn(*shape, generator=generator, dtype=torch.float64)).requires_grad_()
 
-    shapes = cell.shapes(input_size=size, hidden_size=H, bias=bias)
+    sizes = {"hidden_size": H, "proj_size": H - 1 if cell.is_projected else 0}
+    shapes = cell.shapes(input_size=size, **sizes, bias=bias)
     given = {"x": draw(T, B, size)} | {name: draw(*shape) for name, shape in shapes.items()}
-    return given, [draw(B, H) for _ in cell.parts]
+    return given, [draw(B, width) for width in cell.part_sizes(**sizes)]
 
 
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("lengths", [None, (3, 1, 0)], ids=["full", "ragged"])
-@pytest.mark.parametrize("cell", spec.CELLS.values(), ids=lambda cell: cell.name)
+@each_cell
 def test_gradients_agree_with_finite_differences(cell, lengths, reverse, bias):
     given, state = random_cell(cell, T=3, B=3, H=2, size=2, bias=bias)
     names = list(given)
@@ -39,7 +42,7 @@ def test_gradients_agree_with_finite_differences(cell, lengths, reverse, bias):
     assert torch.autograd.gradcheck(run, (*given.values(), *state), eps=1e-6, atol=1e-8, rtol=1e-6)
 
 
-@pytest.mark.parametrize("cell", spec.CELLS.values(), ids=lambda cell: cell.name)
+@each_cell
 def test_gradients_of_gradients_agree_with_finite_differences(cell):
     given, state = random_cell(cell, T=2, B=1, H=2, size=2, seed=1)
     names = list(given)
@@ -51,7 +54,7 @@ def test_gradients_of_gradients_agree_with_finite_differences(cell):
     assert torch.autograd.gradgradcheck(run, (*given.values(), *state))
 
 
-@pytest.mark.parametrize("cell", spec.CELLS.values(), ids=lambda cell: cell.name)
+@each_cell
 def test_reverse_runs_each_row_from_its_last_valid_step(cell):
     given, state = random_cell(cell, T=5, B=3, H=4, size=3)
     x, lengths = given.pop("x"), (5, 2, 3)

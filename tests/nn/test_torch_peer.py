@@ -191,9 +191,60 @@ def test_one_tensor_as_the_state_of_an_lstm_is_named():
         nn.LSTM(4, 6)(torch.randn(5, 3, 4), torch.zeros(1, 3, 6))
 
 
-def test_proj_size_is_refused_by_name():
-    with pytest.raises(ConfigError, match="proj_size=2"):
-        nn.LSTM(4, 6, proj_size=2)
+PROJECTED = [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False, "batch_first": True}]
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("options", PROJECTED, ids=str)
+def test_a_projected_lstm_gives_the_same_with_the_same_weights(options):
+    torch.manual_seed(3)
+    want = torch.nn.LSTM(4, 6, proj_size=2, **options).state_dict()
+    torch.manual_seed(3)
+    got = nn.LSTM(4, 6, proj_size=2, backend="spec", **options).state_dict()
+    assert list(want) == list(got)
+    assert all(torch.equal(want[name], got[name]) for name in want)
+    theirs, ours = torch.nn.LSTM(4, 6, proj_size=2, **options), nn.LSTM(4, 6, proj_size=2, backend="spec", **options)
+    theirs.load_state_dict(ours.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    x, batch = torch.randn(5, 3, 4), 5 if options.get("batch_first") else 3
+    count = options.get("num_layers", 1) * (2 if options.get("bidirectional") else 1)
+    hx = torch.randn(count, batch, 2), torch.randn(count, batch, 6)
+    for state in (None, hx):
+        assert_same(theirs(x, state), ours(x, state))
+    for layer in (theirs, ours):
+        y, (h, c) = layer(x, hx)
+        (y.square().sum() + (h * c[..., :2]).sum()).backward()
+    for (name, want), got in zip(theirs.named_parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(got.grad, want.grad, **CLOSE, msg=name)
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("lengths", [(5, 3, 1), (2, 5, 4)])
+def test_a_projected_lstm_reads_lengths_and_packed_sequences(lengths):
+    options = {"num_layers": 2, "bidirectional": True, "proj_size": 2}
+    theirs, ours = torch.nn.LSTM(4, 6, **options), nn.LSTM(4, 6, **options, backend="spec")
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(5, 3, 4)
+    packed = pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False)
+    hx = torch.randn(4, 3, 2), torch.randn(4, 3, 6)
+    assert_same(theirs(packed, hx), ours(packed, hx))
+    y, final = theirs(packed, hx)
+    assert_same((pad_packed_sequence(y, total_length=5)[0], final), ours(x, hx, lengths=lengths))
+
+
+def test_a_projection_that_does_not_fit_is_named_and_one_that_does_is_said_to_be_slow(monkeypatch):
+    monkeypatch.setattr("rnnkit.nn.backends._said", set())
+    for kind, size in (("LSTM", 6), ("LSTM", -1), ("GRU", 2), ("RNN", 2)):
+        with pytest.raises(ValueError, match=f"proj_size={size}"):
+            getattr(nn, kind)(4, 6, proj_size=size)
+    with pytest.raises(ConfigError, match="proj_size=0 for cell lstm_projected"):
+        nn.Recurrent(nn.spec.LSTM_PROJECTED, 4, 6)
+    with pytest.raises(ConfigError, match="backend='native' cannot run this layer"):
+        nn.LSTM(4, 6, proj_size=2, backend="native")(torch.randn(5, 3, 4))
+    with pytest.warns(nn.SpecBackendWarning, match="no cell 'lstm_projected'"):
+        nn.LSTM(4, 6, proj_size=2)(torch.randn(5, 3, 4))
+    with pytest.raises(ShapeError, match="h_0 has shape"):
+        nn.LSTM(4, 6, proj_size=2, backend="spec")(torch.randn(5, 3, 4), (torch.zeros(1, 3, 6),) * 2)
 
 
 def test_dropout_that_does_nothing_is_said():

@@ -5,15 +5,32 @@ import pytest
 import tiny
 
 from rnnkit import runtime
+from rnnkit.bundle.schema import CELLS
 
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def cell_step(cell, x, state, w, u, b, c):
+def cell_step(cell, x, state, w, u, b, c, peepholes):
     """One step: x [B, I], state (h, …) -> (h, …)."""
     h = state[0]
+    if cell == "min_gru":
+        z, n = np.split(x @ w.T + b, 2, axis=1)
+        return (sigmoid(-z) * n + sigmoid(z) * h,)
+    if cell == "min_lstm":
+        i, f, g = np.split(x @ w.T + b, 3, axis=1)
+        share = sigmoid(f) / (sigmoid(i) + sigmoid(f))
+        return (share * h + (1 - share) * g,)
+    if cell == "lstm_coupled":
+        i, g, o = np.split(x @ w.T + b + h @ u.T + c, 3, axis=1)
+        memory = sigmoid(-i) * state[1] + sigmoid(i) * np.tanh(g)
+        return sigmoid(o) * np.tanh(memory), memory
+    if cell == "lstm_peephole":
+        i, f, g, o = np.split(x @ w.T + b + h @ u.T + c, 4, axis=1)
+        p_i, p_f, p_o = np.split(peepholes, 3)
+        memory = sigmoid(f + p_f * state[1]) * state[1] + sigmoid(i + p_i * state[1]) * np.tanh(g)
+        return sigmoid(o + p_o * memory) * np.tanh(memory), memory
     if cell.startswith("elman"):
         pre = x @ w.T + b + h @ u.T + c
         return (np.tanh(pre) if cell == "elman_tanh" else np.maximum(pre, 0),)
@@ -63,12 +80,12 @@ def reference(config, tensors, ids):
         return head(model, t, np.concatenate([hidden, x], -1) if model["direct"] else hidden)
     widths = np.broadcast_to(model["hidden_size"], model["num_layers"])
     for layer, width in enumerate(widths):
-        w, u = t[f"recurrent.weight_ih_l{layer}"], t[f"recurrent.weight_hh_l{layer}"]
+        w, u, peepholes = (t.get(f"recurrent.weight_{name}_l{layer}") for name in ("ih", "hh", "peephole"))
         b, c = (t.get(f"recurrent.bias_{name}_l{layer}", np.zeros(len(w))) for name in ("ih", "hh"))
         first = [t.get(f"recurrent.initial_{part}_l{layer}", np.zeros(width)) for part in "hc"]
         state, outputs, below = tuple(np.tile(part, (ids.shape[1], 1)) for part in first), [], x
         for row in x:
-            new = cell_step(model["cell"], row, state, w, u, b, c)
+            new = cell_step(model["cell"], row, state, w, u, b, c, peepholes)
             shares = np.broadcast_to(model.get("zoneout", 0.0), len(new))
             state = tuple(z * old + (1 - z) * n for z, old, n in zip(shares, state, new, strict=False))
             outputs.append(state[0])
@@ -76,7 +93,7 @@ def reference(config, tensors, ids):
     return head(model, t, x)
 
 
-@pytest.mark.parametrize("cell", ["elman_tanh", "elman_relu", "lstm", "gru_before", "gru_after"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
     "shape",
     [

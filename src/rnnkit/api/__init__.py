@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rnnkit.api.comparison import compare
     from rnnkit.api.evaluation import export_arpa
     from rnnkit.api.language_model import LanguageModel
+    from rnnkit.api.own_cell import register_cell
     from rnnkit.api.report import result_table
     from rnnkit.api.training import dry_run
     from rnnkit.data import doctor
@@ -21,9 +22,19 @@ _HOMES = {
     "doctor": "rnnkit.data",
     "dry_run": "rnnkit.api.training",
     "export_arpa": "rnnkit.api.evaluation",
+    "register_cell": "rnnkit.api.own_cell",
     "result_table": "rnnkit.api.report",
 }
-__all__ = ["LanguageModel", "ResultTable", "compare", "doctor", "dry_run", "export_arpa", "result_table"]
+__all__ = [
+    "LanguageModel",
+    "ResultTable",
+    "compare",
+    "doctor",
+    "dry_run",
+    "export_arpa",
+    "register_cell",
+    "result_table",
+]
 
 
 def __getattr__(name: str) -> Any:

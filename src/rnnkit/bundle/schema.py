@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,10 +14,31 @@ from rnnkit.errors import SchemaError, TensorError, VersionError
 
 FORMAT = 1
 PRECISIONS = ("fp32", "bf16")  # of the products; tensors are float32 in every one of them
-# The cells that the run half knows, their number of gates and the parts of their state; tests hold both to
-# kernels.CELLS, which bundle cannot see.
-GATES = {"elman_tanh": 1, "elman_relu": 1, "lstm": 4, "gru_before": 3, "gru_after": 3}
-PARTS = {cell: ("h", "c") if cell == "lstm" else ("h",) for cell in GATES}
+
+
+class Cell(NamedTuple):
+    """Number of gates, parts of the state, and the axes of each parameter by name."""
+
+    gates: int
+    parts: tuple[str, ...]
+    parameters: dict[str, tuple[str, ...]]
+
+
+_WITHOUT_STATE = {"weight_ih": ("G*H", "I"), "bias_ih": ("G*H",)}
+_WITH_STATE = _WITHOUT_STATE | {"weight_hh": ("G*H", "H"), "bias_hh": ("G*H",)}
+# The cells that the run half knows; tests hold them to kernels.CELLS, which bundle cannot see.
+CELLS: dict[str, Cell] = {
+    "elman_tanh": Cell(1, ("h",), _WITH_STATE),
+    "elman_relu": Cell(1, ("h",), _WITH_STATE),
+    "lstm": Cell(4, ("h", "c"), _WITH_STATE),
+    "lstm_peephole": Cell(4, ("h", "c"), _WITH_STATE | {"weight_peephole": ("3*H",)}),
+    "lstm_coupled": Cell(3, ("h", "c"), _WITH_STATE),
+    "gru_before": Cell(3, ("h",), _WITH_STATE),
+    "gru_after": Cell(3, ("h",), _WITH_STATE),
+    "min_gru": Cell(2, ("h",), _WITHOUT_STATE),
+    "min_lstm": Cell(3, ("h",), _WITHOUT_STATE),
+}
+GATES = {name: cell.gates for name, cell in CELLS.items()}
 ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
 
 Shapes = dict[str, tuple[int, ...]]
@@ -86,20 +108,25 @@ def _language_model(model: Mapping[str, Any]) -> Shapes:
     widths = layer_widths(model)
     has_bias, is_tied = _flag(model, "bias"), _flag(model, "tied")
     if not isinstance(model["cell"], str) or model["cell"] not in GATES:
-        raise SchemaError(f"model.cell {model['cell']!r} is not known; this rnnkit runs {', '.join(GATES)}")
+        raise SchemaError(
+            f"model.cell {model['cell']!r} is not known; this rnnkit runs {', '.join(GATES)}, and in Python what"
+            " rnnkit.register_cell was given"
+        )
     zoneout_shares(model)
     if "residual" in model and _flag(model, "residual") and (len(widths) == 1 or len(set(widths)) > 1):
         raise SchemaError(f"model.residual needs two layers or more of one width, the widths are {str(widths)[:80]}")
     has_state = "trainable_state" in model and _flag(model, "trainable_state")
+    cell = CELLS[model["cell"]]
     shapes: Shapes = {"embedding.weight": (V, E)} if E else {}
     for layer, H in enumerate(widths):
-        rows = GATES[model["cell"]] * H
-        shapes[f"recurrent.weight_ih_l{layer}"] = (rows, widths[layer - 1] if layer else (E or V))
-        shapes[f"recurrent.weight_hh_l{layer}"] = (rows, H)
-        if has_bias:
-            shapes[f"recurrent.bias_ih_l{layer}"] = shapes[f"recurrent.bias_hh_l{layer}"] = (rows,)
+        sizes = {"G": cell.gates, "H": H, "I": widths[layer - 1] if layer else (E or V)}
+        for name, axes in cell.parameters.items():
+            if has_bias or not name.startswith("bias"):
+                shapes[f"recurrent.{name}_l{layer}"] = tuple(
+                    math.prod(sizes.get(factor) or int(factor) for factor in axis.split("*")) for axis in axes
+                )
         if has_state:
-            shapes |= {f"recurrent.initial_{part}_l{layer}": (H,) for part in PARTS[model["cell"]]}
+            shapes |= {f"recurrent.initial_{part}_l{layer}": (H,) for part in cell.parts}
     H = widths[-1]
     if not is_tied:
         return shapes | _head(model, V, H)
@@ -112,7 +139,7 @@ def _language_model(model: Mapping[str, Any]) -> Shapes:
 
 def zoneout_shares(model: Mapping[str, Any]) -> tuple[float, ...] | None:
     """What stays of each part of the state at every step, or None for nothing. Raises: SchemaError."""
-    value, parts = model.get("zoneout", 0.0), PARTS[model["cell"]]
+    value, parts = model.get("zoneout", 0.0), CELLS[model["cell"]].parts
     shares = tuple(value) if isinstance(value, list | tuple) else (value,) * len(parts)
     if len(shares) != len(parts) or not all(type(z) in (int, float) and 0 <= z < 1 for z in shares):
         raise SchemaError(

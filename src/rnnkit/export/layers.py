@@ -1,4 +1,4 @@
-"""One recurrent layer as ONNX nodes: an operator of ONNX in float32, a step graph inside Scan in int8."""
+"""One recurrent layer as ONNX nodes: in float32 an operator of ONNX where it has the cell, else a step inside Scan."""
 
 from __future__ import annotations
 
@@ -7,11 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnkit.bundle.schema import CELLS
+from rnnkit.errors import ArgumentError
 from rnnkit.export import gate_order
 from rnnkit.export.graph import Graph
 from rnnkit.export.quantize import Quantized, matmul
 
-_OPERATORS = {"elman_tanh": "RNN", "elman_relu": "RNN", "lstm": "LSTM", "gru_before": "GRU", "gru_after": "GRU"}
+_OPERATORS = {
+    "elman_tanh": "RNN",
+    "elman_relu": "RNN",
+    "lstm": "LSTM",
+    "lstm_peephole": "LSTM",
+    "lstm_coupled": "LSTM",
+    "gru_before": "GRU",
+    "gru_after": "GRU",
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,11 @@ class Sequences:
 
     lengths: str
     is_alive: str
+
+
+def has_operator(cell: str) -> bool:
+    """Whether ONNX has an operator that computes this cell."""
+    return cell in _OPERATORS
 
 
 def operator_layer(
@@ -46,10 +61,15 @@ def operator_layer(
         attributes["linear_before_reset"] = int(cell == "gru_after")
     if cell.startswith("elman"):
         attributes["activations"] = ["Relu" if cell == "elman_relu" else "Tanh"]
+    if cell == "lstm_coupled":
+        attributes["input_forget"] = 1
+    peepholes = []
+    if (weight := tensors.get(f"recurrent.weight_peephole_l{index}")) is not None:
+        peepholes.append(graph.weight(f"P_l{index}", gate_order.peepholes_to_onnx(weight)[None]))
     axis = graph.number([0])
     first = [graph.op("Unsqueeze", part, axis) for part in state]  # [1, B, H]: the axis of directions
     y, *last = graph.ops(
-        _OPERATORS[cell], x, *weights, bias, rows.lengths, *first, outputs=1 + len(state), **attributes
+        _OPERATORS[cell], x, *weights, bias, rows.lengths, *first, *peepholes, outputs=1 + len(state), **attributes
     )  # y: [T, 1, B, H]
     has_steps = graph.op("Greater", rows.lengths, graph.number(0, np.int32))
     has_steps = graph.op("Unsqueeze", has_steps, graph.number([1]))  # [B, 1]
@@ -60,7 +80,7 @@ def operator_layer(
     return graph.op("Squeeze", y, graph.number([1])), after
 
 
-def int8_layer(
+def scanned_layer(
     graph: Graph,
     cell: str,
     tensors: Mapping[str, np.ndarray],
@@ -71,16 +91,20 @@ def int8_layer(
 ) -> tuple[str, list[str]]:
     """Layer `index` with the products of its state in int8: projected [T, B, G*H] is what the input gives, biases in.
 
-    ONNX has no quantised GRU or RNN, and its quantised LSTM is one runtime's own: so the step is written out, and Scan
-    takes it through time. What lies behind a row's length repeats its last output.
+    ONNX has no quantised GRU or RNN, its quantised LSTM is one runtime's own, and minGRU and minLSTM it has not at all:
+    so the step is written out, and Scan takes it through time. What lies behind a row's length repeats its last output.
     """
-    names = [f"recurrent.{kind}_l{index}" for kind in ("weight_hh", "bias_hh")]
-    H = tensors[names[0]].shape[1]
+    if cell not in _STEPS:
+        raise ArgumentError(
+            f"cell {cell!r} has no ONNX nodes: a cell of your own cannot be exported; use it from Python"
+        )
+    rows_of_gates = len(tensors[f"recurrent.weight_ih_l{index}"])
+    H = rows_of_gates // CELLS[cell].gates
     step = graph.subgraph()
     before = [step.input(f"before_{index}_{part}", np.float32, ["B", H]) for part in range(len(state))]
-    gates = step.input(f"projected_{index}", np.float32, ["B", tensors[names[0]].shape[0]])
+    gates = step.input(f"projected_{index}", np.float32, ["B", rows_of_gates])
     is_alive = step.input(f"is_alive_{index}", np.bool_, ["B", 1])
-    after = _STEPS[cell](step, before, gates, Recurrent(names[0], tensors[names[0]], tensors.get(names[1])))
+    after = _STEPS[cell](step, before, gates, Recurrent(tensors, index))
     kept = [step.op("Where", is_alive, new, old) for new, old in zip(after, before, strict=True)]
     for part, value in enumerate([*kept, kept[0]]):
         step.output(value, f"after_{index}_{part}", np.float32, ["B", H])
@@ -95,7 +119,7 @@ def input_bias(cell: str, tensors: Mapping[str, np.ndarray], index: int) -> np.n
     """What can be added to a layer's projected input once, outside of time: [G*H], or None without biases."""
     ours, theirs = (tensors.get(f"recurrent.{kind}_l{index}") for kind in ("bias_ih", "bias_hh"))
     if ours is None or theirs is None:
-        return None
+        return ours
     total = ours + theirs
     if cell == "gru_after":  # the reset gate multiplies the candidate's second bias
         split = 2 * (len(ours) // 3)
@@ -108,16 +132,36 @@ def input_bias(cell: str, tensors: Mapping[str, np.ndarray], index: int) -> np.n
 
 @dataclass(frozen=True)
 class Recurrent:
-    """A layer's weights that meet the state: name, weight_hh [G*H, H], bias_hh [G*H] or None."""
+    """A layer's weights that meet the state."""
 
-    name: str
-    weight: np.ndarray
-    bias: np.ndarray | None
+    tensors: Mapping[str, np.ndarray]
+    index: int
+
+    @property
+    def name(self) -> str:
+        return f"recurrent.weight_hh_l{self.index}"
+
+    @property
+    def weight(self) -> np.ndarray:
+        """weight_hh [G*H, H]."""
+        return self.tensors[self.name]
+
+    @property
+    def bias(self) -> np.ndarray | None:
+        """bias_hh [G*H]."""
+        return self.tensors.get(f"recurrent.bias_hh_l{self.index}")
 
     def rows(self, first: int, last: int) -> Quantized:
         """The gates from `first` to before `last`, quantised."""
         H = self.weight.shape[1]
         return Quantized.of(f"{self.name}_{first}_{last}", self.weight[first * H : last * H])
+
+    def peepholes(self, graph: Graph) -> list[str]:
+        """What i, f and o multiply the memory by, in float32, each [H]."""
+        name = f"recurrent.weight_peephole_l{self.index}"
+        return [
+            graph.weight(f"{name}_{gate}", p) for gate, p in zip("ifo", np.split(self.tensors[name], 3), strict=True)
+        ]
 
 
 def _elman(activation: str) -> Callable[[Graph, list[str], str, Recurrent], list[str]]:
@@ -134,6 +178,37 @@ def _lstm(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> lis
     i, f, o = (graph.op("Sigmoid", gate) for gate in (i, f, o))
     c = graph.op("Add", graph.op("Mul", f, c), graph.op("Mul", i, graph.op("Tanh", g)))
     return [graph.op("Mul", o, graph.op("Tanh", c)), c]
+
+
+def _lstm_peephole(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
+    h, c = state
+    total = graph.op("Add", gates, matmul(graph, h, weights.rows(0, 4)))
+    i, f, g, o = graph.ops("Split", total, outputs=4, axis=-1)
+    peephole_i, peephole_f, peephole_o = weights.peepholes(graph)
+    i = graph.op("Sigmoid", graph.op("Add", i, graph.op("Mul", peephole_i, c)))
+    f = graph.op("Sigmoid", graph.op("Add", f, graph.op("Mul", peephole_f, c)))
+    c = graph.op("Add", graph.op("Mul", f, c), graph.op("Mul", i, graph.op("Tanh", g)))
+    o = graph.op("Sigmoid", graph.op("Add", o, graph.op("Mul", peephole_o, c)))
+    return [graph.op("Mul", o, graph.op("Tanh", c)), c]
+
+
+def _lstm_coupled(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
+    h, c = state
+    total = graph.op("Add", gates, matmul(graph, h, weights.rows(0, 3)))
+    i, g, o = graph.ops("Split", total, outputs=3, axis=-1)
+    c = _mixed(graph, graph.op("Sigmoid", i), c, graph.op("Tanh", g))
+    return [graph.op("Mul", graph.op("Sigmoid", o), graph.op("Tanh", c)), c]
+
+
+def _min_gru(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
+    z, n = graph.ops("Split", gates, outputs=2, axis=-1)
+    return [_mixed(graph, graph.op("Sigmoid", z), n, state[0])]
+
+
+def _min_lstm(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
+    i, f, g = graph.ops("Split", gates, outputs=3, axis=-1)
+    i, f = (graph.op("Softplus", graph.op("Neg", gate)) for gate in (i, f))  # -log of either gate
+    return [_mixed(graph, graph.op("Sigmoid", graph.op("Sub", i, f)), g, state[0])]
 
 
 def _gru_before(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
@@ -167,6 +242,10 @@ _STEPS = {
     "elman_tanh": _elman("Tanh"),
     "elman_relu": _elman("Relu"),
     "lstm": _lstm,
+    "lstm_peephole": _lstm_peephole,
+    "lstm_coupled": _lstm_coupled,
     "gru_before": _gru_before,
     "gru_after": _gru_after,
+    "min_gru": _min_gru,
+    "min_lstm": _min_lstm,
 }

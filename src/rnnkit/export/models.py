@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.bundle.schema import PARTS, layer_widths, zoneout_shares
+from rnnkit.bundle.schema import CELLS, layer_widths, zoneout_shares
 from rnnkit.errors import ArgumentError
 from rnnkit.export import layers
 from rnnkit.export.graph import OPSET, Graph
@@ -90,11 +90,11 @@ class _Writer:
         x = ""
         for index, H in enumerate(layer_widths(self.model)):
             below = x
-            names = [f"{part}_l{index}" for part in PARTS[cell]]
+            names = [f"{part}_l{index}" for part in CELLS[cell].parts]
             state = [graph.input(name, np.float32, ["B", H]) for name in names]
-            if self.int8:
+            if self.int8 or not layers.has_operator(cell):
                 projected = self._projected(ids, x, index)
-                x, after = layers.int8_layer(graph, cell, self.tensors, index, projected, state, rows)
+                x, after = layers.scanned_layer(graph, cell, self.tensors, index, projected, state, rows)
             else:
                 x = x or self._input(ids)
                 x, after = layers.operator_layer(graph, cell, self.tensors, index, x, state, rows)
@@ -146,13 +146,14 @@ class _Writer:
         return graph.op("OneHot", known, graph.number(V), graph.number([0, 1], np.float32), axis=-1)
 
     def _projected(self, ids: str, x: str, index: int) -> str:
-        """What a layer's input gives to its gates in int8: [T, B, G*H]."""
+        """What a layer's input gives to its gates where the step is written out: [T, B, G*H]."""
         graph, name = self.graph, f"recurrent.weight_ih_l{index}"
-        weight = Quantized.of(name, self.tensors[name])
-        if index == 0 and not self.model["embedding_size"]:
-            projected = one_hot_product(graph, ids, weight)
+        if not self.int8:
+            projected = self._linear(x or self._input(ids), name)
+        elif index == 0 and not self.model["embedding_size"]:
+            projected = one_hot_product(graph, ids, Quantized.of(name, self.tensors[name]))
         else:
-            projected = matmul(graph, x or self._embedded(ids), weight)
+            projected = matmul(graph, x or self._embedded(ids), Quantized.of(name, self.tensors[name]))
         bias = layers.input_bias(self.model["cell"], self.tensors, index)
         return projected if bias is None else graph.op("Add", projected, graph.weight(f"bias_l{index}", bias))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.bundle.schema import ADAPTIVE_DIVISOR, FORMAT, GATES, layer_widths, zoneout_shares
+from rnnkit.bundle.schema import ADAPTIVE_DIVISOR, CELLS, FORMAT, GATES, layer_widths, zoneout_shares
 from rnnkit.errors import ArgumentError, DataError
 
 _LAYERS = {"lstm": "LSTM", "gru_after": "GRU", "elman_tanh": "RNN", "elman_relu": "RNN"}
@@ -144,9 +144,10 @@ def _with_config(tensors: dict[str, np.ndarray], cell: str | None) -> tuple[dict
         if name.endswith("_reverse") or ".weight_hr_l" in name:
             raise DataError(f"{name}: layers that run backwards or project their state are no language model here")
     first, hidden = (tensors.get(f"recurrent.{kind}_l0") for kind in ("weight_ih", "weight_hh"))
-    if first is None or hidden is None or first.ndim != 2 or hidden.ndim != 2:
+    needs_hidden = cell is None or "weight_hh" in CELLS[cell].parameters
+    if first is None or first.ndim != 2 or (needs_hidden and (hidden is None or hidden.ndim != 2)):
         raise DataError(f"the recurrent layers lack weight_ih_l0 or weight_hh_l0 among {_shown(tensors)}")
-    H = hidden.shape[1]
+    H = first.shape[0] // GATES[cell or "lstm"] if hidden is None else hidden.shape[1]
     gates = first.shape[0] / max(H, 1)
     cell = _CELL_OF_GATES.get(int(gates), "none") if cell is None else cell
     if GATES.get(cell) != gates:

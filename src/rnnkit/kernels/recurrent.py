@@ -39,10 +39,14 @@ def resolve_precision(precision: str, *, forward_only: bool = False) -> Precisio
 
 
 class CellInfo(NamedTuple):
-    """A cell's gates, in the order of torch's weights, and the parts of its state; the first part is the output."""
+    """A cell's gates, in the order of torch's weights, and the parts of its state; the first part is the output.
+
+    `parameters` holds the axes of each parameter by name, as products of G, H, I and numbers.
+    """
 
     gates: tuple[str, ...]
     parts: tuple[str, ...]
+    parameters: dict[str, tuple[str, ...]]
 
 
 CELLS: dict[str, CellInfo] = {name: CellInfo(*info) for name, info in _core.cells().items()}
@@ -65,14 +69,18 @@ class Unrolled:
 
 @dataclass(frozen=True)
 class Gradients:
-    """Gradients by the name of what they belong to; `x` is None for one-hot input or without `need_dx`."""
+    """Gradients by the name of what they belong to; `x` is None for one-hot input or without `need_dx`.
+
+    Of parameters that the layer does not have they are None.
+    """
 
     x: Array | None
     state: tuple[Array, ...]
     weight_ih: Array
-    weight_hh: Array
+    weight_hh: Array | None
     bias_ih: Array | None
     bias_hh: Array | None
+    weight_peephole: Array | None
 
 
 class Layer:
@@ -82,6 +90,7 @@ class Layer:
     sequence whole, in chunks or step by step, with other batch mates, padding or number of threads changes no bit.
 
     Args:    cell: a key of `CELLS`.  weight_ih: [G*H, I].  weight_hh: [G*H, H].  bias_ih, bias_hh: [G*H] or None.
+             weight_peephole: [3*H].  A cell has those that `CELLS[cell].parameters` names, and takes no others.
              The arrays must not change while the layer is in use.
              precision: "bf16" rounds what the products multiply (inputs, h, weights, gate gradients) to bfloat16 and
              adds in float32; state, gates and every result stay float32. Ids gather columns that are not rounded.
@@ -99,14 +108,15 @@ class Layer:
         cell: str,
         *,
         weight_ih: Any,
-        weight_hh: Any,
+        weight_hh: Any = None,
         bias_ih: Any = None,
         bias_hh: Any = None,
+        weight_peephole: Any = None,
         precision: Precision = "fp32",
         zoneout: Sequence[float] | None = None,
     ) -> None:
-        arrays = (_array(weight_ih), _array(weight_hh), _array(bias_ih), _array(bias_hh))
-        self._core = _core.Layer(cell, *arrays, precision)
+        weights = (_array(weight_ih), _array(weight_hh), _array(bias_ih), _array(bias_hh), _array(weight_peephole))
+        self._core = _core.Layer(cell, *weights, precision)
         if zoneout is not None:
             self._core.set_zoneout(tuple(zoneout))
         self.cell, self.precision = cell, precision
@@ -155,7 +165,7 @@ class Layer:
         )
         named = None
         if traced is not None:
-            gates, parts = CELLS[self.cell]
+            gates, parts, _ = CELLS[self.cell]
             named = dict(zip((*gates, *parts[1:]), traced, strict=True)) | {parts[0]: output}
         return Unrolled(output, final, tape, named)
 

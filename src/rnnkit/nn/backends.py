@@ -26,17 +26,17 @@ class SpecBackendWarning(UserWarning):
 
 
 def compare_with_core(cells: dict[str, spec.CellSpec], core: dict[str, Any]) -> None:
-    """Check that equations and core agree on gate order and state parts of every cell that both have.
+    """Check that equations and core agree on gate order, state parts and parameters of every cell that both have.
 
     Raises: RnnkitError naming the cell. Swapped gates would train well and load wrong, so nothing may start like that.
     """
     for name in cells.keys() & core.keys():
         ours, theirs = cells[name], core[name]
-        for what in ("gates", "parts"):
-            if tuple(getattr(ours, what)) != tuple(getattr(theirs, what)):
+        for what in ("gates", "parts", "parameters"):
+            if getattr(ours, what) != getattr(theirs, what):
                 raise RnnkitError(
                     f"cell {name!r}: nn/spec has {what} {getattr(ours, what)}, the native core has "
-                    f"{tuple(getattr(theirs, what))}; rebuild the core (pip install -e .) or correct the cell file"
+                    f"{getattr(theirs, what)}; rebuild the core (pip install -e .) or correct the cell file"
                 )
 
 

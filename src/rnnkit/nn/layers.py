@@ -49,11 +49,11 @@ class _TorchLayer(Stack):
         precision: str,
         options: Options,
     ) -> None:
-        if proj_size != 0:
-            raise ConfigError(
-                f"proj_size={proj_size} is not available; leave it 0 and put rnnkit.nn.linear after the layer"
-            )
         check_size("hidden_size", hidden_size)  # one width: torch's final state is one tensor
+        if proj_size != 0 and not cell.is_projected:
+            raise ConfigError(f"proj_size={proj_size}: only LSTM projects its state, as in torch; leave it 0")
+        if not 0 <= proj_size < hidden_size:
+            raise ConfigError(f"proj_size={proj_size} must be smaller than hidden_size={hidden_size}, and 0 or more")
         super().__init__(
             cell,
             input_size=input_size,
@@ -66,10 +66,10 @@ class _TorchLayer(Stack):
             precision=precision,
             device=device,
             dtype=dtype,
+            proj_size=proj_size,
             **options,
         )
         self.batch_first = bool(batch_first)
-        self.proj_size = 0
         if dropout > 0 and num_layers == 1:
             warnings.warn(
                 f"dropout={dropout} acts between layers and this stack has one, so it does nothing; "
@@ -128,9 +128,9 @@ class _TorchLayer(Stack):
                 f"input has {x.shape[-1]} features in its last axis, the layer wants {self.input_size}"
             )
         count = len(self._suffixes)
-        shape = (count, x.shape[1], self.hidden_size)
-        for name, part in zip(self.cell.parts, parts or (), strict=parts is not None):
-            check_state_part(f"{name}_0", part, shape=shape, like=weight)
+        sizes = self.cell.part_sizes(hidden_size=self.hidden_size, proj_size=self.proj_size)
+        for name, part, size in zip(self.cell.parts, parts or (), sizes, strict=parts is not None):
+            check_state_part(f"{name}_0", part, shape=(count, x.shape[1], size), like=weight)
         states = None if parts is None else [tuple(part[n] for part in parts) for n in range(count)]
         with without_autocast(weight):
             y, finals = self._unroll(x, states, lengths=lengths, traces=traces)
@@ -206,7 +206,8 @@ class RNN(_TorchLayer):
 class LSTM(_TorchLayer):
     """LSTM layers, as torch.nn.LSTM; the equations are in `rnnkit.nn.spec.lstm`.
 
-    Args: as torch.nn.LSTM, in its order (proj_size: only 0); backend, precision, options: see `RNN`.
+    Args: as torch.nn.LSTM, in its order; backend, precision, options: see `RNN`. proj_size: P; h and the output have
+        this width, and the layers run on backend "spec", since the native core has no projection.
     Call: as `RNN`, with the state `(h_0, c_0)`, each `[L*D, B, H]`. Returns: `(output, (h_n, c_n))`, as torch.
     Raises: as `RNN`. Cost: 8·T·B·D·H·(I+H) flop per layer. Source: Gers, Schmidhuber and Cummins 2000.
     """
@@ -240,7 +241,8 @@ class LSTM(_TorchLayer):
             device,
             dtype,
         )
-        super().__init__(spec.CELLS["lstm"], *args, backend, precision, options)
+        cell = spec.LSTM_PROJECTED if proj_size else spec.CELLS["lstm"]
+        super().__init__(cell, *args, backend, precision, options)
 
     def forward(
         self,

@@ -68,6 +68,7 @@ class Stack(nn.Module):
         precision: str,
         device: Any,
         dtype: torch.dtype | None,
+        proj_size: int = 0,
         **options: Unpack[Options],
     ) -> None:
         super().__init__()
@@ -82,6 +83,11 @@ class Stack(nn.Module):
         self.cell = cell
         self.input_size, self.hidden_size, self.num_layers = input_size, self.hidden_sizes[-1], len(self.hidden_sizes)
         self.bias, self.dropout, self.bidirectional = bias, float(dropout), bidirectional
+        self.proj_size = proj_size
+        if cell.is_projected != bool(proj_size):
+            raise ConfigError(
+                f"proj_size={proj_size} for cell {cell.name}; rnnkit.nn.LSTM(proj_size=) runs a projected one"
+            )
         self.backend = check_backend(backend)
         resolve_precision(precision)
         self.precision = precision
@@ -92,10 +98,12 @@ class Stack(nn.Module):
         self._packed = {suffix: operators.PackedWeights() for suffix in self._suffixes}
         for index, suffix in enumerate(self._suffixes):
             layer = index // self.num_directions
-            width = self.hidden_sizes[layer - 1] * self.num_directions if layer else input_size
-            shapes = cell.shapes(input_size=width, hidden_size=self.hidden_sizes[layer], bias=bias)
+            width = (proj_size or self.hidden_sizes[layer - 1]) * self.num_directions if layer else input_size
+            sizes = {"hidden_size": self.hidden_sizes[layer], "proj_size": proj_size}
+            shapes = cell.shapes(input_size=width, **sizes, bias=bias)
             if self.trainable_state:
-                shapes |= {f"initial_{part}": (self.hidden_sizes[layer],) for part in cell.parts}
+                of_parts = zip(cell.parts, cell.part_sizes(**sizes), strict=True)
+                shapes |= {f"initial_{part}": (size,) for part, size in of_parts}
             for name, shape in shapes.items():
                 empty = torch.empty(shape, device=device, dtype=dtype)
                 self.register_parameter(name + suffix, nn.Parameter(empty))
@@ -127,7 +135,14 @@ class Stack(nn.Module):
     def extra_repr(self) -> str:
         is_even = len(set(self.hidden_sizes)) == 1
         shown = [str(self.input_size), str(self.hidden_size if is_even else list(self.hidden_sizes))]
-        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        defaults = {
+            "proj_size": 0,
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+        }
         for name, default in {**defaults, **DEFAULTS, "backend": "auto", "precision": "fp32"}.items():
             if getattr(self, name, default) != default:
                 shown.append(f"{name}={getattr(self, name)}")
@@ -203,7 +218,8 @@ class Stack(nn.Module):
             names = [[f"initial_{part}{suffix}" for part in self.cell.parts] for suffix in self._suffixes]
             return [tuple(getattr(self, name).expand(batch, -1).clone() for name in parts) for parts in names]
         widths = [self.hidden_sizes[index // self.num_directions] for index in range(len(self._suffixes))]
-        return [tuple(weight.new_zeros(batch, width) for _ in self.cell.parts) for width in widths]
+        sizes = [self.cell.part_sizes(hidden_size=width, proj_size=self.proj_size) for width in widths]
+        return [tuple(weight.new_zeros(batch, size) for size in parts) for parts in sizes]
 
     def _direction(
         self,

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit.errors import ArgumentError, DtypeError
 from rnnkit.kernels.decode import SamplingLoop, sample
+from rnnkit.kernels.recurrent import Layer
 from rnnkit.runtime.likelihood import row_limit
 from rnnkit.runtime.softmax import FullSoftmax
 
@@ -161,7 +162,8 @@ def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Samp
     features, parts = read_prompts(model, [row.ids for row in rows])
     previous = None if options.repetition_penalty == 1.0 else [np.unique(row.ids) for row in rows]
     streams, softmax, stack = _streams(*(row.stream for row in rows)), model._softmax, model._stack
-    if not isinstance(softmax, FullSoftmax) or stack.is_residual:
+    is_native = all(isinstance(layer, Layer) for layer in stack.layers)
+    if not isinstance(softmax, FullSoftmax) or stack.is_residual or not is_native:
         return _StepLoop(model, features, parts, streams, previous, options)
     return SamplingLoop(
         stack.layers,
@@ -176,7 +178,7 @@ def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Samp
 
 
 class _StepLoop:
-    """`SamplingLoop` for an adaptive softmax or residual connections: each token by way of Python."""
+    """`SamplingLoop` for an adaptive softmax, residual connections or a cell of one's own: every token by Python."""
 
     def __init__(
         self,

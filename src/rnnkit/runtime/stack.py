@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from rnnkit.bundle.schema import zoneout_shares
+from rnnkit.bundle.schema import CELLS, zoneout_shares
 from rnnkit.kernels import heads
-from rnnkit.kernels.recurrent import CELLS, Layer, Precision
+from rnnkit.kernels.recurrent import Layer, Precision, Unrolled
+
+__all__ = ["LAYERS", "Parts", "Stack", "Unrolled"]
 
 _FOLD_BYTES = 64 << 20  # an embedding is multiplied into the first layer once, if the product stays below this
 
 Parts = Sequence[tuple[np.ndarray, ...]]  # of every layer, in the cell's order
+
+LAYERS: dict[str, Callable[..., Any]] = {}  # what runs cells that the core does not have: rnnkit.register_cell fills it
 
 
 class Stack:
@@ -29,24 +33,18 @@ class Stack:
         self.part_names: tuple[str, ...] = CELLS[model["cell"]].parts
         self.is_residual: bool = model.get("residual", False)
         self.table: np.ndarray | None = tensors.get("embedding.weight")
-        self.layers: list[Layer] = []
+        self.layers: list[Any] = []
         for index in range(model["num_layers"]):
             weight = tensors[f"recurrent.weight_ih_l{index}"]
             if index == 0 and self.table is not None and 4 * len(self.table) * len(weight) <= _FOLD_BYTES:
                 # Then ids enter as one-hot rows, without a product: the same bits, but in int8, which need not round.
                 weight = heads.linear(self.table, weight, precision="fp32" if precision == "int8" else precision).T
                 self.table = None
-            self.layers.append(
-                Layer(
-                    model["cell"],
-                    weight_ih=weight,
-                    weight_hh=tensors[f"recurrent.weight_hh_l{index}"],
-                    bias_ih=tensors.get(f"recurrent.bias_ih_l{index}"),
-                    bias_hh=tensors.get(f"recurrent.bias_hh_l{index}"),
-                    precision=precision,
-                    zoneout=zoneout_shares(model),
-                )
-            )
+            names = CELLS[model["cell"]].parameters
+            weights: dict[str, Any] = {name: tensors.get(f"recurrent.{name}_l{index}") for name in names}
+            weights["weight_ih"] = weight
+            run = LAYERS.get(model["cell"], Layer)
+            self.layers.append(run(model["cell"], **weights, precision=precision, zoneout=zoneout_shares(model)))
         self.first = [  # the state of a text that has not begun: what was learned, or zeros
             tuple(
                 tensors.get(f"recurrent.initial_{part}_l{index}", np.zeros(layer.hidden_size, np.float32))

@@ -4,6 +4,10 @@ from rnnkit.nn.spec.cell import CellSpec, recurrent
 from rnnkit.nn.spec.elman import ELMAN_RELU, ELMAN_TANH
 from rnnkit.nn.spec.gru import GRU_AFTER, GRU_BEFORE
 from rnnkit.nn.spec.lstm import LSTM
+from rnnkit.nn.spec.lstm_coupled import LSTM_COUPLED
+from rnnkit.nn.spec.lstm_peephole import LSTM_PEEPHOLE
+from rnnkit.nn.spec.lstm_projected import LSTM_PROJECTED
+from rnnkit.nn.spec.minimal import MIN_GRU, MIN_LSTM
 from rnnkit.nn.spec.unroll import unroll
 
 CELLS: dict[str, CellSpec] = {
@@ -12,9 +16,14 @@ CELLS: dict[str, CellSpec] = {
         ELMAN_TANH,
         ELMAN_RELU,
         LSTM,
+        LSTM_PEEPHOLE,
+        LSTM_COUPLED,
         GRU_BEFORE,
         GRU_AFTER,
+        MIN_GRU,
+        MIN_LSTM,
     )
 }
 
-__all__ = ["CELLS", "CellSpec", "recurrent", "unroll"]
+# LSTM_PROJECTED is not among CELLS: it takes a proj_size, and the native core does not have it.
+__all__ = ["CELLS", "LSTM_PROJECTED", "CellSpec", "recurrent", "unroll"]

@@ -41,6 +41,7 @@ class CellSpec:
             shows; a step that leaves them out cannot be traced.
         source: the paper that published the equation.
         parameters: the axes of each by name, as products of G, H, I and numbers; those of torch.nn's layers by default.
+            With `weight_hr` `("P", "H")` the first part of the state has the width P, a layer's `proj_size`.
             `weight_ih` `("G*H", "I")` is always there, `bias_ih` `("G*H",)` is added to the projection; what begins
             with "bias" is left out of layers with `bias=False`. A layer appends `_l0`, `_l0_reverse`, … to the names.
     Raises: ConfigError for parameters that are named or shaped otherwise.
@@ -57,17 +58,30 @@ class CellSpec:
         for name, axes in self.parameters.items():
             if not re.fullmatch(r"(weight|bias)_[a-z]+", name) or name.endswith("_reverse"):
                 raise ConfigError(f"cell {self.name!r}: a parameter is named weight_… or bias_…, got {name!r}")
-            if not all(re.fullmatch(r"([GHI]|\d+)(\*([GHI]|\d+))*", axis) for axis in axes):
-                raise ConfigError(f"cell {self.name!r}: the axes of {name} are products of G, H, I, got {axes}")
+            if not all(re.fullmatch(r"([GHIP]|\d+)(\*([GHIP]|\d+))*", axis) for axis in axes):
+                raise ConfigError(f"cell {self.name!r}: the axes of {name} are products of G, H, I, P, got {axes}")
+        if self.is_projected and self.parameters.get("weight_hr") != ("P", "H"):
+            raise ConfigError(f"cell {self.name!r}: an axis P goes with weight_hr of the axes ('P', 'H')")
         for name, axes in WITHOUT_STATE.items():
             if self.parameters.get(name, axes if name == "bias_ih" else None) != axes:
                 raise ConfigError(f"cell {self.name!r}: {name} must have the axes {axes}; its rows are the gates")
 
-    def shapes(self, *, input_size: int, hidden_size: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
+    @property
+    def is_projected(self) -> bool:
+        """Whether the first part of the state, which is the output, has a width P of its own."""
+        return any("P" in axis for axes in self.parameters.values() for axis in axes)
+
+    def part_sizes(self, *, hidden_size: int, proj_size: int = 0) -> tuple[int, ...]:
+        """The width of every part of the state."""
+        return (proj_size if self.is_projected else hidden_size, *(hidden_size for _ in self.parts[1:]))
+
+    def shapes(
+        self, *, input_size: int, hidden_size: int, proj_size: int = 0, bias: bool = True
+    ) -> dict[str, tuple[int, ...]]:
         """The shape of every parameter by name; without those that begin with "bias" unless `bias`."""
-        sizes = {"G": len(self.gates), "H": hidden_size, "I": input_size}
+        sizes = {"G": len(self.gates), "H": hidden_size, "I": input_size, "P": proj_size}
         return {
-            name: tuple(math.prod(sizes.get(factor) or int(factor) for factor in axis.split("*")) for axis in axes)
+            name: tuple(math.prod(sizes[f] if f in sizes else int(f) for f in axis.split("*")) for axis in axes)
             for name, axes in self.parameters.items()
             if bias or not name.startswith("bias")
         }

@@ -46,9 +46,10 @@ def unroll(
     """
     steps, batch = x.shape[:2]
     weight_ih, bias_ih = weights["weight_ih"], weights.get("bias_ih")
-    size = weight_ih.shape[0] // len(cell.gates)
+    proj_size = weights["weight_hr"].shape[0] if cell.is_projected else 0
+    sizes = cell.part_sizes(hidden_size=weight_ih.shape[0] // len(cell.gates), proj_size=proj_size)
     if state is None:
-        state = [weight_ih.new_zeros(batch, size) for _ in cell.parts]
+        state = [weight_ih.new_zeros(batch, size) for size in sizes]
     state = tuple(state)
     running = None
     if lengths is not None:
@@ -83,7 +84,7 @@ def unroll(
             is_running = running[t][:, None]
             outputs[t] = torch.where(is_running, new[0], 0)
             state = tuple(torch.where(is_running, n, old) for n, old in zip(new, state, strict=True))
-    nothing = weight_ih.new_zeros(0, batch, size)
+    nothing = weight_ih.new_zeros(0, batch, sizes[0])
     if trace is not None:
         trace |= {name: torch.stack(values).detach() if steps else nothing for name, values in traced.items()}
     return torch.stack(outputs) if steps else nothing, state
