@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -21,7 +22,7 @@ class Crew {
  public:
   bool try_run(int wanted, const Plan& plan) {
     const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
-    if (!lock.owns_lock()) return false;
+    if (!lock.owns_lock() || Clock::now() < alone_until_) return false;
     hire(wanted);
     plan_ = &plan;
     num_shares_.store(std::min(wanted, hired_ + 1), std::memory_order_relaxed);
@@ -29,12 +30,20 @@ class Crew {
     open_next_phase();
     for (;;) {
       const uint32_t phase = phase_.load(std::memory_order_acquire);
-      if (is_over_.load(std::memory_order_relaxed)) return true;
-      if (!work(phase, 0)) wait_for_another(phase);
+      if (is_over_.load(std::memory_order_acquire)) break;
+      if (!work(phase, 0) && !spin(phase)) wait_for_helper(phase);
     }
+    if (num_shares_.load(std::memory_order_relaxed) > 1) penalty_ = kLeastPenalty;
+    return true;
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+  // A helper that the system puts aside with a part in its hands costs a time slice. Once that has happened the machine
+  // is busy: the caller goes on alone, for longer every time.
+  static constexpr Clock::duration kLate = std::chrono::milliseconds(1), kLeastPenalty = std::chrono::milliseconds(10),
+                                   kMostPenalty = std::chrono::seconds(1);
+
   // phase << 32 | parts taken << 16 | parts: taken whole or not at all, and only in its own phase.
   struct alignas(64) Share {
     std::atomic<uint64_t> word{0};
@@ -56,6 +65,7 @@ class Crew {
     const Phase next = plan_->next(plan_->context);
     const uint32_t phase = phase_.load(std::memory_order_relaxed) + 1;
     const int shares = num_shares_.load(std::memory_order_relaxed);
+    phase_shares_.store(shares, std::memory_order_relaxed);
     backwards_ = next.backwards;
     open_.store(next.parts, std::memory_order_relaxed);
     for (int w = 0; w < shares; ++w) {
@@ -65,14 +75,14 @@ class Crew {
       share.word.store(uint64_t{phase} << 32 | static_cast<uint64_t>(share.end - share.begin),
                        std::memory_order_relaxed);
     }
-    if (next.parts == 0) is_over_.store(true, std::memory_order_relaxed);
+    if (next.parts == 0) is_over_.store(true, std::memory_order_release);
     phase_.store(phase, std::memory_order_release);
     phase_.notify_all();
   }
 
   // Does parts while there are any; true if this was the last of the phase, and the next one is open.
   bool work(uint32_t phase, int worker) {
-    const int shares = num_shares_.load(std::memory_order_relaxed);
+    const int shares = phase_shares_.load(std::memory_order_relaxed);
     for (int i = 0; i < shares; ++i) {
       Share& share = shares_[(worker + i) % shares];
       for (int64_t taken; (taken = take(share, phase)) >= 0;) {
@@ -94,12 +104,24 @@ class Crew {
     return -1;
   }
 
-  void wait_for_another(uint32_t phase) {
+  // Whether another phase came while it was worth spinning for.
+  bool spin(uint32_t phase) const {
     for (int spin = 0; spin < kSpins; ++spin) {
-      if (phase_.load(std::memory_order_relaxed) != phase) return;
+      if (phase_.load(std::memory_order_relaxed) != phase) return true;
       relax();
     }
+    return false;
+  }
+
+  // The caller has nothing left to take: no part is lost when the phases to come have one share.
+  void wait_for_helper(uint32_t phase) {
+    const Clock::time_point start = Clock::now();
     phase_.wait(phase, std::memory_order_acquire);
+    const Clock::time_point end = Clock::now();
+    if (end - start < kLate || num_shares_.load(std::memory_order_relaxed) == 1) return;
+    num_shares_.store(1, std::memory_order_relaxed);
+    alone_until_ = end + penalty_;
+    penalty_ = std::min(2 * penalty_, kMostPenalty);
   }
 
   [[noreturn]] void serve(int worker) {
@@ -107,7 +129,8 @@ class Crew {
     inside_region = true;
     for (;;) {
       const uint32_t phase = phase_.load(std::memory_order_acquire);
-      if (worker >= num_shares_.load(std::memory_order_relaxed) || !work(phase, worker)) wait_for_another(phase);
+      const bool is_wanted = worker < phase_shares_.load(std::memory_order_relaxed);
+      if ((!is_wanted || !work(phase, worker)) && !spin(phase)) phase_.wait(phase, std::memory_order_acquire);
     }
   }
 
@@ -115,7 +138,9 @@ class Crew {
   int hired_ = 0;
   const Plan* plan_ = nullptr;
   bool backwards_ = false;
-  std::atomic<int> num_shares_{1};
+  Clock::time_point alone_until_{};  // this and the next: of the caller who holds the mutex
+  Clock::duration penalty_ = kLeastPenalty;
+  std::atomic<int> num_shares_{1}, phase_shares_{1};  // that phases to come shall have; that this one has
   std::atomic<bool> is_over_{true};
   alignas(64) std::atomic<uint32_t> phase_{0};
   alignas(64) std::atomic<int64_t> open_{0};  // parts of the phase that are not done
