@@ -177,7 +177,7 @@ class _Unroll(torch.autograd.Function):
 # ---- products -----------------------------------------------------------------------------------------------------
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, precision: recurrent.Precision = "fp32") -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, precision: str = "fp32") -> Tensor:
     """y = x Wᵀ + b, as torch.nn.functional.linear; on the native core for float32 on the CPU.
 
     Each row is one fixed chain over I: its bits do not depend on the other rows or on the number of threads.
@@ -226,7 +226,7 @@ def linear_cross_entropy(
     weight: Tensor,
     bias: Tensor | None = None,
     weights: Tensor | None = None,
-    precision: recurrent.Precision = "fp32",
+    precision: str = "fp32",
 ) -> Tensor:
     """Negative log-probability of each target under softmax(h Wᵀ + b), without ever holding all N·V scores.
 
