@@ -30,12 +30,12 @@ def seconds(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-def numbers(text: str, kind: Callable[[str], Any] = int) -> list[Any]:
+def numbers(text: str, flag: str, example: str, kind: Callable[[str], Any] = int) -> list[Any]:
     """`2000,10000` as a list."""
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no list of numbers; write 2000,10000") from None
+        raise typer.BadParameter(f"{flag} {text!r} is no number and no list of them; write {example}") from None
 
 
 @app.callback()
@@ -172,12 +172,12 @@ def lm(
     texts, overrides = _split(sources or [])
     options = {name: value for name, value in context.params.items() if name not in _NOT_CONFIG and _is_given(value)}
     if "cutoffs" in options:
-        options["cutoffs"] = numbers(options["cutoffs"])
+        options["cutoffs"] = numbers(options["cutoffs"], "--cutoffs", "2000,10000")
     if "zoneout" in options:
-        shares = numbers(options["zoneout"], float)
+        shares = numbers(options["zoneout"], "--zoneout", "0.1, or 0.1,0.05 for h and c", float)
         options["zoneout"] = shares[0] if len(shares) == 1 else shares
     if "hidden_size" in options:
-        widths = numbers(options["hidden_size"])
+        widths = numbers(options["hidden_size"], "--hidden-size", "512, or 512,256 for two layers")
         options["hidden_size"] = widths[0] if len(widths) == 1 else widths
     if "as_bytes" in options:
         options.setdefault("kind", "byte")
