@@ -284,10 +284,10 @@ def masks(case: Case, H: int, dtype: torch.dtype) -> tuple[list[Tensor], Tensor]
     like, shape, parts = torch.zeros(1, dtype=dtype), (case.T, case.B, H), PARTS[case.cell]
     kept = [torch.full(shape, case.zoneout, dtype=dtype) for _ in parts]
     if case.training and case.zoneout:
-        kept = [dropout.zoneout_mask(case.zoneout, *shape, like=like).to(dtype) for _ in parts]
+        kept = [dropout.drop_mask(case.zoneout, *shape, like=like).to(dtype) for _ in parts]
     if not case.training:
         return kept, torch.ones(shape[1:], dtype=dtype)
-    return kept, dropout.recurrent_mask(case.recurrent_dropout, *shape[1:], like=like)
+    return kept, dropout.keep_mask(case.recurrent_dropout, *shape[1:], like=like)
 
 
 Results = dict[str, dict[str, Tensor]]

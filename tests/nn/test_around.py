@@ -7,7 +7,7 @@ import torch
 from rnnkit import nn
 from rnnkit.errors import ArgumentError, ConfigError
 from rnnkit.nn import spec
-from rnnkit.nn.dropout import zoneout_mask
+from rnnkit.nn.dropout import drop_mask
 
 CELLS = [name for name in spec.CELLS if "weight_hh" in spec.CELLS[name].parameters]
 each_cell = pytest.mark.parametrize("cell", spec.CELLS)
@@ -126,9 +126,9 @@ def test_the_masks_are_torchs_random_numbers():
 
 
 @pytest.mark.parametrize("p", [0.0, 0.05, 0.5, 0.99])
-def test_a_zoneout_mask_keeps_with_its_probability(p):
+def test_a_drop_mask_keeps_with_its_probability(p):
     torch.manual_seed(0)
-    mask = zoneout_mask(p, 101, 37, 53, like=torch.zeros(1))
+    mask = drop_mask(p, 101, 37, 53, like=torch.zeros(1))
     assert mask.shape == (101, 37, 53) and mask.dtype == torch.bool
     assert abs(mask.double().mean().item() - p) < 4 * (p * (1 - p) / mask.numel()) ** 0.5 + 2**-16
     for axis in range(3):  # no pattern along any axis

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rnnkit import nn
+from rnnkit.nn.dropout import dropout
 
 
 def test_a_locked_mask_is_the_same_at_every_step_and_differs_between_rows():
@@ -34,3 +35,17 @@ def test_probability_zero_returns_the_very_tensor():
     assert nn.locked_dropout(x, 0) is x
     assert nn.embedding_dropout(x[0], 0) is not None
     assert nn.word_dropout(ids, 0, replacement=0) is ids
+
+
+@pytest.mark.parametrize("p", [2**-16, 0.25, 0.5, 0.999, 1 - 2**-20])
+def test_dropout_keeps_the_mean_and_its_gradient_is_the_mask(p):
+    torch.manual_seed(0)
+    x = torch.ones(200, 40, 30, dtype=torch.float64, requires_grad=True)
+    y = dropout(x, p)
+    kept = (y != 0).double().mean().item()
+    assert abs(kept - (1 - p)) < 4 * (p * (1 - p) / x.numel()) ** 0.5 + 2**-16
+    assert y.unique().numel() <= 2 and y.mean().item() == pytest.approx(
+        1, abs=5 * (1 / (x.numel() * (1 - min(p, 1 - 2**-16)))) ** 0.5
+    )
+    y.sum().backward()
+    assert torch.equal(x.grad, y)

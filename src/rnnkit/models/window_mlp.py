@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rnnkit.errors import ConfigError
 from rnnkit.nn import AdaptiveSoftmax, linear, linear_cross_entropy
+from rnnkit.nn.dropout import dropout
 from rnnkit.state import State
 
 
@@ -75,7 +76,6 @@ class WindowMLP(torch.nn.Module):
         width = (config.order - 1) * config.embedding_size
         self.embedding = torch.nn.Embedding(config.vocab_size, config.embedding_size)
         self.hidden = torch.nn.Linear(width, config.hidden_size)
-        self.dropout = torch.nn.Dropout(config.dropout)
         features = config.hidden_size + (width if config.direct else 0)
         if config.softmax == "adaptive":
             self.head = AdaptiveSoftmax(features, config.vocab_size, config.cutoffs)
@@ -105,7 +105,9 @@ class WindowMLP(torch.nn.Module):
         tokens = torch.cat([before, ids.T.to(torch.int64)], dim=1)  # [B, n-1+T]
         embedded = self.embedding(tokens[:, 1:].unfold(1, window, 1))  # [B, T, n-1, E]
         embedded = embedded.transpose(0, 1).reshape(steps, batch, -1)
-        features = self.dropout(torch.tanh(linear(embedded, self.hidden.weight, self.hidden.bias)))
+        features = torch.tanh(linear(embedded, self.hidden.weight, self.hidden.bias))
+        if self.training:
+            features = dropout(features, self.config.dropout)
         if self.config.direct:
             features = torch.cat([features, embedded], dim=-1)
         ends = torch.full((batch,), steps) if lengths is None else lengths.to(torch.int64)

@@ -10,7 +10,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from rnnkit.errors import ConfigError
 
@@ -22,6 +21,17 @@ def check_probability(name: str, value: float) -> float:
     return float(value)
 
 
+def dropout(x: Tensor, p: float) -> Tensor:
+    """Zero each element with probability p, in steps of 2⁻¹⁶; the rest is scaled by 1/(1−p). `x` itself when p is 0.
+
+    What `torch.nn.functional.dropout` does, from other random numbers: there drawing them took more than a third of the
+    training step of a small model (docs/decisions/0027).
+    """
+    if p == 0:
+        return x
+    return x * keep_mask(p, *x.shape, like=x)
+
+
 def locked_dropout(x: Tensor, p: float) -> Tensor:
     """Zero each unit with probability p, the same units at every step of a row; the rest is scaled by 1/(1−p).
 
@@ -29,14 +39,14 @@ def locked_dropout(x: Tensor, p: float) -> Tensor:
     """
     if p == 0:
         return x
-    return x * F.dropout(x.new_ones(1, *x.shape[1:]), p)
+    return x * keep_mask(p, 1, *x.shape[1:], like=x)
 
 
 def embedding_dropout(table: Tensor, p: float) -> Tensor:
     """Zero whole rows of an embedding table `[V, E]` with probability p: a word is absent wherever it occurs."""
     if p == 0:
         return table
-    return table * F.dropout(table.new_ones(table.shape[0], 1), p)
+    return table * keep_mask(p, table.shape[0], 1, like=table)
 
 
 def word_dropout(ids: Tensor, p: float, *, replacement: int) -> Tensor:
@@ -46,17 +56,24 @@ def word_dropout(ids: Tensor, p: float, *, replacement: int) -> Tensor:
     return ids.masked_fill(torch.rand(ids.shape, device=ids.device) < p, replacement)
 
 
-def zoneout_mask(p: float, *shape: int, like: Tensor) -> Tensor:
-    """A bool mask that is True with probability p, in steps of 2⁻¹⁶, from torch's generator: 16 bits for each element.
-
-    A tenth of the time of `bernoulli_`, which would cost a small layer a third of its own.
-    """
-    if torch.compiler.is_compiling():  # which cannot trace `random_` over all of int64: other numbers, the same shares
-        return torch.rand(shape, device=like.device) < p
-    words = torch.empty((math.prod(shape) + 3) // 4, dtype=torch.int64, device=like.device).random_(-(2**63), None)
-    return (words.view(torch.int16)[: math.prod(shape)] < round(p * 2**16) - 2**15).view(shape)
+def drop_mask(p: float, *shape: int, like: Tensor) -> Tensor:
+    """A bool mask that is True with probability p, in steps of 2⁻¹⁶, from torch's generator."""
+    return _uniform(*shape, like=like) < _share(p)
 
 
-def recurrent_mask(p: float, *shape: int, like: Tensor) -> Tensor:
-    """A mask `[B, H]` of 0, with probability p, and 1/(1−p)."""
-    return F.dropout(like.new_ones(shape), p)
+def keep_mask(p: float, *shape: int, like: Tensor) -> Tensor:
+    """What a dropout multiplies by: 0 with probability p, in steps of 2⁻¹⁶, else 1/(1−p); of `like`'s dtype."""
+    share = _share(p)
+    return (_uniform(*shape, like=like) >= share).to(like.dtype).mul_(2**16 / (2**15 - share))
+
+
+def _share(p: float) -> int:
+    """The number that a share p < 1 of all int16 lie below."""
+    return min(round(p * 2**16), 2**16 - 1) - 2**15
+
+
+def _uniform(*shape: int, like: Tensor) -> Tensor:
+    """Uniform int16: four for each number that torch draws, a tenth of the time of its `bernoulli_`."""
+    # All of int64 but one value; `random_` gives that too, but compilers cannot trace it.
+    words = torch.randint(-(2**63), 2**63 - 1, ((math.prod(shape) + 3) // 4,), device=like.device)
+    return words.view(torch.int16)[: math.prod(shape)].view(shape)

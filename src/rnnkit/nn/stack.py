@@ -17,7 +17,7 @@ from rnnkit.errors import ArgumentError, ConfigError, DtypeError, ShapeError
 from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.nn import library, operators, spec
 from rnnkit.nn.backends import check_backend, choose
-from rnnkit.nn.dropout import locked_dropout, recurrent_mask, zoneout_mask
+from rnnkit.nn.dropout import drop_mask, dropout, keep_mask, locked_dropout
 from rnnkit.nn.options import DEFAULTS, Options, checked_options, start_parameters
 
 Lengths = Tensor | Sequence[int] | np.ndarray
@@ -209,7 +209,7 @@ class Stack(nn.Module):
     def _drop(self, x: Tensor, p: float) -> Tensor:
         if not self.training or not p:
             return x
-        return locked_dropout(x, p) if self.locked_dropout else F.dropout(x, p)
+        return locked_dropout(x, p) if self.locked_dropout else dropout(x, p)
 
     def _first_states(self, batch: int) -> list[Parts]:
         """What a sequence starts from: the learned state or zeros, one tuple of parts for each layer and direction."""
@@ -235,7 +235,7 @@ class Stack(nn.Module):
         suffix, reverse = self._suffixes[index], index % self.num_directions == 1
         weights, is_dropped = self._weights(suffix), self.training and self.weight_dropout > 0
         if is_dropped:
-            weights = weights | {"weight_hh": F.dropout(weights["weight_hh"], self.weight_dropout)}
+            weights = weights | {"weight_hh": dropout(weights["weight_hh"], self.weight_dropout)}
         given: Any = {"state": state, "reverse": reverse, "trace": trace, **self._around(index, x)}
         if not native:
             x = x if embedding is None else F.embedding(x, embedding)
@@ -265,10 +265,10 @@ class Stack(nn.Module):
         given: dict[str, Any] = {}
         zoneout = self.zoneout if isinstance(self.zoneout, tuple) else (self.zoneout,) * len(self.cell.parts)
         if any(zoneout):
-            masks = [zoneout_mask(z, *shape, like=weight) if z and self.training else z for z in zoneout]
+            masks = [drop_mask(z, *shape, like=weight) if z and self.training else z for z in zoneout]
             given["zoneout"] = tuple(masks)
         if self.recurrent_dropout and self.training:
-            given["recurrent_mask"] = recurrent_mask(self.recurrent_dropout, *shape[1:], like=weight)
+            given["recurrent_mask"] = keep_mask(self.recurrent_dropout, *shape[1:], like=weight)
         return given
 
 
