@@ -43,6 +43,7 @@ enum class Bug {
   every_second_step_reads_the_first_h,
   drawn_tokens_are_not_punished,
   kept_rows_draw_from_the_first_streams,
+  min_p_is_ignored,
   zoneout_keeps_the_new,
   zoneout_gradient_not_passed_on,
   zoneout_hides_the_new_memory,

@@ -76,12 +76,13 @@ std::vector<std::vector<int64_t>> previous_ids(nb::handle previous, size_t B, in
                              ", wanted a number (or -inf to forbid the token); check the model's weights");
 }
 
-decode::SamplingOptions sampling_options(nb::handle temperature, nb::handle top_k, nb::handle top_p,
+decode::SamplingOptions sampling_options(nb::handle temperature, nb::handle top_k, nb::handle top_p, nb::handle min_p,
                                          nb::handle repetition_penalty) {
   decode::SamplingOptions options;
   options.temperature = number(temperature, "temperature", "0 (greedy) or a positive finite number",
                                [](double t) { return t >= 0 && std::isfinite(t); });
   options.top_p = number(top_p, "top_p", "from 0 to 1 (1 = off)", [](double p) { return p >= 0 && p <= 1; });
+  options.min_p = number(min_p, "min_p", "from 0 (off) to 1", [](double p) { return p >= 0 && p <= 1; });
   options.repetition_penalty = number(repetition_penalty, "repetition_penalty", "a positive finite number (1 = off)",
                                       [](double p) { return p > 0 && std::isfinite(p); });
   if (!nb::try_cast<int64_t>(top_k, options.top_k) || options.top_k < 0)
@@ -91,7 +92,8 @@ decode::SamplingOptions sampling_options(nb::handle temperature, nb::handle top_
 }
 
 nb::object sample(nb::handle logits, nb::handle seed, nb::handle streams, nb::handle step, nb::handle temperature,
-                  nb::handle top_k, nb::handle top_p, nb::handle repetition_penalty, nb::handle previous) {
+                  nb::handle top_k, nb::handle top_p, nb::handle min_p, nb::handle repetition_penalty,
+                  nb::handle previous) {
   const FloatArray scores = float_array(logits, "logits", 2, "[B, V]");
   const auto B = static_cast<size_t>(scores.size(0));
   const int64_t V = scores.size(1);
@@ -101,7 +103,7 @@ nb::object sample(nb::handle logits, nb::handle seed, nb::handle streams, nb::ha
   const auto step_words =
       PyLong_Check(step.ptr()) ? std::vector<uint64_t>(B, word64(step, "step")) : row_words(step, "step", B);
 
-  const auto options = sampling_options(temperature, top_k, top_p, repetition_penalty);
+  const auto options = sampling_options(temperature, top_k, top_p, min_p, repetition_penalty);
   const auto previous_rows = previous_ids(previous, B, V);
 
   const auto ids = new_array<int64_t>("the result [B]", {static_cast<int64_t>(B)});
@@ -122,7 +124,8 @@ class SamplingLoopHandle {
  public:
   SamplingLoopHandle(const nb::tuple& layers, nb::handle embeddings, nb::handle projection, nb::handle scores,
                      const nb::tuple& state, nb::handle seed, nb::handle streams, nb::handle temperature,
-                     nb::handle top_k, nb::handle top_p, nb::handle repetition_penalty, nb::handle previous)
+                     nb::handle top_k, nb::handle top_p, nb::handle min_p, nb::handle repetition_penalty,
+                     nb::handle previous)
       : layers_(layers), projection_(nb::borrow(projection)), scores_(nb::borrow(scores)) {
     const auto rows = static_cast<int64_t>(nb::len(streams));
     const auto stream_words = row_words(streams, "streams", static_cast<size_t>(rows));
@@ -155,9 +158,10 @@ class SamplingLoopHandle {
     }
     want_size("the input size of scores", inputs_of(model.scores), width, "what they are computed from");
     checked_product("the logits [B, V]", {rows + 1, V}, 4 * sizeof(double));
-    loop_ = std::make_unique<decode::SamplingLoop>(std::move(model), word64(seed, "seed"), stream_words,
-                                                   sampling_options(temperature, top_k, top_p, repetition_penalty),
-                                                   previous_ids(previous, static_cast<size_t>(rows), V));
+    loop_ =
+        std::make_unique<decode::SamplingLoop>(std::move(model), word64(seed, "seed"), stream_words,
+                                               sampling_options(temperature, top_k, top_p, min_p, repetition_penalty),
+                                               previous_ids(previous, static_cast<size_t>(rows), V));
   }
 
   nb::object draw(int64_t count) {
@@ -219,12 +223,12 @@ void bind_decode(nb::module_& m) {
   m.def("philox4x32_10", &decode::philox4x32_10, nb::arg("counter"), nb::arg("key"));
   m.def("philox_uniform", &uniform, nb::arg().none(), nb::arg().none(), nb::arg().none());
   m.def("sample", &sample, nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none(),
-        nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none());
+        nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none());
   const auto any = [] { return nb::arg().none(); };
   nb::class_<SamplingLoopHandle>(m, "SamplingLoop")
       .def(nb::init<const nb::tuple&, nb::handle, nb::handle, nb::handle, const nb::tuple&, nb::handle, nb::handle,
-                    nb::handle, nb::handle, nb::handle, nb::handle, nb::handle>(),
-           nb::arg(), any(), any(), nb::arg(), nb::arg(), any(), any(), any(), any(), any(), any(), any())
+                    nb::handle, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle>(),
+           nb::arg(), any(), any(), nb::arg(), nb::arg(), any(), any(), any(), any(), any(), any(), any(), any())
       .def("draw", &SamplingLoopHandle::draw, nb::arg("count"))
       .def("keep", &SamplingLoopHandle::keep, any());
 }

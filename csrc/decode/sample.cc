@@ -10,6 +10,7 @@
 
 #include "decode/philox.h"
 #include "isa/table.h"
+#include "mutants.h"
 #include "threads/team.h"
 
 namespace rnnkit::decode {
@@ -93,6 +94,19 @@ void keep_top_p(SamplingScratch& s, double top_p) {
   keep_up_to({last.score, s.ids[last.id]}, s, true);
 }
 
+// Keeps the tokens that have this share of the most probable one's weight, which is 1 (Nguyen et al. 2024).
+void keep_min_p(SamplingScratch& s, double min_p) {
+  size_t kept = 0;
+  for (size_t i = 0; i < s.ids.size(); ++i) {
+    if (s.weights[i] < min_p && !planted(Bug::min_p_is_ignored)) continue;
+    s.ids[kept] = s.ids[i];
+    s.weights[kept] = s.weights[i];
+    ++kept;
+  }
+  s.ids.resize(kept);
+  s.weights.resize(kept);
+}
+
 // The first index whose running sum passes uniform * total; the weights become their running sums, in index order.
 size_t draw(std::vector<double>& weights, double uniform) {
   double sum = 0;
@@ -119,7 +133,7 @@ Draw sample_row(std::span<const float> logits, std::span<const int64_t> previous
   if (highest == -kInfinity) return {-1, RowFault::nothing_left};
   if (options.temperature == 0) return {static_cast<int64_t>(best)};
 
-  const bool has_filter = options.top_k > 0 || options.top_p < 1;
+  const bool has_filter = options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
   if (has_filter) {
     ids.resize(V);
     std::iota(ids.begin(), ids.end(), 0);
@@ -129,6 +143,7 @@ Draw sample_row(std::span<const float> logits, std::span<const int64_t> previous
   table().decode.weigh(scores.data(), static_cast<int64_t>(scores.size()), highest, options.temperature,
                        weights.data());
   if (options.top_p < 1) keep_top_p(scratch, options.top_p);
+  if (options.min_p > 0) keep_min_p(scratch, options.min_p);
   const size_t drawn = draw(weights, uniform);
   return {has_filter ? ids[drawn] : static_cast<int64_t>(drawn)};
 }

@@ -11,6 +11,7 @@ struct SamplingOptions {
   double temperature = 1.0;         // 0 = greedy
   int64_t top_k = 0;                // 0 = all
   double top_p = 1.0;               // 1 = all; 0 = the most probable one
+  double min_p = 0.0;               // 0 = all; as a share of the most probable one's probability
   double repetition_penalty = 1.0;  // 1 = none
 };
 
@@ -25,7 +26,7 @@ struct Draw {
 // Scratch of one thread; grows to the largest row it has seen and is reused. The three arrays run in parallel over the
 // tokens that are still possible, by ascending id.
 struct SamplingScratch {
-  std::vector<int64_t> ids;     // filled only when a filter (top_k, top_p) is on
+  std::vector<int64_t> ids;     // filled only when a filter (top_k, top_p, min_p) is on
   std::vector<double> scores;   // penalised logits
   std::vector<double> weights;  // exp((score - highest) / temperature)
   struct Candidate {

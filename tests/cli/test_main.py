@@ -39,6 +39,14 @@ def test_no_arguments_show_the_help(call: Callable[..., Outcome]) -> None:
     assert "Commands:" in call().out
 
 
+def test_python_m_is_the_command() -> None:
+    for arguments, code, out in ((["--version"], 0, "0.1.0\n"), (["sampel"], 2, "")):
+        done = subprocess.run(
+            [sys.executable, "-m", "rnnkit", *arguments], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert (done.returncode, done.stdout) == (code, out)
+
+
 def test_version(call: Callable[..., Outcome]) -> None:
     assert call("--version").out == "0.1.0\n"
 

@@ -181,6 +181,11 @@ def test_a_seed_names_a_text_on_any_number_of_threads(run: Path) -> None:
         ("--temperature", 0),
         ("--top-k", 2),
         ("--top-p", 0.3),
+        ("--min-p", 0.5),
+        ("--no-repeat-ngram-size", 2),
+        ("--prefix", "a dog"),
+        ("--stop", "a"),
+        ("--num-beams", 3),
         ("--repetition-penalty", 3),
         ("--seed", 5),
         ("--prompt", "a"),
@@ -191,6 +196,36 @@ def test_every_decoding_option_changes_the_text(
     option: tuple[str, float], run: Path, call: Callable[..., Outcome]
 ) -> None:
     assert call("sample", run, "-n", 80).out != call("sample", run, "-n", 80, *option).out
+
+
+def test_sample_by_beams_prints_each_text_with_its_scores(run: Path, call: Callable[..., Outcome]) -> None:
+    arguments = ["sample", run, "--prompt", "the ", "-n", 9, "--num-beams", 4, "--num-return", 3]
+    want = LanguageModel.load(run).beam_search("the ", num_beams=4, num_return=3, max_new_tokens=9)
+    found = json.loads(call(*arguments, "--json").out)
+    assert found == {"prompt": "the ", "hypotheses": [vars(one) for one in want]}
+    assert call(*arguments).out.startswith(f"{want[0].score:.4f}\t{want[0].log_prob:.4f}\tthe {want[0].text}")
+    single = call("sample", run, "--prompt", "the ", "-n", 9, "--num-beams", 4)
+    assert single.out == f"the {want[0].text}\n"
+    penalised = json.loads(call(*arguments, "--length-penalty", 2, "--json").out)
+    assert penalised["hypotheses"][0]["score"] == pytest.approx(want[0].log_prob / 81)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--num-beams", 3, "--temperature", 0.5), "--temperature has no effect with --num-beams"),
+        (("--num-beams", 3, "--seed", 5), "--seed has no effect with --num-beams"),
+        (("--num-return", 2), "--num-return has no effect without --num-beams"),
+        (("--length-penalty", 0.5), "--length-penalty has no effect without --num-beams"),
+        (("--num-beams", -1), "num_beams is -1"),
+    ],
+)
+def test_sample_refuses_what_it_would_ignore(
+    options: tuple[object, ...], message: str, run: Path, call: Callable[..., Outcome]
+) -> None:
+    outcome = call("sample", run, *options)
+    assert outcome.code == 2
+    assert message in outcome.err
 
 
 def test_sample_writes_in_the_precision_asked_for(run: Path, call: Callable[..., Outcome]) -> None:

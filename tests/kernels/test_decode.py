@@ -23,7 +23,7 @@ def words(text: str) -> list[int]:
     return [int(word, 16) for word in text.split()]
 
 
-def reference(logits, uniform, *, temperature=1.0, top_k=0, top_p=1.0, repetition_penalty=1.0, previous=()):
+def reference(logits, uniform, *, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, previous=()):
     """One row, in the order that the docstring of `sample` gives, with a full sort and no shortcut."""
     scores = logits.astype(np.float64)
     for token in {int(i) for i in previous}:
@@ -37,6 +37,7 @@ def reference(logits, uniform, *, temperature=1.0, top_k=0, top_p=1.0, repetitio
     if top_p < 1:
         shares = np.cumsum(weights[ranking]) / weights[ranking].sum()
         ranking = ranking[: max(1, 1 + int(np.searchsorted(shares, top_p, side="left")))]
+    ranking = [token for token in ranking if weights[token] >= min_p]
     kept = np.zeros(len(scores))
     kept[ranking] = weights[ranking]
     sums = np.cumsum(kept)
@@ -94,6 +95,9 @@ OPTIONS = [
     {"top_p": 0.9},
     {"top_p": 0.999999},
     {"top_k": 20, "top_p": 0.8, "temperature": 1.3},
+    {"min_p": 0.05},
+    {"min_p": 1.0},
+    {"min_p": 0.2, "top_k": 20, "top_p": 0.9, "temperature": 1.7},
     {"repetition_penalty": 1.3},
     {"repetition_penalty": 0.5, "top_k": 7, "top_p": 0.95, "temperature": 0.9},
 ]

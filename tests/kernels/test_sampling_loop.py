@@ -19,6 +19,7 @@ OPTIONS = [
     {"temperature": 0.0},
     {"temperature": 1.4, "top_k": 7},
     {"top_p": 0.8, "repetition_penalty": 1.5},
+    {"min_p": 0.3, "temperature": 1.4},
 ]
 
 
@@ -222,6 +223,7 @@ def test_wrong_calls_are_refused_by_name():
         ({"seed": -1}, "seed"),
         ({"temperature": -1.0}, "temperature"),
         ({"top_k": -1}, "top_k"),
+        ({"min_p": 1.5}, "min_p"),
         ({"previous": [np.array([0]), np.array([V])]}, f"id {V} in row 1"),
     ):
         with pytest.raises(RnnkitError, match=message):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from rnnkit import runtime
+from rnnkit import runtime, text
 from rnnkit.errors import ArgumentError, DtypeError
 from rnnkit.kernels.decode import sample
 
@@ -42,6 +42,8 @@ def text_of(model, prompt, **options):
         {"temperature": 1.5, "top_k": 5},
         {"top_p": 0.8, "repetition_penalty": 1.3},
         {"stop": ["e", "o w"]},
+        {"min_p": 0.1, "prefix": " fox", "stop": ["xx"]},
+        {"no_repeat_ngram_size": 2, "repetition_penalty": 1.1, "stop": ["e"]},
     ],
     ids=str,
 )
@@ -56,7 +58,7 @@ def test_prompts_side_by_side_give_the_text_of_each_alone(model, options):
 
 def test_groups_of_prompts_change_nothing(model, monkeypatch):
     want = model.generate(PROMPTS, max_new_tokens=20)
-    monkeypatch.setattr("rnnkit.runtime.generation._MAX_BATCH", 2)
+    monkeypatch.setattr("rnnkit.runtime.generation.MAX_BATCH", 2)
     monkeypatch.setattr("rnnkit.runtime.generation._MAX_PROMPT_ROWS", 5)
     assert model.generate(PROMPTS, max_new_tokens=20) == want
 
@@ -84,7 +86,10 @@ def test_every_option_changes_the_text(char_model):
         "temperature": 0.3,
         "top_k": 3,
         "top_p": 0.5,
+        "min_p": 0.2,
         "repetition_penalty": 1.7,
+        "no_repeat_ngram_size": 2,
+        "prefix": "fo",
         "max_new_tokens": 10,
         "stop": "e",
     }.items():
@@ -120,6 +125,59 @@ def test_pieces_are_whole_characters():
     assert len(ids) >= 100
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_no_run_of_tokens_comes_twice_in_prompt_and_text(model, size):
+    prompt, options = "the the quick the", {"temperature": 0.4, "top_k": 9}
+    ids = model.tokenizer.encode(prompt).tolist()
+    start, forbidden = len(ids), 0
+    for step in range(8 if size == 1 else 40):
+        inputs = np.array([model.begin_id, *ids])[:, None]
+        features, _ = model._forward(inputs, model._initial_parts(1), lengths=None)
+        logits = model._softmax.logits(features[-1])
+        runs = {tuple(ids[at : at + size]) for at in range(len(ids) - size + 1)}
+        for token in range(model.vocab_size):
+            if (*ids[len(ids) - size + 1 :], token) in runs:
+                forbidden += 1
+                logits[0, token] = -np.inf
+        ids.append(int(sample(logits, seed=5, streams=np.array([2]), step=step, **options)[0]))
+    assert forbidden
+    want = model.tokenizer.decode(np.array(ids))[len(model.tokenizer.decode(ids[:start])) :]
+    given = options | {"max_new_tokens": len(ids) - start, "no_repeat_ngram_size": size, "seed": 5, "stream": 2}
+    assert text_of(model, prompt, **given) == want
+    assert "".join(model.generate([prompt], **given)) == want
+
+
+def test_forbidden_runs_leave_the_draw_as_it_is_elsewhere(char_model):
+    """By Python or in the core: where nothing is forbidden the tokens are the same."""
+    options = {"max_new_tokens": 60, "temperature": 0.9, "top_k": 12, "min_p": 0.02, "seed": 4}
+    assert text_of(char_model, "the ", **options) == text_of(char_model, "the ", no_repeat_ngram_size=60, **options)
+
+
+def test_nothing_left_names_prompt_and_place():
+    tokens = text.from_json(
+        '{"format": 1, "kind": "char", "characters": "\\nab", "with_unknown": true, "special_tokens": []}'
+    )
+    config = tiny.config(vocab_size=4)
+    model = runtime.LanguageModel.from_parts(config, tiny.tensors(config), tokens)
+    with pytest.raises(ArgumentError, match="prompt 1, new token 2: every token would repeat a run of 1"):
+        model.generate(["", "ab"], max_new_tokens=4, no_repeat_ngram_size=1)
+
+
+def test_a_prefix_begins_the_text_and_is_read_like_the_prompts_end(model):
+    options = {"max_new_tokens": 20, "seed": 9}
+    want = text_of(model, "the quick fox", **options)
+    assert text_of(model, "the quick", prefix=" fox", **options) == " fox" + want
+    pieces = list(model.generate("the quick", prefix=" fox", **options))
+    assert pieces[0] == " fox"
+    assert text_of(model, "the", prefix=" fox", max_new_tokens=0) == " fox"
+    assert model.generate(["a", "b"], prefix=" fox", max_new_tokens=0, stop="zz") == [" fox", " fox"]
+
+
+def test_a_stop_string_that_begins_in_the_prefix_ends_the_text_there(char_model):
+    follows = text_of(char_model, "the fo", max_new_tokens=20, seed=3)
+    assert text_of(char_model, "the ", prefix="fo", stop="o" + follows[:3], max_new_tokens=20, seed=3) == "f"
+
+
 def test_the_first_word_is_separated_from_the_prompt():
     model = runtime.LanguageModel.from_parts(*tiny.parts("word"))
     words = text_of(model, "the quick", max_new_tokens=6, temperature=1.0, seed=4)
@@ -132,7 +190,12 @@ def test_wrong_options_are_refused_at_the_call_and_not_at_the_first_piece(char_m
         ({"temperature": -1.0}, "temperature"),
         ({"top_k": -1}, "top_k"),
         ({"top_p": 1.5}, "top_p"),
+        ({"min_p": 1.5}, "min_p"),
+        ({"min_p": -0.1}, "min_p"),
         ({"repetition_penalty": 0.0}, "repetition_penalty"),
+        ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size"),
+        ({"no_repeat_ngram_size": 2.0}, "no_repeat_ngram_size"),
+        ({"prefix": "one", "stop": "n"}, "prefix holds the stop string 'n'"),
         ({"max_new_tokens": -1}, "max_new_tokens"),
         ({"stop": ""}, "stop"),
         ({"stop": ["a", ""]}, "stop"),
@@ -142,6 +205,8 @@ def test_wrong_options_are_refused_at_the_call_and_not_at_the_first_piece(char_m
             char_model.generate("the", **options)
         with pytest.raises(ArgumentError, match=message):
             char_model.generate(["the", "fox"], **options)
+    with pytest.raises(DtypeError, match="prefix must be a str"):
+        char_model.generate("the", prefix=None)
     with pytest.raises(DtypeError, match="a prompt must be a str"):
         char_model.generate([b"the"])
     with pytest.raises(TypeError):

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from rnnkit.api.training import dry_run
     from rnnkit.data import doctor
     from rnnkit.metrics import ResultTable
+    from rnnkit.runtime import Hypothesis
 
 _HOMES = {
+    "Hypothesis": "rnnkit.runtime",
     "LanguageModel": "rnnkit.api.language_model",
     "ResultTable": "rnnkit.metrics",
     "compare": "rnnkit.api.comparison",
@@ -26,6 +28,7 @@ _HOMES = {
     "result_table": "rnnkit.api.report",
 }
 __all__ = [
+    "Hypothesis",
     "LanguageModel",
     "ResultTable",
     "compare",

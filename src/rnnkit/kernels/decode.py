@@ -34,6 +34,7 @@ def sample(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    min_p: float = 0.0,
     repetition_penalty: float = 1.0,
     previous: Sequence[Any] | None = None,
 ) -> np.ndarray:
@@ -44,19 +45,22 @@ def sample(
     2. temperature: weights w = exp((s − max s) / temperature); temperature 0 returns argmax s;
     3. top_k: only the k first of the ranking stay (by score, equal scores by id);
     4. top_p: only the shortest prefix of the ranking stays whose share of the remaining weight reaches top_p;
-    5. the draw: the first id whose running sum of weights passes philox_uniform(seed, stream, step) · Σ w.
+    5. min_p: only tokens of at least min_p times the weight of the first stay;
+    6. the draw: the first id whose running sum of weights passes philox_uniform(seed, stream, step) · Σ w.
 
     Args:    logits: float32 [B, V]; -inf forbids a token.  streams: ints [B], the name of each row's random stream.
              step: the position of the draw in its stream, one int or ints [B].
              temperature: 0 or more.  top_k: 0 = off.  top_p: from 0 (the first of the ranking) to 1 (off).
-             repetition_penalty: above 0, 1 = off.  previous: per row, the ids that it punishes (repeats count once).
+             min_p: from 0 (off) to 1.  repetition_penalty: above 0, 1 = off.
+             previous: per row, the ids that the penalty punishes (repeats count once).
     Returns: int64 [B].
     Raises:  ArgumentError naming the row: NaN or +inf in it, nothing but -inf, a previous id outside [0, V); and for
              options out of range. ShapeError, DtypeError for arrays that do not fit.
     Cost:    O(V) per row, and a sort of what top_p has to look at.
-    Source:  Keskar et al. 2019 (penalty), Fan et al. 2018 (top-k), Holtzman et al. 2020 (top-p).
+    Source:  Keskar et al. 2019 (penalty), Fan et al. 2018 (top-k), Holtzman et al. 2020 (top-p), Nguyen et al.
+             2024 (min-p).
     """
-    return _core.sample(logits, seed, streams, step, temperature, top_k, top_p, repetition_penalty, previous)
+    return _core.sample(logits, seed, streams, step, temperature, top_k, top_p, min_p, repetition_penalty, previous)
 
 
 class SamplingLoop:
@@ -72,8 +76,8 @@ class SamplingLoop:
     Args:    layers: each reads the output of the one below; the first one ids, or rows of `table` [V, E] float32.
              scores, projection: from the last h to the scores of the V tokens.
              state: for every layer its parts [B, H], which are copied.
-             seed, streams, temperature, top_k, top_p, repetition_penalty, previous: as `sample`; what is drawn is
-             added to `previous`.
+             seed, streams, temperature, top_k, top_p, min_p, repetition_penalty, previous: as `sample`; what is drawn
+             is added to `previous`.
     Raises:  ArgumentError, ShapeError, DtypeError naming the argument.
     Cost:    of a token: reading the weights once. It runs without the GIL, on all the threads that this is worth; on a
              busy machine on those that are there.
@@ -94,6 +98,7 @@ class SamplingLoop:
         temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,
+        min_p: float = 0.0,
         repetition_penalty: float = 1.0,
         previous: Sequence[Any] | None = None,
     ) -> None:
@@ -108,6 +113,7 @@ class SamplingLoop:
             temperature,
             top_k,
             top_p,
+            min_p,
             repetition_penalty,
             previous,
         )

@@ -2,7 +2,8 @@
 
 from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.kernels.threads import get_num_threads, isa, set_num_threads
+from rnnkit.runtime.beam import Hypothesis
 from rnnkit.runtime.language_model import LanguageModel
 from rnnkit.runtime.window_mlp import WindowMLP
 
-__all__ = ["LanguageModel", "WindowMLP", "get_num_threads", "isa", "resolve_precision", "set_num_threads"]
+__all__ = ["Hypothesis", "LanguageModel", "WindowMLP", "get_num_threads", "isa", "resolve_precision", "set_num_threads"]

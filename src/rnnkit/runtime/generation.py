@@ -13,13 +13,14 @@ from rnnkit.errors import ArgumentError, DtypeError
 from rnnkit.kernels.decode import SamplingLoop, sample
 from rnnkit.kernels.recurrent import Layer
 from rnnkit.runtime.likelihood import row_limit
+from rnnkit.runtime.masks import refuse_nothing_left, repeating
 from rnnkit.runtime.softmax import FullSoftmax
 
 if TYPE_CHECKING:
     from rnnkit.runtime.language_model import LanguageModel
     from rnnkit.runtime.stack import Parts
 
-_MAX_BATCH = 256  # prompts side by side
+MAX_BATCH = 256  # prompts side by side
 _MAX_PROMPT_ROWS = 8192  # features held at a time while prompts are read
 _MAX_DRAW = 64  # tokens drawn at a time, at most
 _DRAW_S = 0.02  # and a draw that took longer is not followed by a larger one: pieces come as they are drawn
@@ -33,22 +34,36 @@ class Options:
     temperature: float
     top_k: int
     top_p: float
+    min_p: float
     repetition_penalty: float
+    no_repeat_ngram_size: int
     seed: int
+    prefix: str
     stop: tuple[str, ...]
 
     def check(self, stream: int) -> None:
         """Refuse what is out of range now, not when the first token is drawn. Raises: ArgumentError, DtypeError."""
-        if type(self.max_new_tokens) is not int or self.max_new_tokens < 0:
-            raise ArgumentError(f"max_new_tokens is {self.max_new_tokens!r}; give an integer of 0 or more")
-        if not all(isinstance(text, str) and text for text in self.stop):
-            raise ArgumentError(f"stop is {list(self.stop)}; give strings that are not empty")
+        check_request(self.max_new_tokens, self.no_repeat_ngram_size, self.prefix, self.stop)
         sample(np.zeros((1, 1), np.float32), streams=_streams(stream), step=0, **self.sampling())
 
     def sampling(self) -> dict[str, Any]:
         """Those of `rnnkit.kernels.decode.sample`."""
-        names = ("seed", "temperature", "top_k", "top_p", "repetition_penalty")
+        names = ("seed", "temperature", "top_k", "top_p", "min_p", "repetition_penalty")
         return {name: getattr(self, name) for name in names}
+
+
+def check_request(max_new_tokens: int, no_repeat_ngram_size: int, prefix: str, stop: Sequence[str]) -> None:
+    """Refuse what sampling and beam search refuse alike. Raises: ArgumentError, DtypeError."""
+    for name, value in (("max_new_tokens", max_new_tokens), ("no_repeat_ngram_size", no_repeat_ngram_size)):
+        if type(value) is not int or value < 0:
+            raise ArgumentError(f"{name} is {value!r}; give an integer of 0 or more")
+    if not all(isinstance(text, str) and text for text in stop):
+        raise ArgumentError(f"stop is {list(stop)}; give strings that are not empty")
+    if not isinstance(prefix, str):
+        raise DtypeError(f"prefix must be a str, got {type(prefix).__name__}; decode it first")
+    for text in stop:
+        if text in prefix:
+            raise ArgumentError(f"prefix holds the stop string {text!r}: nothing could follow; take it out of one")
 
 
 def pieces(model: LanguageModel, prompt: str, options: Options, *, stream: int) -> Iterator[str]:
@@ -62,9 +77,11 @@ def texts(model: LanguageModel, prompts: Sequence[str], options: Options, *, str
     """The continuations of several prompts."""
     options.check(stream)
     options.check(stream + max(len(prompts) - 1, 0))
-    rows = [_Row(model, prompt, options, stream=stream + number) for number, prompt in enumerate(prompts)]
+    rows = [
+        _Row(model, prompt, options, stream=stream + number, number=number) for number, prompt in enumerate(prompts)
+    ]
     found: list[list[str]] = [[] for _ in rows]
-    batch = min(_MAX_BATCH, row_limit(model.vocab_size))
+    batch = min(MAX_BATCH, row_limit(model.vocab_size))
     for first in range(0, len(rows), batch):
         for number, piece in _run(model, rows[first : first + batch], options):
             found[first + number].append(piece)
@@ -93,20 +110,28 @@ def read_prompts(model: LanguageModel, prompts: Sequence[np.ndarray]) -> tuple[n
 class _Row:
     """One prompt, its random stream, and the text after it that is not certain yet."""
 
-    def __init__(self, model: LanguageModel, prompt: str, options: Options, *, stream: int) -> None:
+    def __init__(self, model: LanguageModel, prompt: str, options: Options, *, stream: int, number: int = 0) -> None:
         if not isinstance(prompt, str):
             raise DtypeError(f"a prompt must be a str, got {type(prompt).__name__}; decode it first")
         self.stream = stream
-        self.ids = model.tokenizer.encode(prompt)
+        self.ids = model.tokenizer.encode(prompt + options.prefix)
         self.is_done = False
+        self._number, self._ngram_size = number, options.no_repeat_ngram_size
+        self._drawn: list[int] = []  # kept for the n-grams only
         self._stop = options.stop
         self._held = ""  # the end of the text so far, as long as it may be the beginning of a stop string
         self._decoder = model.tokenizer.stream_decoder()
         for token in self.ids.tolist():
             self._decoder.push(token)  # the first new word has to know what stands before it
 
+    def begin(self, prefix: str) -> str:
+        """The text that is certain before anything is drawn."""
+        return self._certain(prefix) if self._stop else prefix
+
     def push(self, tokens: list[int]) -> str:
         """Take the next tokens; the text that became certain by them. What comes after a stop string is left alone."""
+        if self._ngram_size:
+            self._drawn += tokens
         if not self._stop:
             return "".join(map(self._decoder.push, tokens))
         certain = ""
@@ -115,6 +140,13 @@ class _Row:
             if self.is_done:
                 break
         return certain
+
+    def forbidden(self, vocab_size: int) -> np.ndarray:
+        """The tokens that must not come next. Raises: ArgumentError where those are all."""
+        tokens = repeating([*self.ids, *self._drawn] if self._ngram_size else (), self._ngram_size)
+        if len(tokens) == vocab_size:
+            raise refuse_nothing_left(prompt=self._number, num_drawn=len(self._drawn), size=self._ngram_size)
+        return tokens
 
     def finish(self) -> str:
         """No token follows: the rest of the text."""
@@ -133,17 +165,18 @@ class _Row:
 
 def _run(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Iterator[tuple[int, str]]:
     """Draw tokens for all rows in step; yields (number of the row, piece of its text)."""
-    if not options.max_new_tokens or not rows:
-        return
+    for number, row in enumerate(rows):
+        if piece := row.begin(options.prefix):
+            yield number, piece
     live = list(range(len(rows)))
-    loop = _start(model, rows, options)
     left = options.max_new_tokens
-    count = 1  # the first token at once
-    while live and left:
+    count, most = 1, 1 if options.no_repeat_ngram_size else _MAX_DRAW  # the first token at once
+    loop = _start(model, rows, options) if live and left else None
+    while loop is not None and live and left:
         start = time.perf_counter()
         drawn = loop.draw(min(count, left))
         if time.perf_counter() - start < _DRAW_S:
-            count = min(2 * count, _MAX_DRAW)
+            count = min(2 * count, most)
         left -= len(drawn)
         for number, tokens in zip(live, drawn.T.tolist(), strict=True):
             if piece := rows[number].push(tokens):
@@ -163,8 +196,9 @@ def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Samp
     previous = None if options.repetition_penalty == 1.0 else [np.unique(row.ids) for row in rows]
     streams, softmax, stack = _streams(*(row.stream for row in rows)), model._softmax, model._stack
     is_native = all(isinstance(layer, Layer) for layer in stack.layers)
-    if not isinstance(softmax, FullSoftmax) or stack.is_residual or not is_native:
-        return _StepLoop(model, features, parts, streams, previous, options)
+    is_masked = bool(options.no_repeat_ngram_size)
+    if not isinstance(softmax, FullSoftmax) or stack.is_residual or not is_native or is_masked:
+        return _StepLoop(model, features, parts, streams, previous, options, rows)
     return SamplingLoop(
         stack.layers,
         scores=softmax.scores,
@@ -178,7 +212,7 @@ def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Samp
 
 
 class _StepLoop:
-    """`SamplingLoop` for an adaptive softmax, residual connections or a cell of one's own: every token by Python."""
+    """`SamplingLoop` by Python: for an adaptive softmax, residual layers, a cell of one's own, forbidden tokens."""
 
     def __init__(
         self,
@@ -188,10 +222,12 @@ class _StepLoop:
         streams: np.ndarray,
         previous: list[np.ndarray] | None,
         options: Options,
+        rows: Sequence[_Row],
     ) -> None:
         self._model, self._features, self._parts = model, features, parts
         self._streams, self._previous, self._options = streams, previous, options.sampling()
         self._step = 0
+        self._rows = rows
         self._tokens: np.ndarray | None = None  # [B] drawn and not read
 
     def draw(self, count: int) -> np.ndarray:
@@ -200,6 +236,8 @@ class _StepLoop:
             if self._tokens is not None:
                 self._features, self._parts = self._model._step(self._tokens, self._parts)
             logits = self._model._softmax.logits(self._features)
+            for scores, row in zip(logits, self._rows, strict=True):
+                scores[row.forbidden(len(scores))] = -np.inf
             self._tokens = sample(
                 logits, streams=self._streams, step=self._step, previous=self._previous, **self._options
             )
@@ -212,6 +250,7 @@ class _StepLoop:
     def keep(self, rows: list[int]) -> None:
         assert self._tokens is not None
         self._streams, self._tokens = self._streams[rows], self._tokens[rows]
+        self._rows = [self._rows[row] for row in rows]
         self._parts = [tuple(array[rows] for array in arrays) for arrays in self._parts]
         if self._previous is not None:
             self._previous = [self._previous[row] for row in rows]

@@ -10,7 +10,8 @@ import numpy as np
 
 from rnnkit.errors import ArgumentError
 from rnnkit.metrics import LanguageModelScore
-from rnnkit.runtime import completion, generation
+from rnnkit.runtime import beam, completion, generation
+from rnnkit.runtime.beam import Hypothesis
 from rnnkit.runtime.model import NextTokenModel
 from rnnkit.runtime.stack import Parts, Stack
 from rnnkit.text import Tokenizer
@@ -55,9 +56,12 @@ class LanguageModel(NextTokenModel):
         temperature: float = ...,
         top_k: int = ...,
         top_p: float = ...,
+        min_p: float = ...,
         repetition_penalty: float = ...,
+        no_repeat_ngram_size: int = ...,
         seed: int = ...,
         stream: int = ...,
+        prefix: str = ...,
         stop: str | Sequence[str] | None = ...,
     ) -> Iterator[str]: ...
 
@@ -70,9 +74,12 @@ class LanguageModel(NextTokenModel):
         temperature: float = ...,
         top_k: int = ...,
         top_p: float = ...,
+        min_p: float = ...,
         repetition_penalty: float = ...,
+        no_repeat_ngram_size: int = ...,
         seed: int = ...,
         stream: int = ...,
+        prefix: str = ...,
         stop: str | Sequence[str] | None = ...,
     ) -> list[str]: ...
 
@@ -84,9 +91,12 @@ class LanguageModel(NextTokenModel):
         temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,
+        min_p: float = 0.0,
         repetition_penalty: float = 1.0,
+        no_repeat_ngram_size: int = 0,
         seed: int = 0,
         stream: int = 0,
+        prefix: str = "",
         stop: str | Sequence[str] | None = None,
     ) -> Iterator[str] | list[str]:
         """Continue a text, at the start of a document where the prompt is empty.
@@ -94,15 +104,19 @@ class LanguageModel(NextTokenModel):
         Args:
             prompt: one text, or several that are continued side by side.
             max_new_tokens: how many tokens are drawn at most.
-            temperature, top_k, top_p, repetition_penalty: as `rnnkit.kernels.decode.sample`; the penalty counts prompt
-                and new tokens. Temperature 0 takes the most probable token.
+            temperature, top_k, top_p, min_p, repetition_penalty: as `rnnkit.kernels.decode.sample`; the penalty counts
+                prompt and new tokens. Temperature 0 takes the most probable token.
+            no_repeat_ngram_size: no run of so many tokens, of prompt and new ones, comes twice; 0: any may.
             seed, stream: the name of the random numbers. Prompt i of a list draws from stream + i, so that
                 `generate(prompts, seed=s)[i] == "".join(generate(prompts[i], seed=s, stream=i))`.
+            prefix: what every new text begins with: it is read as if it stood at the end of the prompt, and
+                `max_new_tokens` counts what follows it.
             stop: strings that end the text; they are not part of it.
         Returns: the new text: for one prompt an iterator over pieces of whole characters, as they come; for several
             a list of strings. The same on every run, for any number of threads and any other prompts.
         Cost:    of a token: reading the weights once, in the native core and without the GIL; pieces come after 1, 2, 4
-            … 64 tokens, fewer when they take long. An adaptive softmax draws each token by way of Python.
+            … 64 tokens, fewer when they take long. An adaptive softmax and
+            `no_repeat_ngram_size` draw each token by way of Python.
         Raises:  ArgumentError for an option out of range, at the call; DataError for a prompt that does not encode.
         """
         options = generation.Options(
@@ -110,13 +124,85 @@ class LanguageModel(NextTokenModel):
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
+            min_p=min_p,
             repetition_penalty=repetition_penalty,
+            no_repeat_ngram_size=no_repeat_ngram_size,
             seed=seed,
+            prefix=prefix,
             stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
         )
         if isinstance(prompt, str):
             return generation.pieces(self, prompt, options, stream=stream)
         return generation.texts(self, list(prompt), options, stream=stream)
+
+    @overload
+    def beam_search(
+        self,
+        prompt: str = "",
+        *,
+        num_beams: int = ...,
+        num_return: int = ...,
+        length_penalty: float = ...,
+        max_new_tokens: int = ...,
+        no_repeat_ngram_size: int = ...,
+        prefix: str = ...,
+        stop: str | Sequence[str] | None = ...,
+    ) -> list[Hypothesis]: ...
+
+    @overload
+    def beam_search(
+        self,
+        prompt: list[str] | tuple[str, ...],
+        *,
+        num_beams: int = ...,
+        num_return: int = ...,
+        length_penalty: float = ...,
+        max_new_tokens: int = ...,
+        no_repeat_ngram_size: int = ...,
+        prefix: str = ...,
+        stop: str | Sequence[str] | None = ...,
+    ) -> list[list[Hypothesis]]: ...
+
+    def beam_search(
+        self,
+        prompt: str | list[str] | tuple[str, ...] = "",
+        *,
+        num_beams: int = 4,
+        num_return: int = 1,
+        length_penalty: float = 1.0,
+        max_new_tokens: int = 200,
+        no_repeat_ngram_size: int = 0,
+        prefix: str = "",
+        stop: str | Sequence[str] | None = None,
+    ) -> list[Hypothesis] | list[list[Hypothesis]]:
+        """The likeliest continuations of a text that the search meets, the best first, with their scores.
+
+            score = Σ log p(token) / num_tokens ** length_penalty
+
+        Args:
+            prompt: one text, or several that are searched side by side.
+            num_beams: how many continuations are followed; 1 is greedy.
+            num_return: how many are returned, at most `num_beams`; fewer where there are not so many.
+            length_penalty: above 0 favours longer texts, below 0 shorter ones; it matters where `stop` ends them.
+            max_new_tokens, no_repeat_ngram_size, prefix, stop: as in `generate`.
+        Returns: for one prompt a list of `Hypothesis`; for several a list of such lists. A prompt's are the same bits
+            whatever the other prompts are, and for any number of threads.
+        Cost:    of a token: a step of `num_beams` rows, and a look at num_beams · V scores by way of Python. It ends
+            early when no beam can still become better than what was found.
+        Raises:  ArgumentError, DtypeError for an option out of range; DataError for a prompt that does not encode.
+        Source:  Wu et al. 2016, arXiv:1609.08144, section 7, for the search; the penalty is Hugging Face's power.
+        """
+        options = beam.Options(
+            num_beams=num_beams,
+            num_return=num_return,
+            length_penalty=length_penalty,
+            max_new_tokens=max_new_tokens,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            prefix=prefix,
+            stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+        )
+        found = beam.search(self, [prompt] if isinstance(prompt, str) else list(prompt), options)
+        return found[0] if isinstance(prompt, str) else found
 
     def complete(self, prompt: str, k: int = 10) -> list[tuple[str, float]]:
         """The k most probable next words, with their probabilities, the most probable first.

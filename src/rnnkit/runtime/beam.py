@@ -1,0 +1,187 @@
+"""Beam search: the likeliest continuations of a text, instead of drawn ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rnnkit.errors import ArgumentError, DtypeError
+from rnnkit.runtime.generation import MAX_BATCH, check_request, read_prompts
+from rnnkit.runtime.likelihood import row_limit
+from rnnkit.runtime.masks import refuse_nothing_left, repeating
+
+if TYPE_CHECKING:
+    from rnnkit.runtime.language_model import LanguageModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hypothesis:
+    """A continuation that `LanguageModel.beam_search` found.
+
+    `text`: the new text. `log_prob`: the natural logarithm of its tokens' probability, with those that spell a stop
+    string and without the prefix. `num_tokens`: how many that are. `score`: log_prob / num_tokens ** length_penalty.
+    """
+
+    text: str
+    score: float
+    log_prob: float
+    num_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What `LanguageModel.beam_search` was asked for."""
+
+    num_beams: int
+    num_return: int
+    length_penalty: float
+    max_new_tokens: int
+    no_repeat_ngram_size: int
+    prefix: str
+    stop: tuple[str, ...]
+
+    def check(self) -> None:
+        """Raises: ArgumentError, DtypeError for what is out of range."""
+        check_request(self.max_new_tokens, self.no_repeat_ngram_size, self.prefix, self.stop)
+        if type(self.num_beams) is not int or not 1 <= self.num_beams <= MAX_BATCH:
+            raise ArgumentError(f"num_beams is {self.num_beams!r}; give an integer from 1 to {MAX_BATCH}")
+        if type(self.num_return) is not int or not 1 <= self.num_return <= self.num_beams:
+            raise ArgumentError(
+                f"num_return is {self.num_return!r}; give an integer from 1 to num_beams, which is {self.num_beams}"
+            )
+        if not isinstance(self.length_penalty, int | float) or not abs(self.length_penalty) < 100:
+            raise ArgumentError(f"length_penalty is {self.length_penalty!r}; give a number, for example 1.0 (0: none)")
+
+
+def search(model: LanguageModel, prompts: Sequence[str], options: Options) -> list[list[Hypothesis]]:
+    """The best continuations of each prompt, the best first."""
+    options.check()
+    found: list[list[Hypothesis]] = []
+    size = max(1, min(MAX_BATCH, row_limit(model.vocab_size)) // options.num_beams)
+    searches = [_Search(model, prompt, options, number=number) for number, prompt in enumerate(prompts)]
+    for first in range(0, len(searches), size):
+        group = searches[first : first + size]
+        _run(model, group, options)
+        found += [search.best() for search in group]
+    return found
+
+
+@dataclass(frozen=True)
+class _Beam:
+    """A continuation that still goes on: its tokens and their log-probability."""
+
+    ids: tuple[int, ...] = ()
+    log_prob: float = 0.0
+
+
+def _run(model: LanguageModel, searches: Sequence[_Search], options: Options) -> None:
+    """Search all of them side by side; every beam is a row of the model's."""
+    features, parts = read_prompts(model, [search.prompt_ids for search in searches])
+    live = list(searches)
+    for step in range(options.max_new_tokens):
+        log_probs = model._softmax.log_probs(features).astype(np.float64)
+        parents: list[int] = []
+        first, going_on = 0, []
+        for search in live:
+            rows = log_probs[first : first + len(search.beams)]
+            parents += [first + parent for parent in search.advance(rows, left=options.max_new_tokens - step - 1)]
+            first += len(rows)
+            if search.beams:
+                going_on.append(search)
+        live = going_on
+        if not live or step == options.max_new_tokens - 1:
+            break
+        tokens = np.array([beam.ids[-1] for search in live for beam in search.beams])
+        features, parts = model._step(tokens, [tuple(array[parents] for array in arrays) for arrays in parts])
+
+
+class _Search:
+    """The beams of one prompt, and what was found."""
+
+    def __init__(self, model: LanguageModel, prompt: str, options: Options, *, number: int) -> None:
+        if not isinstance(prompt, str):
+            raise DtypeError(f"a prompt must be a str, got {type(prompt).__name__}; decode it first")
+        self.prompt_ids = model.tokenizer.encode(prompt + options.prefix)
+        self.beams = [_Beam()]
+        self._tokenizer, self._options, self._number = model.tokenizer, options, number
+        self._found: list[Hypothesis] = []
+
+    def advance(self, log_probs: np.ndarray, *, left: int) -> list[int]:
+        """Follow every beam by one token; log_probs [beams, V] of the next ones. Returns: the parent of each new beam.
+
+        The candidates are taken from the most probable one on, until there are `num_beams` that go on; those that end
+        on the way are hypotheses. When no beam can become better than what is wanted and found, none is left.
+        """
+        options = self._options
+        totals = log_probs + np.array([beam.log_prob for beam in self.beams])[:, None]
+        if options.no_repeat_ngram_size:
+            for row, beam in zip(totals, self.beams, strict=True):
+                row[repeating([*self.prompt_ids, *beam.ids], options.no_repeat_ngram_size)] = -np.inf
+        beams: list[_Beam] = []
+        parents: list[int] = []
+        for parent, token, total in _ranked(totals, options.num_beams):
+            beam = _Beam((*self.beams[parent].ids, token), total)
+            text = self._text(beam) if options.stop else ""
+            ends = [at for stop in options.stop if (at := text.find(stop)) >= 0]
+            if ends:
+                self._keep(text[: min(ends)], beam)
+                continue
+            beams.append(beam)
+            parents.append(parent)
+            if len(beams) == options.num_beams:
+                break
+        if not beams and not self._found:
+            size = options.no_repeat_ngram_size
+            raise refuse_nothing_left(prompt=self._number, num_drawn=len(self.beams[0].ids), size=size)
+        self.beams = beams
+        if beams and self._is_settled(left):
+            self.beams = []
+        return parents if self.beams else []
+
+    def best(self) -> list[Hypothesis]:
+        """What was found, and the beams that go on as they are."""
+        for beam in self.beams:
+            self._keep(self._text(beam), beam)
+        return self._found
+
+    def _is_settled(self, left: int) -> bool:
+        """Whether no beam, however it goes on, can be among the best: a log-probability can only fall."""
+        if len(self._found) < self._options.num_return:
+            return False
+        num_tokens = len(self.beams[0].ids)
+        length = num_tokens + left if self._options.length_penalty > 0 else num_tokens
+        return self._score(self.beams[0].log_prob, length) <= self._found[-1].score
+
+    def _keep(self, text: str, beam: _Beam) -> None:
+        score = self._score(beam.log_prob, len(beam.ids))
+        self._found.append(Hypothesis(text=text, score=score, log_prob=beam.log_prob, num_tokens=len(beam.ids)))
+        self._found.sort(key=lambda found: -found.score)  # stable: equal scores as they were found
+        del self._found[self._options.num_return :]
+
+    def _score(self, log_prob: float, num_tokens: int) -> float:
+        return log_prob / max(num_tokens, 1) ** self._options.length_penalty
+
+    def _text(self, beam: _Beam) -> str:
+        """The prefix, and what the tokens add to the prompt's text: a word needs to know what stands before it."""
+        before = self.prompt_ids[-1:].tolist()
+        whole = self._tokenizer.decode([*before, *beam.ids])
+        return self._options.prefix + whole[len(self._tokenizer.decode(before)) :]
+
+
+def _ranked(totals: np.ndarray, num_beams: int) -> Iterator[tuple[int, int, float]]:
+    """(beam, token, total) from the greatest total on, equal ones in order; -inf never. totals [beams, V]."""
+    flat, V = totals.ravel(), totals.shape[1]
+    size, done = 2 * num_beams, 0
+    while done < len(flat):
+        size = min(size, len(flat))
+        least = np.partition(flat, len(flat) - size)[len(flat) - size]
+        places = np.flatnonzero(flat >= least)
+        places = places[np.argsort(-flat[places], kind="stable")]
+        for place in places[done:].tolist():
+            if flat[place] == -np.inf:
+                return
+            yield place // V, place % V, float(flat[place])
+        done, size = len(places), 4 * len(places)
