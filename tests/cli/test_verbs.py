@@ -185,6 +185,7 @@ def test_a_seed_names_a_text_on_any_number_of_threads(run: Path) -> None:
         ("--no-repeat-ngram-size", 2),
         ("--prefix", "a dog"),
         ("--stop", "a"),
+        ("--regex", "[a-z ]+"),
         ("--num-beams", 3),
         ("--repetition-penalty", 3),
         ("--seed", 5),

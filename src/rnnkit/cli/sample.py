@@ -26,6 +26,7 @@ def sample(
     no_repeat_ngram_size: Annotated[int, typer.Option(help="No run of so many tokens comes twice; 0: any may.")] = 0,
     prefix: Annotated[str, typer.Option(help="What the new text begins with.")] = "",
     stop: Annotated[list[str] | None, typer.Option(help="A text to end before; can be given several times.")] = None,
+    regex: Annotated[str | None, typer.Option(help="What all of the new text has to match.")] = None,
     num_beams: Annotated[int, typer.Option(help="Look for the likeliest text with so many beams; 0: draw one.")] = 0,
     num_return: Annotated[int, typer.Option(help="With --num-beams: how many texts, each with its score.")] = 1,
     length_penalty: Annotated[float, typer.Option(help="With --num-beams: above 0 favours longer texts.")] = 1.0,
@@ -43,7 +44,7 @@ def sample(
     drawing |= {"repetition_penalty": repetition_penalty, "seed": seed}
     searching: dict[str, Any] = {"num_return": num_return, "length_penalty": length_penalty}
     shared: dict[str, Any] = {"max_new_tokens": max_new_tokens, "no_repeat_ngram_size": no_repeat_ngram_size}
-    shared |= {"prefix": prefix, "stop": stop}
+    shared |= {"prefix": prefix, "stop": stop, "regex": regex}
     if num_beams:
         _refuse(drawing, {"temperature": 1.0, "top_p": 1.0, "repetition_penalty": 1.0}, "with --num-beams")
         found = LanguageModel.load(run, precision=precision).beam_search(

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnkit.errors import ArgumentError, DtypeError
-from rnnkit.runtime.generation import MAX_BATCH, check_request, read_prompts
+from rnnkit.runtime.generation import MAX_BATCH, Request, mask_of, read_prompts
 from rnnkit.runtime.likelihood import row_limit
-from rnnkit.runtime.masks import refuse_nothing_left, repeating
 
 if TYPE_CHECKING:
     from rnnkit.runtime.language_model import LanguageModel
@@ -22,7 +21,8 @@ class Hypothesis:
     """A continuation that `LanguageModel.beam_search` found.
 
     `text`: the new text. `log_prob`: the natural logarithm of its tokens' probability, with those that spell a stop
-    string and without the prefix. `num_tokens`: how many that are. `score`: log_prob / num_tokens ** length_penalty.
+    string and without the prefix; where a regex could have gone on, also of not doing so. `num_tokens`: how many that
+    are. `score`: log_prob / num_tokens ** length_penalty.
     """
 
     text: str
@@ -32,20 +32,16 @@ class Hypothesis:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Request):
     """What `LanguageModel.beam_search` was asked for."""
 
     num_beams: int
     num_return: int
     length_penalty: float
-    max_new_tokens: int
-    no_repeat_ngram_size: int
-    prefix: str
-    stop: tuple[str, ...]
 
     def check(self) -> None:
         """Raises: ArgumentError, DtypeError for what is out of range."""
-        check_request(self.max_new_tokens, self.no_repeat_ngram_size, self.prefix, self.stop)
+        self.check_request()
         if type(self.num_beams) is not int or not 1 <= self.num_beams <= MAX_BATCH:
             raise ArgumentError(f"num_beams is {self.num_beams!r}; give an integer from 1 to {MAX_BATCH}")
         if type(self.num_return) is not int or not 1 <= self.num_return <= self.num_beams:
@@ -75,12 +71,15 @@ class _Beam:
 
     ids: tuple[int, ...] = ()
     log_prob: float = 0.0
+    place: int = 0  # in the regular expression
 
 
 def _run(model: LanguageModel, searches: Sequence[_Search], options: Options) -> None:
     """Search all of them side by side; every beam is a row of the model's."""
-    features, parts = read_prompts(model, [search.prompt_ids for search in searches])
-    live = list(searches)
+    live = [search for search in searches if search.beams]
+    if not live:
+        return
+    features, parts = read_prompts(model, [search.prompt_ids for search in live])
     for step in range(options.max_new_tokens):
         log_probs = model._softmax.log_probs(features).astype(np.float64)
         parents: list[int] = []
@@ -105,9 +104,12 @@ class _Search:
         if not isinstance(prompt, str):
             raise DtypeError(f"a prompt must be a str, got {type(prompt).__name__}; decode it first")
         self.prompt_ids = model.tokenizer.encode(prompt + options.prefix)
-        self.beams = [_Beam()]
-        self._tokenizer, self._options, self._number = model.tokenizer, options, number
+        self._tokenizer, self._options = model.tokenizer, options
         self._found: list[Hypothesis] = []
+        self._mask = mask_of(model, self.prompt_ids, options, number=number)
+        self.beams = [_Beam(place=0 if self._mask is None else self._mask.start)]
+        if self._mask is not None and self._mask.is_whole(self.beams[0].place, ()):
+            self.beams = self._end(self.beams)
 
     def advance(self, log_probs: np.ndarray, *, left: int) -> list[int]:
         """Follow every beam by one token; log_probs [beams, V] of the next ones. Returns: the parent of each new beam.
@@ -117,25 +119,32 @@ class _Search:
         """
         options = self._options
         totals = log_probs + np.array([beam.log_prob for beam in self.beams])[:, None]
-        if options.no_repeat_ngram_size:
+        if self._mask is not None:
             for row, beam in zip(totals, self.beams, strict=True):
-                row[repeating([*self.prompt_ids, *beam.ids], options.no_repeat_ngram_size)] = -np.inf
+                if (is_end := self._mask.ends_at(beam.place)).any():  # one more token, whichever
+                    self._keep(self._text(beam), float(np.logaddexp.reduce(row[is_end])), len(beam.ids) + 1)
+                row[~self._mask.may_follow(beam.place, beam.ids)] = -np.inf
         beams: list[_Beam] = []
         parents: list[int] = []
         for parent, token, total in _ranked(totals, options.num_beams):
-            beam = _Beam((*self.beams[parent].ids, token), total)
+            ids, place = (*self.beams[parent].ids, token), 0
+            if self._mask is not None:
+                place = self._mask.after(self.beams[parent].place, token)
+            beam = _Beam(ids, total, place)
             text = self._text(beam) if options.stop else ""
             ends = [at for stop in options.stop if (at := text.find(stop)) >= 0]
             if ends:
-                self._keep(text[: min(ends)], beam)
+                self._keep(text[: min(ends)], total, len(ids))
+                continue
+            if self._mask is not None and self._mask.is_whole(place, ids):
+                self._end([beam])
                 continue
             beams.append(beam)
             parents.append(parent)
             if len(beams) == options.num_beams:
                 break
-        if not beams and not self._found:
-            size = options.no_repeat_ngram_size
-            raise refuse_nothing_left(prompt=self._number, num_drawn=len(self.beams[0].ids), size=size)
+        if not beams and not self._found and self._mask is not None:
+            raise self._mask.nothing_left(self.beams[0].ids)
         self.beams = beams
         if beams and self._is_settled(left):
             self.beams = []
@@ -143,8 +152,7 @@ class _Search:
 
     def best(self) -> list[Hypothesis]:
         """What was found, and the beams that go on as they are."""
-        for beam in self.beams:
-            self._keep(self._text(beam), beam)
+        self.beams = self._end(self.beams)
         return self._found
 
     def _is_settled(self, left: int) -> bool:
@@ -155,9 +163,15 @@ class _Search:
         length = num_tokens + left if self._options.length_penalty > 0 else num_tokens
         return self._score(self.beams[0].log_prob, length) <= self._found[-1].score
 
-    def _keep(self, text: str, beam: _Beam) -> None:
-        score = self._score(beam.log_prob, len(beam.ids))
-        self._found.append(Hypothesis(text=text, score=score, log_prob=beam.log_prob, num_tokens=len(beam.ids)))
+    def _end(self, beams: Sequence[_Beam]) -> list[_Beam]:
+        """Keep beams as they are; none goes on."""
+        for beam in beams:
+            self._keep(self._text(beam), beam.log_prob, len(beam.ids))
+        return []
+
+    def _keep(self, text: str, log_prob: float, num_tokens: int) -> None:
+        score = self._score(log_prob, num_tokens)
+        self._found.append(Hypothesis(text=text, score=score, log_prob=log_prob, num_tokens=num_tokens))
         self._found.sort(key=lambda found: -found.score)  # stable: equal scores as they were found
         del self._found[self._options.num_return :]
 

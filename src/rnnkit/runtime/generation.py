@@ -13,7 +13,7 @@ from rnnkit.errors import ArgumentError, DtypeError
 from rnnkit.kernels.decode import SamplingLoop, sample
 from rnnkit.kernels.recurrent import Layer
 from rnnkit.runtime.likelihood import row_limit
-from rnnkit.runtime.masks import refuse_nothing_left, repeating
+from rnnkit.runtime.masks import Mask
 from rnnkit.runtime.softmax import FullSoftmax
 
 if TYPE_CHECKING:
@@ -27,23 +27,51 @@ _DRAW_S = 0.02  # and a draw that took longer is not followed by a larger one: p
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """What `LanguageModel.generate` was asked for."""
+class Request:
+    """What sampling and beam search are both asked for."""
 
     max_new_tokens: int
+    no_repeat_ngram_size: int
+    prefix: str
+    stop: tuple[str, ...]
+    regex: str | None
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether some tokens may not come."""
+        return self.no_repeat_ngram_size > 0 or self.regex is not None
+
+    def check_request(self) -> None:
+        """Refuse what is out of range now, not when the first token is drawn. Raises: ArgumentError, DtypeError."""
+        for name in ("max_new_tokens", "no_repeat_ngram_size"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 0:
+                raise ArgumentError(f"{name} is {value!r}; give an integer of 0 or more")
+        if not all(isinstance(text, str) and text for text in self.stop):
+            raise ArgumentError(f"stop is {list(self.stop)}; give strings that are not empty")
+        if not isinstance(self.prefix, str):
+            raise DtypeError(f"prefix must be a str, got {type(self.prefix).__name__}; decode it first")
+        if self.stop and self.regex is not None:
+            raise ArgumentError(f"stop and the regex {self.regex!r} both say where a text ends; give one of them")
+        for text in self.stop:
+            if text in self.prefix:
+                raise ArgumentError(f"prefix holds the stop string {text!r}: nothing could follow; take it out of one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Request):
+    """What `LanguageModel.generate` was asked for."""
+
     temperature: float
     top_k: int
     top_p: float
     min_p: float
     repetition_penalty: float
-    no_repeat_ngram_size: int
     seed: int
-    prefix: str
-    stop: tuple[str, ...]
 
     def check(self, stream: int) -> None:
-        """Refuse what is out of range now, not when the first token is drawn. Raises: ArgumentError, DtypeError."""
-        check_request(self.max_new_tokens, self.no_repeat_ngram_size, self.prefix, self.stop)
+        """As `check_request`, and for the options of sampling."""
+        self.check_request()
         sample(np.zeros((1, 1), np.float32), streams=_streams(stream), step=0, **self.sampling())
 
     def sampling(self) -> dict[str, Any]:
@@ -52,18 +80,19 @@ class Options:
         return {name: getattr(self, name) for name in names}
 
 
-def check_request(max_new_tokens: int, no_repeat_ngram_size: int, prefix: str, stop: Sequence[str]) -> None:
-    """Refuse what sampling and beam search refuse alike. Raises: ArgumentError, DtypeError."""
-    for name, value in (("max_new_tokens", max_new_tokens), ("no_repeat_ngram_size", no_repeat_ngram_size)):
-        if type(value) is not int or value < 0:
-            raise ArgumentError(f"{name} is {value!r}; give an integer of 0 or more")
-    if not all(isinstance(text, str) and text for text in stop):
-        raise ArgumentError(f"stop is {list(stop)}; give strings that are not empty")
-    if not isinstance(prefix, str):
-        raise DtypeError(f"prefix must be a str, got {type(prefix).__name__}; decode it first")
-    for text in stop:
-        if text in prefix:
-            raise ArgumentError(f"prefix holds the stop string {text!r}: nothing could follow; take it out of one")
+def mask_of(model: LanguageModel, ids: np.ndarray, options: Request, *, number: int) -> Mask | None:
+    """What is asked of the tokens after `ids`, of prompt and prefix; None where any may come."""
+    if not options.is_masked:
+        return None
+    return Mask(
+        ids,
+        number=number,
+        vocab_size=model.vocab_size,
+        ngram_size=options.no_repeat_ngram_size,
+        grammar=None if options.regex is None else model._grammar(options.regex),
+        prefix=options.prefix,
+        max_new_tokens=options.max_new_tokens,
+    )
 
 
 def pieces(model: LanguageModel, prompt: str, options: Options, *, stream: int) -> Iterator[str]:
@@ -116,8 +145,11 @@ class _Row:
         self.stream = stream
         self.ids = model.tokenizer.encode(prompt + options.prefix)
         self.is_done = False
-        self._number, self._ngram_size = number, options.no_repeat_ngram_size
-        self._drawn: list[int] = []  # kept for the n-grams only
+        self._drawn: list[int] = []  # kept where there is a mask
+        self._mask = mask_of(model, self.ids, options, number=number)
+        if self._mask is not None:
+            self._place = self._mask.start
+            self.is_done = self._mask.is_whole(self._place, ())
         self._stop = options.stop
         self._held = ""  # the end of the text so far, as long as it may be the beginning of a stop string
         self._decoder = model.tokenizer.stream_decoder()
@@ -129,24 +161,32 @@ class _Row:
         return self._certain(prefix) if self._stop else prefix
 
     def push(self, tokens: list[int]) -> str:
-        """Take the next tokens; the text that became certain by them. What comes after a stop string is left alone."""
-        if self._ngram_size:
-            self._drawn += tokens
-        if not self._stop:
+        """Take the next tokens; the text that became certain by them. What comes after its end is left alone."""
+        if not self._stop and self._mask is None:
             return "".join(map(self._decoder.push, tokens))
         certain = ""
         for token in tokens:
-            certain += self._certain(self._held + self._decoder.push(token))
+            if self._mask is not None and self._mask.ends_at(self._place)[token]:
+                self.is_done = True
+                break
+            piece = self._decoder.push(token)
+            certain += self._certain(self._held + piece) if self._stop else piece
+            if self._mask is not None:
+                self._drawn.append(token)
+                self._place = self._mask.after(self._place, token)
+                self.is_done = self.is_done or self._mask.is_whole(self._place, self._drawn)
             if self.is_done:
                 break
         return certain
 
-    def forbidden(self, vocab_size: int) -> np.ndarray:
-        """The tokens that must not come next. Raises: ArgumentError where those are all."""
-        tokens = repeating([*self.ids, *self._drawn] if self._ngram_size else (), self._ngram_size)
-        if len(tokens) == vocab_size:
-            raise refuse_nothing_left(prompt=self._number, num_drawn=len(self._drawn), size=self._ngram_size)
-        return tokens
+    def forbid(self, scores: np.ndarray) -> None:
+        """Set the scores [V] of tokens that must not come next to -inf. Raises: ArgumentError where those are all."""
+        if self._mask is None:
+            return
+        allowed = self._mask.may_follow(self._place, self._drawn) | self._mask.ends_at(self._place)
+        if not allowed.any():
+            raise self._mask.nothing_left(self._drawn)
+        scores[~allowed] = -np.inf
 
     def finish(self) -> str:
         """No token follows: the rest of the text."""
@@ -168,10 +208,10 @@ def _run(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Iterat
     for number, row in enumerate(rows):
         if piece := row.begin(options.prefix):
             yield number, piece
-    live = list(range(len(rows)))
+    live = [number for number, row in enumerate(rows) if not row.is_done]
     left = options.max_new_tokens
-    count, most = 1, 1 if options.no_repeat_ngram_size else _MAX_DRAW  # the first token at once
-    loop = _start(model, rows, options) if live and left else None
+    count, most = 1, 1 if options.is_masked else _MAX_DRAW  # the first token at once
+    loop = _start(model, [rows[number] for number in live], options) if live and left else None
     while loop is not None and live and left:
         start = time.perf_counter()
         drawn = loop.draw(min(count, left))
@@ -196,8 +236,7 @@ def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Samp
     previous = None if options.repetition_penalty == 1.0 else [np.unique(row.ids) for row in rows]
     streams, softmax, stack = _streams(*(row.stream for row in rows)), model._softmax, model._stack
     is_native = all(isinstance(layer, Layer) for layer in stack.layers)
-    is_masked = bool(options.no_repeat_ngram_size)
-    if not isinstance(softmax, FullSoftmax) or stack.is_residual or not is_native or is_masked:
+    if not isinstance(softmax, FullSoftmax) or stack.is_residual or not is_native or options.is_masked:
         return _StepLoop(model, features, parts, streams, previous, options, rows)
     return SamplingLoop(
         stack.layers,
@@ -237,7 +276,7 @@ class _StepLoop:
                 self._features, self._parts = self._model._step(self._tokens, self._parts)
             logits = self._model._softmax.logits(self._features)
             for scores, row in zip(logits, self._rows, strict=True):
-                scores[row.forbidden(len(scores))] = -np.inf
+                row.forbid(scores)
             self._tokens = sample(
                 logits, streams=self._streams, step=self._step, previous=self._previous, **self._options
             )

@@ -12,9 +12,12 @@ from rnnkit.errors import ArgumentError
 from rnnkit.metrics import LanguageModelScore
 from rnnkit.runtime import beam, completion, generation
 from rnnkit.runtime.beam import Hypothesis
+from rnnkit.runtime.grammar import Grammar
 from rnnkit.runtime.model import NextTokenModel
 from rnnkit.runtime.stack import Parts, Stack
 from rnnkit.text import Tokenizer
+
+_MAX_GRAMMARS = 8
 
 
 class LanguageModel(NextTokenModel):
@@ -44,6 +47,7 @@ class LanguageModel(NextTokenModel):
         self.tokenizer = tokenizer
         self.begin_id = tokenizer.begin_id
         self._stack = Stack(config["model"], tensors, self.precision)
+        self._grammars: dict[str, Grammar] = {}
         names = self._stack.part_names
         self._parts = tuple(tuple((name, layer.hidden_size) for name in names) for layer in self._stack.layers)
 
@@ -63,6 +67,7 @@ class LanguageModel(NextTokenModel):
         stream: int = ...,
         prefix: str = ...,
         stop: str | Sequence[str] | None = ...,
+        regex: str | None = ...,
     ) -> Iterator[str]: ...
 
     @overload
@@ -81,6 +86,7 @@ class LanguageModel(NextTokenModel):
         stream: int = ...,
         prefix: str = ...,
         stop: str | Sequence[str] | None = ...,
+        regex: str | None = ...,
     ) -> list[str]: ...
 
     def generate(
@@ -98,6 +104,7 @@ class LanguageModel(NextTokenModel):
         stream: int = 0,
         prefix: str = "",
         stop: str | Sequence[str] | None = None,
+        regex: str | None = None,
     ) -> Iterator[str] | list[str]:
         """Continue a text, at the start of a document where the prompt is empty.
 
@@ -112,12 +119,16 @@ class LanguageModel(NextTokenModel):
             prefix: what every new text begins with: it is read as if it stood at the end of the prompt, and
                 `max_new_tokens` counts what follows it.
             stop: strings that end the text; they are not part of it.
+            regex: what all of the new text matches, as `re.fullmatch(…, flags=re.ASCII)` reads it; the guide has the
+                list of what is understood. The text ends where it matches and the model draws a token that does not go
+                on with it, or none could; tokens after which `max_new_tokens` would be too few are not drawn.
         Returns: the new text: for one prompt an iterator over pieces of whole characters, as they come; for several
             a list of strings. The same on every run, for any number of threads and any other prompts.
         Cost:    of a token: reading the weights once, in the native core and without the GIL; pieces come after 1, 2, 4
-            … 64 tokens, fewer when they take long. An adaptive softmax and
-            `no_repeat_ngram_size` draw each token by way of Python.
-        Raises:  ArgumentError for an option out of range, at the call; DataError for a prompt that does not encode.
+            … 64 tokens, fewer when they take long. An adaptive softmax, `no_repeat_ngram_size`
+            and `regex` draw each token by way of Python.
+        Raises:  ArgumentError at the call, for an option out of range and, with the place, for a regex that this model
+            cannot match; DataError for a prompt that does not encode.
         """
         options = generation.Options(
             max_new_tokens=max_new_tokens,
@@ -130,6 +141,7 @@ class LanguageModel(NextTokenModel):
             seed=seed,
             prefix=prefix,
             stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+            regex=regex,
         )
         if isinstance(prompt, str):
             return generation.pieces(self, prompt, options, stream=stream)
@@ -147,6 +159,7 @@ class LanguageModel(NextTokenModel):
         no_repeat_ngram_size: int = ...,
         prefix: str = ...,
         stop: str | Sequence[str] | None = ...,
+        regex: str | None = ...,
     ) -> list[Hypothesis]: ...
 
     @overload
@@ -161,6 +174,7 @@ class LanguageModel(NextTokenModel):
         no_repeat_ngram_size: int = ...,
         prefix: str = ...,
         stop: str | Sequence[str] | None = ...,
+        regex: str | None = ...,
     ) -> list[list[Hypothesis]]: ...
 
     def beam_search(
@@ -174,6 +188,7 @@ class LanguageModel(NextTokenModel):
         no_repeat_ngram_size: int = 0,
         prefix: str = "",
         stop: str | Sequence[str] | None = None,
+        regex: str | None = None,
     ) -> list[Hypothesis] | list[list[Hypothesis]]:
         """The likeliest continuations of a text that the search meets, the best first, with their scores.
 
@@ -183,8 +198,8 @@ class LanguageModel(NextTokenModel):
             prompt: one text, or several that are searched side by side.
             num_beams: how many continuations are followed; 1 is greedy.
             num_return: how many are returned, at most `num_beams`; fewer where there are not so many.
-            length_penalty: above 0 favours longer texts, below 0 shorter ones; it matters where `stop` ends them.
-            max_new_tokens, no_repeat_ngram_size, prefix, stop: as in `generate`.
+            length_penalty: above 0 favours longer texts, below 0 shorter ones, where `stop` or `regex` ends them.
+            max_new_tokens, no_repeat_ngram_size, prefix, stop, regex: as in `generate`.
         Returns: for one prompt a list of `Hypothesis`; for several a list of such lists. A prompt's are the same bits
             whatever the other prompts are, and for any number of threads.
         Cost:    of a token: a step of `num_beams` rows, and a look at num_beams · V scores by way of Python. It ends
@@ -200,6 +215,7 @@ class LanguageModel(NextTokenModel):
             no_repeat_ngram_size=no_repeat_ngram_size,
             prefix=prefix,
             stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+            regex=regex,
         )
         found = beam.search(self, [prompt] if isinstance(prompt, str) else list(prompt), options)
         return found[0] if isinstance(prompt, str) else found
@@ -235,6 +251,14 @@ class LanguageModel(NextTokenModel):
             num_bytes=len(text if isinstance(text, bytes) else text.encode()),
             unit=self.tokenizer.kind,
         )
+
+    def _grammar(self, regex: str) -> Grammar:
+        """A regular expression over the tokens; the last few are remembered."""
+        found = self._grammars.pop(regex, None) or Grammar(regex, self.tokenizer)
+        self._grammars[regex] = found
+        if len(self._grammars) > _MAX_GRAMMARS:
+            del self._grammars[next(iter(self._grammars))]
+        return found
 
     def _initial_parts(self, batch: int) -> Parts:
         return self._stack.initial(batch)
