@@ -13,7 +13,19 @@ from command import Outcome, spawn
 
 from rnnkit import api
 
-VERBS = ("train", "sample", "complete", "eval", "predict", "doctor", "compare", "export", "import", "export-arpa")
+VERBS = (
+    "train",
+    "sample",
+    "complete",
+    "eval",
+    "predict",
+    "doctor",
+    "compare",
+    "bench",
+    "export",
+    "import",
+    "export-arpa",
+)
 
 
 def test_help_loads_neither_torch_nor_numpy_nor_rich() -> None:

@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 from rnnkit import export, runtime
+from rnnkit.bundle import evaluation, write_bundle
 from rnnkit.bundle.schema import CELLS, GATES
 from rnnkit.errors import ArgumentError, BundleError, DataError
 from rnnkit.export import gate_order, parity
@@ -303,6 +304,17 @@ def test_the_report_measures_what_the_runtime_says_of_a_text(tmp_path):
     assert report["sample"] == {"source": str(tmp_path / "my.txt"), "num_tokens": len(ids)}
     assert report["nats_per_token"]["runtime"] == pytest.approx(want, rel=1e-6)
     assert report["nats_per_token"]["onnx"] == pytest.approx(want, rel=1e-6)
+
+
+def test_without_a_sample_it_is_the_bundles_own_held_out_tokens(tmp_path):
+    config, tensors, tokens = tiny.parts(hidden_size=7)
+    ids = tokens.encode(tiny.TEXT * 3)
+    kept = {evaluation.NAME: evaluation.to_bytes(ids, np.array([0]))}
+    write_bundle(tmp_path, config=config, tensors=tensors, files=tiny.files(tokens) | kept)
+    report = export.to_onnx(tmp_path)
+    assert report["sample"] == {"source": "held-out text kept in the bundle", "num_tokens": len(ids)}
+    (tmp_path / "my.txt").write_text(tiny.TEXT * 3)
+    assert report["nats_per_token"] == export.to_onnx(tmp_path, sample=tmp_path / "my.txt")["nats_per_token"]
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru_after"])

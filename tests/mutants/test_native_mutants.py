@@ -21,6 +21,7 @@ TESTS = {  # stopped at the first failure; the folder or file whose bugs a test 
     "tests/kernels/test_options.py": "csrc/unroll/around.h",
     "tests/kernels/test_heads.py": "csrc/heads",
     "tests/kernels/test_sampling_loop.py": "csrc/decode csrc/unroll/stepper.cc",
+    "tests/kernels/test_decode.py": "csrc/decode/sample.cc",
     "tests/kernels/test_int8.py": "csrc/gemm/quads.h",
 }
 FIRST = {  # the test to run first, by bug

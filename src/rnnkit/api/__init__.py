@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnnkit.api.benchmark import bench
     from rnnkit.api.comparison import compare
     from rnnkit.api.evaluation import export_arpa
     from rnnkit.api.language_model import LanguageModel
@@ -20,6 +21,7 @@ _HOMES = {
     "Hypothesis": "rnnkit.runtime",
     "LanguageModel": "rnnkit.api.language_model",
     "ResultTable": "rnnkit.metrics",
+    "bench": "rnnkit.api.benchmark",
     "compare": "rnnkit.api.comparison",
     "doctor": "rnnkit.data",
     "dry_run": "rnnkit.api.training",
@@ -31,6 +33,7 @@ __all__ = [
     "Hypothesis",
     "LanguageModel",
     "ResultTable",
+    "bench",
     "compare",
     "doctor",
     "dry_run",

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rnnkit.cli import compare, complete, doctor, export, export_arpa, import_weights, predict, sample, train
+from rnnkit.cli import bench, compare, complete, doctor, export, export_arpa, import_weights, predict, sample, train
 from rnnkit.cli import eval as eval_verb
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("eval", short_help="Judge a model beside its baselines.")(eval_verb.
 app.command("predict", short_help="Score the lines of stdin.")(predict.predict)
 app.command("doctor", short_help="What a text will do to training.")(doctor.doctor)
 app.command("compare", short_help="Several runs in a table and a picture.")(compare.compare)
+app.command("bench", short_help="How fast a model is on this machine.")(bench.bench)
 app.command("export", short_help="A run's model as a file for other runtimes.")(export.export)
 app.command("import", short_help="Weights that torch trained as a run.")(import_weights.import_weights)
 app.command("export-arpa", short_help="A run's n-grams as a file for other tools.")(export_arpa.export_arpa)

@@ -27,7 +27,7 @@ def export(
         typer.Option("--out", "-o", help="The file; RUN/model.onnx, model.int8.onnx or model.pt if not given."),
     ] = None,
     sample: Annotated[
-        str | None, typer.Option(help="A text to compare on; if not given, tokens that the model draws itself.")
+        str | None, typer.Option(help="A text to compare on; if not given, held-out tokens of the run.")
     ] = None,
     encoding: Annotated[str, typer.Option(help="The sample's encoding.")] = "utf-8",
     as_bytes: Annotated[bool, typer.Option("--bytes", help="Read the sample as bytes, whatever they mean.")] = False,

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from rnnkit import data, durable
-from rnnkit.bundle import read_bundle
+from rnnkit.bundle import Bundle, evaluation, read_bundle
 from rnnkit.errors import ArgumentError
 from rnnkit.export import parity
 from rnnkit.runtime import LanguageModel, WindowMLP
+from rnnkit.runtime.model import NextTokenModel
 from rnnkit.text import Tokenizer
 
 _SAMPLE_TOKENS = 6144
@@ -39,8 +40,8 @@ def to_onnx(
     Args:
         path: the file; None: `default_path(run, int8=int8)`. The report has its name with `.parity.json` behind it.
         int8: weights in eight bits, one scale for each output channel; the file is about a quarter as large.
-        sample: a text to compare the file and the runtime on, of which the first 6,144 tokens count; None: tokens that
-            the model draws from its own probabilities.
+        sample: a text to compare the file and the runtime on, of which the first 6,144 tokens count; None: the
+            held-out tokens that the bundle keeps, or where it keeps none, tokens that the model draws itself.
         encoding, as_bytes: of the sample, as `LanguageModel.evaluate`.
     Returns: the report; `passes` says whether float32 keeps within 1e-5 of the runtime (the norm of the difference of a
         token's log-probabilities, and of a row's state, to theirs), int8 within 1 % of its nats per token.
@@ -48,24 +49,19 @@ def to_onnx(
         cannot be read; ArgumentError for a model above 2 GiB; SaveError. Nothing is written before the report is made.
     Cost:    memory for the weights three times; two passes over the sample.
     """
-    from rnnkit.export import models
     from rnnkit.export.graph import OPSET
 
     bundle = read_bundle(run)
-    kind = LanguageModel if bundle.config["kind"] == LanguageModel.kind else WindowMLP
-    # What an ONNX file computes in; a run trained in bf16 is compared with its own float32 weights.
-    model = kind.from_parts(bundle.config, bundle.tensors, bundle.tokenizer, digest=bundle.digest, precision="fp32")
+    model = _model_of(bundle)
     if sample is None:
-        source, ids = "drawn from the model", parity.write_sample(model, _SAMPLE_TOKENS)
+        kept = evaluation.from_files(bundle.files, vocab_size=model.vocab_size)
+        source = "drawn from the model" if kept is None else "held-out text kept in the bundle"
+        ids = parity.write_sample(model, _SAMPLE_TOKENS) if kept is None else kept[0]
     else:
         sources = [sample] if isinstance(sample, str | Path) else list(sample)
         source = ", ".join(map(str, sources))
         ids = _read_sample(bundle.tokenizer, sources, encoding=encoding, as_bytes=as_bytes)
-
-    def serialized(int8: bool) -> bytes:
-        return models.serialize(bundle.config, bundle.tensors, int8=int8, begin_id=model.begin_id, digest=bundle.digest)
-
-    contents = serialized(int8)
+    contents = _serialized(bundle, model, int8=int8)
     session = parity.start_session(contents)
     measured = parity.measure(model, session, ids)
     path = default_path(run, int8=int8) if path is None else Path(path)
@@ -74,7 +70,7 @@ def to_onnx(
         "file": path.name,
         "sha256": hashlib.sha256(contents).hexdigest(),
         "bytes": len(contents),
-        **({"fp32_bytes": len(serialized(False))} if int8 else {}),
+        **({"fp32_bytes": len(_serialized(bundle, model, int8=False))} if int8 else {}),
         "bundle": bundle.digest,
         "precision": "int8" if int8 else "fp32",
         "opset": OPSET,
@@ -89,6 +85,13 @@ def to_onnx(
     return report
 
 
+def start_session(run: str | Path, *, int8: bool = False, threads: int = 0) -> tuple[Any, NextTokenModel]:
+    """The file that `to_onnx` would write as an ONNX Runtime session of so many threads, and the model beside it."""
+    bundle = read_bundle(run)
+    model = _model_of(bundle)
+    return parity.start_session(_serialized(bundle, model, int8=int8), threads=threads), model
+
+
 def default_path(run: str | Path, *, int8: bool = False) -> Path:
     """Where `to_onnx` writes: RUN/model.onnx, or RUN/model.int8.onnx."""
     return Path(run) / ("model.int8.onnx" if int8 else "model.onnx")
@@ -98,6 +101,18 @@ def report_path(path: str | Path) -> Path:
     """Where the parity report of a file lies."""
     path = Path(path)
     return path.with_name(f"{path.name}.parity.json")
+
+
+def _model_of(bundle: Bundle) -> NextTokenModel:
+    """In what an ONNX file computes in: a run trained in bf16 is compared with its own float32 weights."""
+    kind = LanguageModel if bundle.config["kind"] == LanguageModel.kind else WindowMLP
+    return kind.from_parts(bundle.config, bundle.tensors, bundle.tokenizer, digest=bundle.digest, precision="fp32")
+
+
+def _serialized(bundle: Bundle, model: NextTokenModel, *, int8: bool) -> bytes:
+    from rnnkit.export import models
+
+    return models.serialize(bundle.config, bundle.tensors, int8=int8, begin_id=model.begin_id, digest=bundle.digest)
 
 
 def _read_sample(

@@ -21,13 +21,17 @@ _SCORES_BYTES = 16 << 20  # [T, B, V] held at a time
 _LONGEST_WINDOW = 256
 
 
-def start_session(data: bytes) -> Any:
-    """An ONNX Runtime session of a file's bytes, on the CPU. Raises: MissingExtraError without onnxruntime."""
+def start_session(data: bytes, *, threads: int = 0) -> Any:
+    """An ONNX Runtime session of a file's bytes, on the CPU; 0 threads: as many as it likes.
+
+    Raises: MissingExtraError without onnxruntime.
+    """
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingExtraError("the parity report needs `onnxruntime`", extra="onnx") from error
+        raise MissingExtraError("running ONNX files needs `onnxruntime`", extra="onnx") from error
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors; they are raised too
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from rnnkit.bundle import bundle_digest, read_bundle, write_bundle
+from rnnkit.bundle import bundle_digest, evaluation, read_bundle, write_bundle
 from rnnkit.bundle.schema import check_tensors, check_vocabulary
 from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError, StateError
 from rnnkit.kernels.recurrent import Precision, resolve_precision
@@ -102,6 +102,14 @@ class NextTokenModel(ABC):
     def save(self, path: str | Path) -> str:
         """Write the model as a bundle; returns its digest. Raises: SaveError, the old bundle intact."""
         return write_bundle(path, config=self.config, tensors=self._tensors, files=self._files)
+
+    def evaluation_sample(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The held-out tokens that the bundle keeps: ids int64 [N] and where documents start; None: it keeps none.
+
+        They are the first of the text that `metrics.json` is about, at most 4,096: `total_nll(*sample)` in another
+        precision says what that costs.  Raises: JsonError, SchemaError for a file that is not what was written.
+        """
+        return evaluation.from_files(self._files, vocab_size=self.vocab_size)
 
     @property
     def num_parameters(self) -> int:

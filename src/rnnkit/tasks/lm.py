@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rnnkit import data
-from rnnkit.bundle import write_bundle
+from rnnkit.bundle import evaluation, write_bundle
 from rnnkit.models.generator import Generator, GeneratorConfig
 from rnnkit.models.window_mlp import WindowMLP, WindowMLPConfig
 from rnnkit.runtime import LanguageModel
@@ -182,6 +182,11 @@ class LanguageModelTask(_TextTask):
         if "window-mlp" not in settings.kinds:
             return {}
         return {"window-mlp": Peer(WindowMlpTask(self.config, self.texts), {"lr": settings.mlp_lr})}
+
+    def _files(self) -> dict[str, bytes]:
+        corpus = self.texts.test
+        sample = evaluation.to_bytes(corpus.tokens, corpus.document_starts)
+        return super()._files() | {evaluation.NAME: sample}
 
     def finish(
         self,

@@ -1,0 +1,57 @@
+"""The held-out tokens of a bundle: they come back, they are under its digest, and forged ones are refused."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny
+
+from rnnkit.bundle import evaluation, write_bundle
+from rnnkit.errors import JsonError, SchemaError
+from rnnkit.runtime import LanguageModel
+
+
+def test_the_first_tokens_and_the_documents_that_begin_in_them_are_kept():
+    ids = np.arange(5000, dtype=np.uint16) % 29
+    files = {evaluation.NAME: evaluation.to_bytes(ids, np.array([0, 7, 4095, 4096]))}
+    kept, starts = evaluation.from_files(files, vocab_size=29)
+    np.testing.assert_array_equal(kept, ids[:4096])
+    assert (kept.dtype, starts.tolist()) == (np.int64, [0, 7, 4095])
+    assert evaluation.from_files({}, vocab_size=29) is None
+
+
+def test_they_stay_through_load_and_save_under_the_digest(tmp_path):
+    config, tensors, tokens = tiny.parts()
+    sample = evaluation.to_bytes(np.arange(20), np.array([0, 9]))
+    write_bundle(tmp_path / "a", config=config, tensors=tensors, files=tiny.files(tokens) | {evaluation.NAME: sample})
+    model = LanguageModel.load(tmp_path / "a")
+    assert model.save(tmp_path / "b") == model.digest
+    ids, starts = LanguageModel.load(tmp_path / "b").evaluation_sample()
+    assert (ids.tolist(), starts.tolist()) == (list(range(20)), [0, 9])
+    assert LanguageModel.from_parts(config, tensors, tokens).evaluation_sample() is None
+    assert LanguageModel.from_parts(config, tensors, tokens).digest != model.digest
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"[]", SchemaError),
+        (b'{"ids": [1]}', SchemaError),
+        (b'{"ids": [1], "document_starts": [], "more": 1}', SchemaError),
+        (b'{"ids": [], "document_starts": []}', SchemaError),
+        (b'{"ids": [1, 29], "document_starts": []}', SchemaError),
+        (b'{"ids": [-1], "document_starts": []}', SchemaError),
+        (b'{"ids": [1.0], "document_starts": []}', SchemaError),
+        (b'{"ids": [true], "document_starts": []}', SchemaError),
+        (b'{"ids": [9223372036854775807], "document_starts": []}', SchemaError),
+        (b'{"ids": "abc", "document_starts": []}', SchemaError),
+        (b'{"ids": [1, 2], "document_starts": [2]}', SchemaError),
+        (b'{"ids": [1, 2], "document_starts": [1, 1]}', SchemaError),
+        (b'{"ids": [NaN], "document_starts": []}', JsonError),
+        (json.dumps({"ids": [1] * 5000, "document_starts": []}).encode(), SchemaError),
+        (b" " * (1 << 21), JsonError),
+    ],
+)
+def test_a_forged_file_is_refused_by_name(content, error):
+    with pytest.raises(error, match=r"evaluation\.json"):
+        evaluation.from_files({evaluation.NAME: content}, vocab_size=29)

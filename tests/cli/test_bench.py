@@ -1,0 +1,131 @@
+"""`rnnkit bench`: every case is measured, what a precision costs is what the model says, and nothing is made up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from command import TEXT, Outcome
+
+from rnnkit import api, runtime
+
+QUICK = ("--seconds", "0.01")
+
+
+@pytest.fixture(scope="module")
+def measured(trained: tuple[Path, Outcome]) -> dict[str, Any]:
+    return api.bench(trained[0], threads=[1, 2], seconds=0.01)
+
+
+def test_every_precision_and_number_of_threads_has_its_row(measured: dict[str, Any]) -> None:
+    cases = [(row["runtime"], row["precision"], row["threads"]) for row in measured["rows"]]
+    ours = [("rnnkit", precision, count) for precision in ("fp32", "bf16", "int8") for count in (1, 2)]
+    assert cases == [*ours, *(("onnxruntime", precision, count) for precision in ("fp32", "int8") for count in (1, 2))]
+    for row in measured["rows"]:
+        assert 0 < row["step_us"]["p50"] <= row["step_us"]["p99"]
+        assert row["step_us"]["count"] >= 100
+        assert row["peak_bytes"] > 10 << 20
+        if row["runtime"] == "rnnkit":
+            assert row["tokens_per_s"] > 0
+            assert row["tokens_per_s_64"] > 0
+            assert 0 <= row["model_bytes"] < row["peak_bytes"]
+
+
+def test_the_loss_is_what_each_precision_says_of_the_held_out_tokens(run: Path, measured: dict[str, Any]) -> None:
+    sample = runtime.LanguageModel.load(run).evaluation_sample()
+    assert sample is not None
+    assert measured["sample"] == {"source": "held-out text kept in the bundle", "num_tokens": len(sample[0])}
+    nats = {}
+    for name in ("fp32", "bf16", "int8"):
+        model = runtime.LanguageModel.load(run, precision=name)
+        nats[name] = model.total_nll(*sample) / len(sample[0])
+    assert len(set(nats.values())) == 3
+    for row in measured["rows"]:
+        if row["runtime"] == "rnnkit":
+            assert row["nats_per_token"] == nats[row["precision"]]
+            assert row["relative_loss"] == pytest.approx(nats[row["precision"]] / nats["fp32"] - 1)
+
+
+def test_the_tokens_that_are_kept_are_the_beginning_of_the_test_text(run: Path) -> None:
+    model = runtime.LanguageModel.load(run)
+    sample = model.evaluation_sample()
+    assert sample is not None
+    ids, starts = sample
+    metrics = api.LanguageModel.load(run).metrics
+    assert len(ids) == min(4096, metrics["data"]["test"]["num_tokens"])
+    held_out = metrics["data"]["test"]["num_characters"]
+    assert TEXT[-held_out:].startswith(model.tokenizer.decode(ids))
+    assert starts.tolist() == [0]
+
+
+def test_the_verb_prints_a_table_and_where_its_figures_come_from(run: Path, call: Callable[..., Outcome]) -> None:
+    outcome = call("bench", run, *QUICK, "--threads", "1", "--precision", "int8,fp32")
+    assert outcome.code == 0, outcome.err
+    assert "rnnkit, int8" in outcome.out
+    assert "rnnkit, bf16" not in outcome.out
+    assert "onnxruntime, fp32" in outcome.out
+    assert "held-out text kept in the bundle" in outcome.out
+    assert "judging fp32 on " in outcome.err
+
+
+def test_another_text_and_json(run: Path, tmp_path: Path, call: Callable[..., Outcome]) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("the cat sat on the log.\n", encoding="utf-8")
+    outcome = call("bench", run, *QUICK, "--threads", "1", "--precision", "bf16", "--text", other, "--json")
+    found = json.loads(outcome.out)
+    assert found["sample"] == {"source": str(other), "num_tokens": 24}
+    score = runtime.LanguageModel.load(run, precision="bf16").score("the cat sat on the log.\n")
+    assert found["rows"][0]["nats_per_token"] == pytest.approx(score.nll / 24)
+    assert found["rows"][0]["relative_loss"] != 0  # fp32 was judged, though it was not asked for
+
+
+def test_a_bundle_without_held_out_tokens_is_measured_and_says_so(tmp_path: Path, call: Callable[..., Outcome]) -> None:
+    runtime.LanguageModel.from_parts(*tiny.parts()).save(tmp_path / "run")
+    outcome = call("bench", tmp_path / "run", *QUICK, "--threads", "1", "--precision", "fp32", "--json")
+    found = json.loads(outcome.out)
+    assert found["sample"] is None
+    assert found["rows"][0]["relative_loss"] is None
+    assert "keeps no held-out text" in found["notes"][0]
+
+
+def test_without_onnx_runtime_there_is_a_note(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Outcome]
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('none here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    outcome = call("bench", run, *QUICK, "--threads", "1", "--precision", "fp32")
+    assert outcome.code == 0
+    assert "onnxruntime, fp32 " not in outcome.out
+    assert outcome.err.count("pip install '.[onnx]'") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--precision", "fp64"), "choose some of fp32, bf16, int8"),
+        (("--precision", ""), "choose some of fp32, bf16, int8"),
+        (("--threads", "two"), "--threads is 'two'"),
+        (("--threads", "0"), "give numbers from 1"),
+        (("--seconds", "0"), "seconds is 0"),
+        (("--text", "nowhere.txt"), "nowhere.txt"),
+    ],
+)
+def test_wrong_use_is_one_line(options: tuple[str, str], message: str, run: Path, call: Callable[..., Outcome]) -> None:
+    outcome = call("bench", run, *options)
+    assert outcome.code != 0
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_it_needs_no_torch(run: Path) -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from rnnkit import api; api.bench(sys.argv[1], precisions=['fp32'], threads=[1], seconds=0.01)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(run)], check=True, timeout=120)
