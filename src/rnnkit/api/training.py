@@ -8,12 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from rnnkit import durable
-from rnnkit.api import config as configuration
 from rnnkit.api import curves, observers, report
 from rnnkit.errors import MissingExtraError, UsageError
+
+try:
+    from pydantic import Field
+
+    from rnnkit.api import config as configuration
+except ModuleNotFoundError as error:  # in the run half alone, before torch is asked for
+    raise MissingExtraError(f"training needs `{error.name}`", extra="train") from error
+
 from rnnkit.tasks.lm_config import LmConfig
 from rnnkit.training.config import TrainConfig
 
