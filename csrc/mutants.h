@@ -51,6 +51,9 @@ enum class Bug {
   recurrent_mask_missing_in_dh,
   recurrent_mask_missing_in_weight_gradient,
   trace_in_another_order,
+  half_of_the_units_projected,
+  output_gradient_past_the_projection,
+  projected_gradient_holds_what_zoneout_kept,
   every_row_has_the_scale_of_the_first,
   hidden_in_eight_bits_is_not_reset,
 };

@@ -146,14 +146,15 @@ class SamplingLoopHandle {
     for (size_t i = 0; i < layers.size(); ++i) {
       const std::string name = "layer " + std::to_string(i);
       want_size(name + "'s input size", nb::cast<int64_t>(layers[i].attr("input_size")), width,
-                i > 0 ? "the hidden size of the layer below" : "the width of what a token stands for");
-      width = nb::cast<int64_t>(layers[i].attr("hidden_size"));
+                i > 0 ? "the width of the output of the layer below" : "the width of what a token stands for");
+      width = nb::cast<int64_t>(layers[i].attr("output_size"));
       model.layers.push_back(stepper_of(layers[i], rows, i == 0 && model.table == nullptr));
-      set_state(*model.layers.back(), state[i], "state[" + std::to_string(i) + "]", rows, width);
+      set_state(*model.layers.back(), state[i], "state[" + std::to_string(i) + "]", rows,
+                {width, nb::cast<int64_t>(layers[i].attr("hidden_size"))});
     }
     if (!projection.is_none()) {
       model.projection = packed_linear_of(projection);
-      want_size("projection's input size", inputs_of(*model.projection), width, "the last layer's hidden size");
+      want_size("projection's input size", inputs_of(*model.projection), width, "the width of the last layer's output");
       width = outputs_of(*model.projection);
     }
     want_size("the input size of scores", inputs_of(model.scores), width, "what they are computed from");
@@ -192,7 +193,8 @@ class SamplingLoopHandle {
   }
 
  private:
-  static void set_state(Stepper<float>& layer, nb::handle value, const std::string& name, int64_t rows, int64_t width) {
+  static void set_state(Stepper<float>& layer, nb::handle value, const std::string& name, int64_t rows,
+                        const std::array<int64_t, 2>& widths) {
     if (!nb::isinstance<nb::tuple>(value) || nb::len(value) != static_cast<size_t>(layer.num_parts()))
       raise("ArgumentError", name + " must be a tuple of " + std::to_string(layer.num_parts()) + " arrays [B, H]");
     std::array<const float*, 2> data{};
@@ -200,7 +202,7 @@ class SamplingLoopHandle {
     for (int i = 0; i < layer.num_parts(); ++i) {
       parts[i] = float_array(value[i], name + "[" + std::to_string(i) + "]", 2, "[B, H]");
       want_size(name + "'s first axis", parts[i].size(0), rows, "one row per stream");
-      want_size(name + "'s last axis", parts[i].size(1), width, "the layer's hidden size");
+      want_size(name + "'s last axis", parts[i].size(1), widths[i], "the layer's hidden size");
       data[i] = parts[i].data;
     }
     layer.set_state(data);

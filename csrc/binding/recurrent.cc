@@ -152,12 +152,12 @@ struct PyTape {
 class PyLayer {
  public:
   PyLayer(const std::string& cell, nb::handle weight_ih, nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh,
-          nb::handle weight_peephole, const std::string& precision) {
+          nb::handle weight_peephole, nb::handle weight_hr, const std::string& precision) {
     nb::ndarray<nb::ro> view;
     if (precision == "bf16") {
-      create(table().recurrent_bf16, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole);
+      create(table().recurrent_bf16, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr);
     } else if (precision == "int8") {
-      create(table().recurrent_int8, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole);
+      create(table().recurrent_int8, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr);
       binding::check_quad_depth("the layer's input size", input_size());
       binding::check_quad_depth("the layer's hidden size", hidden_size());
     } else if (precision != "fp32") {
@@ -166,9 +166,9 @@ class PyLayer {
       if (table().recurrent_double == nullptr)
         raise("DtypeError", std::string("weight_ih has dtype float64, the ") + table().isa +
                                 " kernels compute in float32; convert it with .astype(numpy.float32)");
-      create(*table().recurrent_double, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole);
+      create(*table().recurrent_double, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr);
     } else {
-      create(table().recurrent, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole);
+      create(table().recurrent, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr);
     }
   }
 
@@ -177,6 +177,9 @@ class PyLayer {
   }
   int64_t hidden_size() const {
     return std::visit([](auto& layer) { return layer->hidden_size(); }, layer_);
+  }
+  int64_t output_size() const {
+    return std::visit([](auto& layer) { return layer->output_size(); }, layer_);
   }
   const char* cell() const {
     return std::visit([](auto& layer) { return layer->info().name; }, layer_);
@@ -212,26 +215,32 @@ class PyLayer {
  private:
   template <class S, class T>
   void create(const RecurrentTable<S, T>& functions, const std::string& cell, nb::handle weight_ih,
-              nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh, nb::handle weight_peephole) {
+              nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh, nb::handle weight_peephole,
+              nb::handle weight_hr) {
     std::string names;
     for (int i = 0; i < functions.num_cells; ++i) {
       const CellInfo& info = *functions.cells[i].info;
       names += (i ? ", " : "") + std::string(info.name);
       if (cell != info.name) continue;
       const bool has_products = info.num_products > 0;
-      int64_t H = 0, rows = -1;
+      const char* const hh_axes = info.is_projected ? "[G*H, P]" : "[G*H, H]";
+      int64_t H = 0, P = 0, rows = -1;
       if (has_products) {
-        H = static_cast<int64_t>(floats<S>(weight_hh, "weight_hh", "[G*H, H]", {-1, -1}).shape(1));
-        if (H < 1) raise("ShapeError", "weight_hh has hidden size 0, want at least 1; choose a hidden size");
+        P = H = static_cast<int64_t>(floats<S>(weight_hh, "weight_hh", hh_axes, {-1, -1}).shape(1));
+        if (info.is_projected) H = static_cast<int64_t>(floats<S>(weight_hr, "weight_hr", "[P, H]", {P, -1}).shape(1));
+        if (P < 1) raise("ShapeError", "weight_hh has hidden size 0, want at least 1; choose a hidden size");
+        if (P > H)
+          raise("ShapeError", "weight_hr projects " + text(H) + " units to " + text(P) +
+                                  ", want at most as many; choose a smaller projection");
         rows = info.num_gates * H;
-        floats<S>(weight_hh, "weight_hh", "[G*H, H]", {rows, H});
+        floats<S>(weight_hh, "weight_hh", hh_axes, {rows, P});
       }
       const AnyArray w_ih = floats<S>(weight_ih, "weight_ih", "[G*H, I]", {rows, -1});
       const auto I = static_cast<int64_t>(w_ih.shape(1));
       if (I < 1) raise("ShapeError", "weight_ih has input size 0, want at least 1; choose an input size");
       if (!has_products) {
         rows = static_cast<int64_t>(w_ih.shape(0));
-        H = rows / info.num_gates;
+        P = H = rows / info.num_gates;
         if (H < 1 || rows % info.num_gates != 0)
           raise("ShapeError", "weight_ih has " + text(rows) + " rows, want " + text(info.num_gates) +
                                   " for each unit of " + info.name + "; check the layer's sizes");
@@ -248,12 +257,14 @@ class PyLayer {
       const typename Layer<S, T>::Arguments arguments{
           .input_size = I,
           .hidden_size = H,
+          .output_size = P,
           .weight_ih = given(weight_ih, "weight_ih", "[G*H, I]", {rows, I}, true, false),
-          .weight_hh = given(weight_hh, "weight_hh", "[G*H, H]", {rows, H}, has_products, false),
+          .weight_hh = given(weight_hh, "weight_hh", hh_axes, {rows, P}, has_products, false),
           .bias_ih = given(bias_ih, "bias_ih", "[G*H]", {rows}, true, true),
           .bias_hh = given(bias_hh, "bias_hh", "[G*H]", {rows}, has_products, true),
           .weight_peephole = given(weight_peephole, "weight_peephole", "[" + text(info.num_peepholes) + "*H]",
-                                   {info.num_peepholes * H}, info.num_peepholes > 0, false)};
+                                   {info.num_peepholes * H}, info.num_peepholes > 0, false),
+          .weight_hr = given(weight_hr, "weight_hr", "[P, H]", {P, H}, info.is_projected, false)};
       const nb::gil_scoped_release release;
       layer_ = std::make_unique<Layer<S, T>>(functions, functions.cells[i], arguments);
       return;
@@ -271,6 +282,10 @@ class PyLayer {
       raise("ShapeError", name + " has " + text(static_cast<int64_t>(tuple.size())) + " parts, the " + info.name +
                               " cell has " + text(info.num_parts) + "; give one array for each part");
     return tuple;
+  }
+
+  static const char* part_axes(const CellInfo& info, int part) {
+    return info.is_projected && part == 0 ? "[B, P]" : "[B, H]";
   }
 
   // Whether x holds ids; refuses what is neither ids nor floats.
@@ -295,7 +310,7 @@ class PyLayer {
     const nb::tuple tuple = part_tuple(info, value, name);
     for (int i = 0; i < info.num_parts; ++i)
       if (!tuple[i].is_none())
-        result[i] = floats<S>(tuple[i], name + "." + info.parts[i], "[B, H]", {B, layer.hidden_size()});
+        result[i] = floats<S>(tuple[i], name + "." + info.parts[i], part_axes(info, i), {B, layer.part_size(i)});
     return result;
   }
 
@@ -319,7 +334,8 @@ class PyLayer {
         continue;
       }
       if (masks == nullptr) raise("ArgumentError", name + " must be a number in 0 .. 1 here; give masks to forward");
-      AnyArray mask = array(tuple[part], name, "[T, B, H]", {num_steps, batch, layer.hidden_size()});
+      const char* const axes = info.is_projected && part == 0 ? "[T, B, P]" : "[T, B, H]";
+      AnyArray mask = array(tuple[part], name, axes, {num_steps, batch, layer.part_size(part)});
       const auto dtype = mask.dtype();
       if (dtype.bits != 8 || dtype.code == static_cast<uint8_t>(nb::dlpack::dtype_code::Int))
         raise("DtypeError", name + " has dtype " + binding::dtype_name(mask) + ", want bool; convert it first");
@@ -332,7 +348,7 @@ class PyLayer {
   template <class S, class T>
   nb::tuple forward_of(Layer<S, T>& layer, nb::handle x, nb::handle state, nb::handle lengths, bool reverse,
                        bool keep_tape, bool recompute, bool trace, nb::handle zoneout, nb::handle hidden_mask) {
-    const int64_t I = layer.input_size(), H = layer.hidden_size();
+    const int64_t I = layer.input_size(), H = layer.hidden_size(), P = layer.output_size();
     const bool one_hot = is_one_hot(x, "[T, B, I]", "[T, B]");
     if (kIsScaled<T> && keep_tape)
       raise("ArgumentError",
@@ -383,7 +399,7 @@ class PyLayer {
       if (layer.info().num_products == 0)
         raise("ArgumentError", std::string("recurrent_mask was given, a layer of ") + layer.info().name +
                                    " multiplies no h that it could mask; leave it out");
-      masks.push_back(floats<S>(hidden_mask, "recurrent_mask", "[B, H]", {call.batch, H}));
+      masks.push_back(floats<S>(hidden_mask, "recurrent_mask", part_axes(layer.info(), 0), {call.batch, P}));
       call.hidden_mask = static_cast<const S*>(masks.back().data());
     }
 
@@ -393,12 +409,12 @@ class PyLayer {
       result = layer.forward(call);
     }
     const auto num_steps = static_cast<size_t>(call.num_steps), B = static_cast<size_t>(call.batch),
-               width = static_cast<size_t>(H);
+               width = static_cast<size_t>(H), output_width = static_cast<size_t>(P);
     nb::object tape = nb::none();
     if (result.tape)
       tape =
           nb::cast(new PyTape{std::move(result.tape), input, std::move(masks), &layer}, nb::rv_policy::take_ownership);
-    const nb::object output = numpy(result.hidden, {num_steps, B, width}, call.batch * H);
+    const nb::object output = numpy(result.hidden, {num_steps, B, output_width}, call.batch * P);
     nb::object traced = nb::none();
     if (trace) {
       nb::list arrays;
@@ -406,9 +422,10 @@ class PyLayer {
       traced = arrays;
     }
     if (layer.info().num_parts == 1)
-      return nb::make_tuple(output, nb::make_tuple(numpy(result.state[0], {B, width})), tape, traced);
-    return nb::make_tuple(
-        output, nb::make_tuple(numpy(result.state[0], {B, width}), numpy(result.state[1], {B, width})), tape, traced);
+      return nb::make_tuple(output, nb::make_tuple(numpy(result.state[0], {B, output_width})), tape, traced);
+    return nb::make_tuple(output,
+                          nb::make_tuple(numpy(result.state[0], {B, output_width}), numpy(result.state[1], {B, width})),
+                          tape, traced);
   }
 
   template <class S, class T>
@@ -434,11 +451,12 @@ class PyLayer {
     if (!state.is_none()) {
       const nb::tuple tuple = part_tuple(info, state, "state");
       for (int i = 0; i < info.num_parts; ++i)
-        if (!tuple[i].is_none() && !parts[i].take(tuple[i], B, H))
-          parts[i].check(tuple[i], std::string("state.") + info.parts[i], "[B, H]", B, H);
+        if (!tuple[i].is_none() && !parts[i].take(tuple[i], B, layer.part_size(i)))
+          parts[i].check(tuple[i], std::string("state.") + info.parts[i], part_axes(info, i), B, layer.part_size(i));
     }
     binding::checked_product("the gates of x", {B + 1, H + 16, 5, info.num_slots + 1}, sizeof(S));
-    const StepResult<S> output(B, H), h(B, H);
+    const int64_t P = layer.output_size();
+    const StepResult<S> output(B, P), h(B, P);
     std::optional<StepResult<S>> memory;
     if (info.num_parts > 1) memory.emplace(B, H);
     {
@@ -447,7 +465,7 @@ class PyLayer {
       stepper->set_state({parts[0].data, parts[1].data});
       run_step(*stepper, input.data, ids.data());
       stepper->copy_state({h.data, memory ? memory->data : nullptr});
-      std::copy_n(h.data, B * H, output.data);
+      std::copy_n(h.data, B * P, output.data);
     }
     return nb::make_tuple(output.array, memory ? nb::make_tuple(h.array, memory->array) : nb::make_tuple(h.array));
   }
@@ -460,7 +478,9 @@ class PyLayer {
     const int64_t num_steps = tape.num_steps, B = tape.batch, I = layer.input_size(), H = layer.hidden_size();
     const CellInfo& info = layer.info();
     std::optional<AnyArray> upstream;
-    if (!d_output.is_none()) upstream = floats<S>(d_output, "d_output", "[T, B, H]", {num_steps, B, H});
+    const int64_t P = layer.output_size();
+    if (!d_output.is_none())
+      upstream = floats<S>(d_output, "d_output", info.is_projected ? "[T, B, P]" : "[T, B, H]", {num_steps, B, P});
     const auto state_parts = parts(layer, d_state, "d_state", B);
     if (py_tape.is_used)
       raise("ArgumentError",
@@ -473,13 +493,13 @@ class PyLayer {
       result = layer.backward(tape, {data<S>(upstream), {data<S>(state_parts[0]), data<S>(state_parts[1])}, need_dx});
     }
     const auto batch = static_cast<size_t>(B), width = static_cast<size_t>(H), input = static_cast<size_t>(I);
-    const size_t rows = info.num_gates * width;
-    nb::tuple state = nb::make_tuple(numpy(result.state[0], {batch, width}));
+    const size_t rows = info.num_gates * width, output_width = static_cast<size_t>(P);
+    nb::tuple state = nb::make_tuple(numpy(result.state[0], {batch, output_width}));
     if (info.num_parts == 2) state = nb::make_tuple(state[0], numpy(result.state[1], {batch, width}));
-    return nb::make_tuple(numpy(result.x, {static_cast<size_t>(num_steps), batch, input}), state,
-                          numpy(result.weight_ih, {rows, input}), numpy(result.weight_hh, {rows, width}),
-                          numpy(result.bias_ih, {rows}), numpy(result.bias_hh, {rows}),
-                          numpy(result.weight_peephole, {info.num_peepholes * width}));
+    return nb::make_tuple(
+        numpy(result.x, {static_cast<size_t>(num_steps), batch, input}), state, numpy(result.weight_ih, {rows, input}),
+        numpy(result.weight_hh, {rows, output_width}), numpy(result.bias_ih, {rows}), numpy(result.bias_hh, {rows}),
+        numpy(result.weight_peephole, {info.num_peepholes * width}), numpy(result.weight_hr, {output_width, width}));
   }
 
   std::vector<AnyArray> owners_;  // the weights, which the layer borrows
@@ -503,13 +523,15 @@ std::unique_ptr<Stepper<float>> binding::stepper_of(nb::handle layer, int64_t ba
 void bind_recurrent(nb::module_& m) {
   nb::class_<PyTape>(m, "Tape");
   nb::class_<PyLayer>(m, "Layer")
-      .def(nb::init<const std::string&, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle,
+      .def(nb::init<const std::string&, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle,
                     const std::string&>(),
            nb::arg("cell"), nb::arg("weight_ih").none(), nb::arg("weight_hh").none(), nb::arg("bias_ih").none(),
-           nb::arg("bias_hh").none(), nb::arg("weight_peephole").none(), nb::arg("precision"))
+           nb::arg("bias_hh").none(), nb::arg("weight_peephole").none(), nb::arg("weight_hr").none(),
+           nb::arg("precision"))
       .def_prop_ro("cell", &PyLayer::cell)
       .def_prop_ro("input_size", &PyLayer::input_size)
       .def_prop_ro("hidden_size", &PyLayer::hidden_size)
+      .def_prop_ro("output_size", &PyLayer::output_size)
       .def("forward", &PyLayer::forward, nb::arg("x").none(), nb::arg("state").none(), nb::arg("lengths").none(),
            nb::arg("reverse"), nb::arg("keep_tape"), nb::arg("recompute"), nb::arg("trace"), nb::arg("zoneout").none(),
            nb::arg("recurrent_mask").none())
@@ -525,10 +547,11 @@ void bind_recurrent(nb::module_& m) {
       const CellInfo& info = *table().recurrent.cells[i].info;
       nb::dict parameters;
       parameters["weight_ih"] = nb::make_tuple("G*H", "I");
-      if (info.num_products > 0) parameters["weight_hh"] = nb::make_tuple("G*H", "H");
+      if (info.num_products > 0) parameters["weight_hh"] = nb::make_tuple("G*H", info.is_projected ? "P" : "H");
       parameters["bias_ih"] = nb::make_tuple("G*H");
       if (info.num_products > 0) parameters["bias_hh"] = nb::make_tuple("G*H");
       if (info.num_peepholes > 0) parameters["weight_peephole"] = nb::make_tuple(text(info.num_peepholes) + "*H");
+      if (info.is_projected) parameters["weight_hr"] = nb::make_tuple("P", "H");
       cells[info.name] =
           nb::make_tuple(cell_tuple(info.gates, info.num_gates), cell_tuple(info.parts, info.num_parts), parameters);
     }

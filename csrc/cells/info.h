@@ -34,8 +34,11 @@ struct CellInfo {
   RecurrentProduct products[2] = {};  // in the order of the step
   int num_peepholes = 0;
   Peephole peepholes[3] = {};  // in the order of weight_peephole
+  bool is_projected = false;   // h is W_hr [P, H] times what the equations give
 
   constexpr int num_phases() const { return num_products > 0 ? num_products : 1; }  // of a step's equations
+  constexpr int num_stages() const { return num_phases() + is_projected; }          // of a step: each reads all units
+  constexpr bool has_inner() const { return num_products > 1 || is_projected; }     // needs room for `reset_hidden`
 };
 
 }  // namespace rnnkit

@@ -29,8 +29,19 @@ RNNKIT_INLINE V blend(V z, V old, V fresh) {
   return fma(z, old, (V::broadcast(1) - z) * fresh);
 }
 
-// One part of a cell's equations with whatever the call does around them. `at_output`: of these units in [T*B, H];
-// `carried`: where the memory goes after the blend; `mask`, `masked`: of these units, or null.
+// What happens to the h of up to sixteen units: the blend with the one before, and a copy times the mask.
+template <class V, class S = typename V::Scalar>
+void around_hidden(const Options<S>& options, const S* h_before, S* h, int64_t lanes, int64_t at_output, const S* mask,
+                   S* masked) {
+  if (options.zoneout[0].is_on())
+    store(blend(kept_share<V>(options.zoneout[0], at_output, lanes), load<V>(h_before, lanes), load<V>(h, lanes)), h,
+          lanes);
+  if (mask != nullptr) store(load<V>(h, lanes) * V::load(mask), masked, lanes);
+}
+
+// One part of a cell's equations with whatever the call does around them, but for the h that a projection gives.
+// `at_output`: of these units in [T*B, H]; `carried`: where the memory goes after the blend; `mask`, `masked`: of these
+// units, or null.
 template <class Cell, int kProduct, class V, class S = typename V::Scalar>
 void forward_around(const Options<S>& options, const ForwardBlock<V>& at, int64_t at_output, S* carried, const S* mask,
                     S* masked) {
@@ -42,16 +53,13 @@ void forward_around(const Options<S>& options, const ForwardBlock<V>& at, int64_
     if (mask != nullptr && !planted(Bug::reset_hidden_not_masked))
       (V::load(at.reset_hidden) * V::load(mask)).store(at.reset_hidden);
   } else {
-    if (options.zoneout[0].is_on())
-      store(blend(kept_share<V>(options.zoneout[0], at_output, at.lanes), load<V>(at.h_before, at.lanes),
-                  load<V>(at.h, at.lanes)),
-            at.h, at.lanes);
+    if constexpr (!Cell::info.is_projected)
+      around_hidden<V>(options, at.h_before, at.h, at.lanes, at_output, mask, masked);
     if constexpr (kHasMemory) {
       if (options.zoneout[1].is_on())
         blend(kept_share<V>(options.zoneout[1], at_output, at.lanes), old_memory, V::load(at.memory)).store(carried);
       if (options.trace[4] != nullptr) store(V::load(carried), options.trace[4] + at_output, at.lanes);
     }
-    if (mask != nullptr) store(load<V>(at.h, at.lanes) * V::load(mask), masked, at.lanes);
     for (int slot = 0; slot < Cell::info.num_gates; ++slot)
       if (options.trace[slot] != nullptr) store(at.slot(slot), options.trace[slot] + at_output, at.lanes);
   }
@@ -67,7 +75,8 @@ void backward_around(const Options<S>& options, BackwardBlock<V> at, int64_t at_
   } else {
     const V one = V::broadcast(1);
     V dh_past = V::zero(), d_memory_past = V::zero();
-    if (options.zoneout[0].is_on()) {
+    const bool blends_hidden = options.zoneout[0].is_on() && !Cell::info.is_projected;
+    if (blends_hidden) {
       const V z = kept_share<V>(options.zoneout[0], at_output, at.lanes), dh = at.total_dh();
       dh_past = z * dh;
       ((one - z) * dh).store(at.dh);
@@ -82,7 +91,7 @@ void backward_around(const Options<S>& options, BackwardBlock<V> at, int64_t at_
     }
     Cell::template backward<kProduct>(at);
     if (planted(Bug::zoneout_gradient_not_passed_on)) return;
-    if (options.zoneout[0].is_on()) (V::load(at.dh) + dh_past).store(at.dh);
+    if (blends_hidden) (V::load(at.dh) + dh_past).store(at.dh);
     if constexpr (kHasMemory) {
       if (options.zoneout[1].is_on()) (V::load(at.d_memory) + d_memory_past).store(at.d_memory);
     }

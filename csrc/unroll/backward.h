@@ -24,7 +24,8 @@ class BackwardLoop {
         weights_(*call.weights),
         worker_(worker),
         padded_(weights_.blocks * kLanes),
-        mine_(share_call(call.steps, call.split, weights_.blocks, kPanel, worker)),
+        output_row_(weights_.output_blocks * kLanes),
+        mine_(share_call(call.steps, call.split, weights_, worker)),
         has_options_(call.options.is_any()),
         gate_row_(call.lists + worker.index * 2 * call.chunk_rows),
         x_row_(gate_row_ + call.chunk_rows) {}
@@ -110,6 +111,7 @@ class BackwardLoop {
       equations<0>(s, rows);
     } else if constexpr (kProduct >= 0) {
       constexpr RecurrentProduct kThis = kInfo.products[kProduct];
+      if constexpr (kInfo.is_projected && kProduct == kInfo.num_products - 1) through_projection(s, rows);
       equations<kProduct>(s, rows);
       if (call_.split == Split::units) threads::wait(worker_);
       const bool to_hidden = kThis.source == Source::hidden, is_masked = to_hidden && call_.options.hidden_mask;
@@ -123,7 +125,7 @@ class BackwardLoop {
                                             mine_.rows.begin * padded_,
                                         padded_},
                                   .accumulate = to_hidden && !is_masked};
-      const Range panels = panels_of(mine_.blocks, 1, product.weight);
+      const Range panels = panels_of(to_hidden ? mine_.outputs : mine_.blocks, 1, product.weight);
       to_and_fro(panels, rows == 1 ? kRowPanels : 1, s, [&](Range some, int64_t next) {
         multiply<V>(product, 0, rows, some.begin, some.end, next);
         if (is_masked) add_masked(rows, some.begin * product.weight.panel, some.end * product.weight.panel);
@@ -132,11 +134,56 @@ class BackwardLoop {
     }
   }
 
+  // The gradient of the h of step s to that of what W_hr multiplied. What zoneout kept of the h before stays in dh.
+  void through_projection(int64_t s, int64_t rows) {
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t row = compact(s, i), r = mine_.rows.begin + i,
+                    at_output = steps_.position[row] * weights_.output_size;
+      const S* d_output = upstream(s, row);
+      S *const dh = call_.dh + r * padded_, *const to = call_.d_projected + row * output_row_;
+      for (int64_t block = mine_.outputs.begin; block < mine_.outputs.end; ++block) {
+        const int64_t unit = block * kLanes, lanes = smaller(kLanes, weights_.output_size - unit);
+        V d = V::load(dh + unit), past = V::zero();
+        if (d_output && !planted(Bug::output_gradient_past_the_projection)) d = d + load<V>(d_output + unit, lanes);
+        if (call_.options.zoneout[0].is_on()) {
+          const V z = kept_share<V>(call_.options.zoneout[0], at_output + unit, lanes);
+          past = z * d;
+          if (!planted(Bug::projected_gradient_holds_what_zoneout_kept)) d = (V::broadcast(1) - z) * d;
+        }
+        d.store(to + unit);
+        past.store(dh + unit);
+        if constexpr (kIsRounded) Operand<V, T>::store_along(d, projected_operands(r) + block * operands<T>(kLanes));
+      }
+    }
+    if (call_.split == Split::units) threads::wait(worker_);
+    const Product<S, T> product{.x = projected_rows(s),
+                                .depth = {1, operands<T>(output_row_), 0},
+                                .weight = weights_.projection_back,
+                                .places = nullptr,
+                                .y = {call_.d_reset_hidden + mine_.rows.begin * padded_, padded_}};
+    to_and_fro(panels_of(mine_.blocks, 1, product.weight), rows == 1 ? kRowPanels : 1, s,
+               [&](Range some, int64_t next) { multiply<V>(product, 0, rows, some.begin, some.end, next); });
+  }
+
+  Rows<const T> projected_rows(int64_t s) const {
+    if constexpr (kIsRounded)
+      return {projected_operands(mine_.rows.begin), stored<T>(output_row_)};
+    else
+      return {call_.d_projected + compact(s, 0) * output_row_, output_row_};
+  }
+  T* projected_operands(int64_t r) const { return call_.projected_operands + r * stored<T>(output_row_); }
+
+  // The gradient of the output in a row, or null.
+  const S* upstream(int64_t s, int64_t row) const {
+    const bool is_there = call_.d_output != nullptr && (s > 0 || !planted(Bug::first_output_gradient_ignored));
+    return is_there ? call_.d_output + steps_.position[row] * weights_.output_size : nullptr;
+  }
+
   // dh += mask∘d_masked for the units of the blocks [begin, end).
   void add_masked(int64_t rows, int64_t begin, int64_t end) {
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t row = (mine_.rows.begin + i) * padded_;
-      for (int64_t at = row + begin * kLanes; at < row + smaller(end * kLanes, padded_); at += kLanes) {
+      for (int64_t at = row + begin * kLanes; at < row + smaller(end * kLanes, output_row_); at += kLanes) {
         const V d = V::load(call_.d_masked + at), mask = V::load(call_.options.hidden_mask + at);
         (V::load(call_.dh + at) + (planted(Bug::recurrent_mask_missing_in_dh) ? d : d * mask)).store(call_.dh + at);
       }
@@ -177,8 +224,8 @@ class BackwardLoop {
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t row = compact(s, i), r = mine_.rows.begin + i;
       S* gates = this->gates(row);
-      const bool has_upstream = call_.d_output != nullptr && (s > 0 || !planted(Bug::first_output_gradient_ignored));
-      const S* d_output = has_upstream ? call_.d_output + steps_.position[row] * H : nullptr;
+      const S* d_output = kInfo.is_projected ? nullptr : upstream(s, row);
+      S* dh = (kInfo.is_projected ? call_.d_reset_hidden : call_.dh) + r * padded_;
       const int64_t first = planted(Bug::initial_memory_taken_from_the_wrong_row) ? 0 : r;
       const S* memory_before = call_.memory + (s > 0 ? B + compact(s - 1, i) : first) * padded_;
       const S* memory = call_.options.new_memory && !planted(Bug::zoneout_hides_the_new_memory)
@@ -189,11 +236,11 @@ class BackwardLoop {
         const int64_t unit = block * kLanes;
         const BackwardBlock<W> at{.gates = gates + block * kInfo.num_slots * kLanes,
                                   .step = kInfo.num_slots * kLanes,
-                                  .h_before = call_.hidden + steps_.before[row] * H + unit,
+                                  .h_before = call_.hidden + steps_.before[row] * weights_.output_size + unit,
                                   .memory_before = memory_before + unit,
                                   .memory = memory + unit,
                                   .d_output = d_output ? d_output + unit : nullptr,
-                                  .dh = call_.dh + r * padded_ + unit,
+                                  .dh = dh + unit,
                                   .d_memory = call_.d_memory + r * padded_ + unit,
                                   .d_reset_hidden = call_.d_reset_hidden + r * padded_ + unit,
                                   .peepholes = weights_.peepholes + block * kInfo.num_peepholes * kLanes,
@@ -264,16 +311,20 @@ class BackwardLoop {
     }
     const bool is_masked = call_.options.hidden_mask && !planted(Bug::recurrent_mask_missing_in_weight_gradient);
     const S* source = is_masked ? call_.options.masked_hidden : call_.hidden;
+    const int64_t width = weights_.output_size;
     for (int p = 0; p < kInfo.num_products; ++p) {
       const bool from_hidden = kInfo.products[p].source == Source::hidden;
       weight_gradient(begin, end, kInfo.products[p].num_slots, weights_.recurrent_places[p],
                       planted(Bug::recurrent_gradient_from_the_h_after)
-                          ? Rows<const S>{call_.hidden + steps_.batch * weights_.hidden_size, weights_.hidden_size,
-                                          steps_.position + begin}
-                      : from_hidden ? Rows<const S>{source, weights_.hidden_size, steps_.before + begin}
+                          ? Rows<const S>{call_.hidden + steps_.batch * width, width, steps_.position + begin}
+                      : from_hidden ? Rows<const S>{source, width, steps_.before + begin}
                                     : Rows<const S>{call_.reset_hidden + begin * padded_, padded_},
-                      weights_.hidden_size, call_.d_weight_hh, call_.d_bias_hh);
+                      width, call_.d_weight_hh, call_.d_bias_hh);
     }
+    if constexpr (kInfo.is_projected)
+      weight_gradient(begin, end, {call_.d_projected + begin * output_row_, output_row_}, weights_.projection_places,
+                      weights_.output_blocks, {call_.reset_hidden + begin * padded_, padded_}, weights_.hidden_size,
+                      call_.d_weight_hr, nullptr);
     if constexpr (kInfo.num_peepholes > 0) peephole_gradients(begin, end);
   }
 
@@ -318,11 +369,15 @@ class BackwardLoop {
   // One part of a weight gradient: the workers form a grid over its rows (gates) and its columns.
   void weight_gradient(int64_t begin, int64_t end, int64_t slots, const Place* places, Rows<const S> x, int64_t width,
                        S* out, S* bias) {
+    weight_gradient(begin, end, {gates(begin), weights_.row}, places, weights_.blocks * slots, x, width, out, bias);
+  }
+  void weight_gradient(int64_t begin, int64_t end, Rows<const S> dy, const Place* places, int64_t num_places,
+                       Rows<const S> x, int64_t width, S* out, S* bias) {
     int64_t num_rows = end - begin;
     if (planted(Bug::last_rows_missing_in_weight_gradient)) num_rows -= num_rows % 16;
-    const WeightGradient<S> product{.dy = {gates(begin), weights_.row},
+    const WeightGradient<S> product{.dy = dy,
                                     .places = places,
-                                    .num_places = weights_.blocks * slots,
+                                    .num_places = num_places,
                                     .x = x,
                                     .width = width,
                                     .num_rows = num_rows,
@@ -399,7 +454,7 @@ class BackwardLoop {
   const Steps& steps_;
   const Weights<S, T>& weights_;
   const threads::Worker& worker_;
-  const int64_t padded_;
+  const int64_t padded_, output_row_;
   const Share mine_;
   const bool has_options_;
   int64_t first_row_ = 0;  // the compact row at the start of the gates

@@ -27,6 +27,7 @@ template <class S, class T>
 struct Weights {
   const CellInfo* cell;
   int64_t input_size, hidden_size, blocks;  // blocks of 16 units
+  int64_t output_size, output_blocks;       // of h: P of a projected cell, else those of the units
   int64_t row;                              // values in a row of gates
   const Place* input_places;                // [blocks * num_gates]
   const Place* recurrent_places[2];         // [blocks * num_slots of the product]
@@ -36,6 +37,9 @@ struct Weights {
   const S* late_bias;                       // [blocks][slots beyond the gates][16]
   const S* peepholes;                       // [blocks][num_peepholes][16]
   Packed<T> recurrent[2];                   // W_hh
+  const Place* projection_places;           // [output_blocks], of projected cells
+  Packed<T> projection;                     // W_hr
+  Packed<T> projection_back;                // for the gradient of what W_hr multiplies
   Packed<T> input_back;                     // for dx
   Packed<T> recurrent_back[2];              // for dh
 };
@@ -45,7 +49,7 @@ template <class S>
 struct Options {
   // Zoneout (Krueger et al. 2017): part <- z∘old + (1 − z)∘new, where z is a mask of 0 and 1, or one number.
   struct Zoneout {
-    const uint8_t* mask;  // [T*B, H] or null
+    const uint8_t* mask;  // [T*B, H or P] or null
     S share;              // z without a mask
     bool is_on() const { return mask != nullptr || share != 0; }
   };
@@ -54,7 +58,7 @@ struct Options {
 
   // What multiplies the h that enters the recurrent products (Gal and Ghahramani 2016), and `hidden` times it.
   const S* hidden_mask;  // [B, padded H] of the sorted rows, or null
-  S* masked_hidden;      // [B + T*B, H]
+  S* masked_hidden;      // [B + T*B, H or P]
 
   // [T*B, H] for each of the first num_gates slots, and for the memory; only rows within the lengths are written.
   S* trace[5];
@@ -84,6 +88,9 @@ enum class Split {
 // units of h, r∘h or gate gradients together with the equations that give them. Those of one step are read while those
 // of the next are written: they live in two halves.
 // Quads are made by every worker for itself, whole rows of h or r∘h at a time.
+//
+// Where a cell is projected, h is P wide, and rows of "padded H" that hold it or its gradient begin with it. What its
+// equations give, m [H], stands where other cells keep r∘h: `reset_hidden` is what the products inside a step multiply.
 template <class S, class T>
 struct ForwardCall {
   const Weights<S, T>* weights;
@@ -92,7 +99,7 @@ struct ForwardCall {
   int workers;
   const S* x;          // [T*B, I]; null for one-hot input
   const int64_t* ids;  // [T*B]; null for dense input
-  S* hidden;           // [B + T*B, H]: h0, then the output
+  S* hidden;           // [B + T*B, H or P]: h0, then the output
   S* memory;  // [B + num_rows, padded H] with a tape, [B, padded H] without; its first B rows hold the initial memory
   S* reset_hidden;  // [num_rows or B, padded H] for cells that need it
   S* gates;         // all rows of the steps that run with has_gates, [workers, chunk_rows, row] without
@@ -132,23 +139,26 @@ struct BackwardCall {
   // Null, or how to run steps again, window by window from the last one, because their gates were not kept.
   const ForwardCall<S, T>* again;
   int64_t window_rows;  // at least the batch and one block of a weight gradient
-  const S* d_output;    // [T*B, H] or null
+  const S* d_output;    // [T*B, H or P] or null
   S* dh;                // [B, padded H] of the sorted rows: gradient of the final h in, of h0 out
   S* d_memory;          // likewise
   S* d_reset_hidden;    // [B, padded H] for cells that need it
+  S* d_projected;       // [num_rows, padded P] of scratch for projected cells: gradients of h, all of them
   S* d_masked;          // [B, padded H] of scratch with a hidden mask
   S* dx;                // [T*B, I] or null; only rows within the lengths are written
   S* d_weight_ih;       // [G*H, I]
-  S* d_weight_hh;       // [G*H, H]
+  S* d_weight_hh;       // [G*H, H or P]
+  S* d_weight_hr;       // [P, H]
   S* d_bias_ih;         // [G*H] or null
   S* d_bias_hh;         // [G*H] or null
   S* d_peephole;        // [num_peepholes*H]
   S* d_table;           // one-hot: [I][vectors][16] of scratch
   int64_t chunk_rows;
-  int64_t* lists;     // [workers, 2, chunk_rows]
-  T* gate_operands;   // [2, B, gate_operands(all products)] of the sorted rows: those of one product side by side
-  T* chunk_operands;  // [workers, chunk_rows, stored(blocks * num_gates * 16)]
-  T* scratch;         // [workers, scratch_size]
+  int64_t* lists;         // [workers, 2, chunk_rows]
+  T* gate_operands;       // [2, B, gate_operands(all products)] of the sorted rows: those of one product side by side
+  T* projected_operands;  // [B, stored(padded P)] of the sorted rows
+  T* chunk_operands;      // [workers, chunk_rows, stored(blocks * num_gates * 16)]
+  T* scratch;             // [workers, scratch_size]
   int64_t scratch_size;
 };
 

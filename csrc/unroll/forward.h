@@ -57,24 +57,24 @@ class ForwardLoop {
   void round_hidden(int64_t s) {
     if constexpr (kIsRounded && kMeets)
       for (int64_t i = 0; i < rows_at(s); ++i)
-        round_units(source_ + steps_.before[compact(s, i)] * weights_.hidden_size,
-                    h_operands(s) + (mine_.rows.begin + i) * stored<T>(padded_), mine_.blocks.begin, mine_.blocks.end);
+        round_units(source_ + steps_.before[compact(s, i)] * weights_.output_size, weights_.output_size,
+                    h_operands(s) + (mine_.rows.begin + i) * stored<T>(padded_), mine_.outputs);
   }
 
   // In parts: makes the operands that all parts of a product of step s read, but those of h where equations leave them.
   template <int kProduct = 0>
   void prepare(int64_t s, int product) {
-    if constexpr (kPerOperand<T> > 1 && kProduct < kInfo.num_phases()) {
+    if constexpr (kPerOperand<T> > 1 && kProduct < kInfo.num_stages()) {
       if (product != kProduct) return prepare<kProduct + 1>(s, product);
       if (kProduct == 0 && call_.ids == nullptr) make_input_operands(rows_at(s));
-      if constexpr (kIsScaled<T> && kMeets) quantise_source(kInfo.products[kProduct].source, s);
+      if constexpr (kIsScaled<T> && kMeets) quantise_source(source_of<kProduct>(), s);
     }
   }
 
   // In parts: one product of step s with what comes before and after it, for this share's blocks; it is prepared.
   template <int kProduct = 0>
   void part(int64_t s, int product) {
-    if constexpr (kProduct < kInfo.num_phases()) {
+    if constexpr (kProduct < kInfo.num_stages()) {
       if (product != kProduct) return part<kProduct + 1>(s, product);
       if constexpr (kProduct == 0) project_input(rows_at(s));
       multiply_and_apply<kProduct>(s, gate_row_);
@@ -151,7 +151,7 @@ class ForwardLoop {
   // The products of one step, each followed by the equations that need it.
   template <int kProduct>
   void step(int64_t s, const int64_t* gate_row) {
-    if constexpr (kProduct < kInfo.num_phases()) {
+    if constexpr (kProduct < kInfo.num_stages()) {
       multiply_and_apply<kProduct>(s, gate_row);
       if (kMeets && call_.split == Split::units) threads::wait(worker_);
       step<kProduct + 1>(s, gate_row);
@@ -162,11 +162,13 @@ class ForwardLoop {
   void multiply_and_apply(int64_t s, const int64_t* gate_row) {
     if constexpr (!kMeets) {
       equations<0>(s, gate_row, rows_at(s), mine_.blocks.begin, mine_.blocks.end);
+    } else if constexpr (kProduct == kInfo.num_phases()) {
+      project(s);
     } else {
       constexpr RecurrentProduct kThis = kInfo.products[kProduct];
       const Packed<T>& packed = weights_.recurrent[kProduct];
       const Product<S, T> product{.x = source_rows(kThis.source, s),
-                                  .depth = {1, operands<T>(weights_.hidden_size), 0},
+                                  .depth = {1, operands<T>(source_size(kThis.source)), 0},
                                   .weight = packed,
                                   .places = weights_.recurrent_places[kProduct],
                                   .y = {gates_, weights_.row, gate_row},
@@ -184,6 +186,46 @@ class ForwardLoop {
     }
   }
 
+  // h from what the equations gave, which all units of the step have part in.
+  void project(int64_t s) {
+    const int64_t P = weights_.output_size, rows = rows_at(s);
+    if (rows <= 0) return;
+    const int64_t* const positions = steps_.position + compact(s, 0);
+    const Packed<T>& packed = weights_.projection;
+    const int64_t units = planted(Bug::half_of_the_units_projected) ? weights_.hidden_size / 2 : weights_.hidden_size;
+    const Product<S, T> product{.x = source_rows(Source::reset_hidden, s),
+                                .depth = {1, operands<T>(units), 0},
+                                .weight = packed,
+                                .places = nullptr,
+                                .y = {call_.hidden + steps_.batch * P, P, positions},
+                                .last_lanes = P - (packed.num_vectors - 1) * kLanes};
+    to_and_fro(panels_of(mine_.outputs, 1, packed), rows == 1 ? kRowPanels : 1, s + call_.turn,
+               [&](Range some, int64_t next) {
+                 multiply<V>(product, 0, rows, some.begin, some.end, next);
+                 const Range blocks{some.begin * packed.panel, smaller(packed.num_vectors, some.end * packed.panel)};
+                 for (int64_t i = 0; i < rows; ++i) finish_hidden(s, i, positions[i], blocks);
+               });
+  }
+
+  // What follows the h that a projection gave in some blocks of row i.
+  void finish_hidden(int64_t s, int64_t i, int64_t position, Range blocks) {
+    const int64_t P = weights_.output_size, row = (steps_.batch + position) * P, r = mine_.rows.begin + i;
+    const S* mask = call_.options.hidden_mask ? call_.options.hidden_mask + r * padded_ : nullptr;
+    for (int64_t unit = blocks.begin * kLanes; has_options_ && unit < smaller(P, blocks.end * kLanes); unit += kLanes)
+      around_hidden<V>(call_.options, call_.hidden + steps_.before[compact(s, i)] * P + unit, call_.hidden + row + unit,
+                       smaller(kLanes, P - unit), position * P + unit, mask ? mask + unit : nullptr,
+                       mask ? call_.options.masked_hidden + row + unit : nullptr);
+    if constexpr (kIsRounded) round_units(source_ + row, P, h_operands(s + 1) + r * stored<T>(padded_), blocks);
+  }
+
+  template <int kProduct>
+  static constexpr Source source_of() {
+    return kProduct < kInfo.num_phases() ? kInfo.products[kProduct].source : Source::reset_hidden;
+  }
+  int64_t source_size(Source source) const {
+    return source == Source::hidden ? weights_.output_size : weights_.hidden_size;
+  }
+
   Rows<const T> source_rows(Source source, int64_t s) const {
     if constexpr (kIsScaled<T>) {
       if (!in_parts_) quantise_source(source, s);
@@ -192,7 +234,7 @@ class ForwardLoop {
       const int64_t stride = stored<T>(padded_);
       return {(source == Source::hidden ? h_operands(s) : call_.reset_operands) + mine_.rows.begin * stride, stride};
     } else {
-      if (source == Source::hidden) return {source_, weights_.hidden_size, steps_.before + compact(s, 0)};
+      if (source == Source::hidden) return {source_, weights_.output_size, steps_.before + compact(s, 0)};
       return {call_.reset_hidden + (call_.has_tape ? compact(s, 0) : mine_.rows.begin) * padded_, padded_, nullptr};
     }
   }
@@ -204,18 +246,18 @@ class ForwardLoop {
   void quantise_source(Source source, int64_t s) const {
     for (int64_t i = 0; i < rows_at(s); ++i)
       round_row(source == Source::hidden || planted(Bug::hidden_in_eight_bits_is_not_reset)
-                    ? source_ + steps_.before[compact(s, i)] * weights_.hidden_size
+                    ? source_ + steps_.before[compact(s, i)] * weights_.output_size
                     : call_.reset_hidden + (mine_.rows.begin + i) * padded_,
-                weights_.hidden_size, source_operands() + i * operand_row<T>(padded_));
+                source_size(source), source_operands() + i * operand_row<T>(padded_));
   }
 
   // The operands of the h before step s.
   T* h_operands(int64_t s) const { return call_.h_operands + s % 2 * steps_.batch * stored<T>(padded_); }
 
-  // Blocks of units of a row of h to operands; what the last one lacks is 0.
-  void round_units(const S* h, T* to, int64_t block_begin, int64_t block_end) const {
-    for (int64_t block = block_begin; block < block_end; ++block)
-      Operand<V, T>::store_along(load<V>(h + block * kLanes, smaller(kLanes, weights_.hidden_size - block * kLanes)),
+  // Blocks of a row of `width` units to operands; what the last one lacks is 0.
+  void round_units(const S* units, int64_t width, T* to, Range blocks) const {
+    for (int64_t block = blocks.begin; block < blocks.end; ++block)
+      Operand<V, T>::store_along(load<V>(units + block * kLanes, smaller(kLanes, width - block * kLanes)),
                                  to + block * operands<T>(kLanes));
   }
 
@@ -225,13 +267,14 @@ class ForwardLoop {
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t row = compact(s, i), r = mine_.rows.begin + i;
       S* gates = gates_ + gate_row[i] * weights_.row;
-      const S* h_before = call_.hidden + steps_.before[row] * H;
-      S* h = call_.hidden + (B + steps_.position[row]) * H;
+      const S* h_before = call_.hidden + steps_.before[row] * weights_.output_size;
       S* carried = call_.memory + (call_.has_tape ? B + row : r) * padded_;
       S* memory = call_.options.new_memory ? call_.options.new_memory + row * padded_ : carried;
       const S* memory_before = call_.memory + (call_.has_tape && s > 0 ? B + compact(s - 1, i) : r) * padded_;
       S* reset_hidden = call_.reset_hidden + (call_.has_tape ? row : r) * padded_;
-      const S* mask = call_.options.hidden_mask ? call_.options.hidden_mask + r * padded_ : nullptr;
+      S* h = kInfo.is_projected ? reset_hidden : call_.hidden + (B + steps_.position[row]) * H;
+      const bool is_masked = call_.options.hidden_mask && !kInfo.is_projected;
+      const S* mask = is_masked ? call_.options.hidden_mask + r * padded_ : nullptr;
       S* masked = mask ? call_.options.masked_hidden + (B + steps_.position[row]) * H : nullptr;
       const auto apply = [&]<class W>(int64_t block) {
         const int64_t unit = block * kLanes;
@@ -254,11 +297,12 @@ class ForwardLoop {
       };
       for_blocks<V>(block_begin, block_end, !has_options_, apply);
       if constexpr (kIsRounded && kMeets) {
-        constexpr bool kGivesHidden = kProduct == kInfo.num_products - 1;
+        constexpr bool kGivesHidden = kProduct == kInfo.num_stages() - 1;
+        const Range blocks{block_begin, block_end};
         if constexpr (kGivesHidden)
-          round_units(mask ? masked : h, h_operands(s + 1) + r * stored<T>(padded_), block_begin, block_end);
+          round_units(mask ? masked : h, H, h_operands(s + 1) + r * stored<T>(padded_), blocks);
         else
-          round_units(reset_hidden, call_.reset_operands + r * stored<T>(padded_), block_begin, block_end);
+          round_units(reset_hidden, H, call_.reset_operands + r * stored<T>(padded_), blocks);
       }
     }
   }
@@ -281,17 +325,17 @@ class ForwardLoop {
 template <class Cell, class V, class T, class S = typename V::Scalar>
 void forward(const ForwardCall<S, T>& call) {
   parallel(call.workers, [&](const threads::Worker& worker) {
-    ForwardLoop<Cell, V, T>(call, worker, share_call(call.steps, call.split, call.weights->blocks, kPanel, worker))
-        .run();
+    ForwardLoop<Cell, V, T>(call, worker, share_call(call.steps, call.split, *call.weights, worker)).run();
   });
 }
 
 // One step in parts (unroll/stepper.h): its products in order, each when all parts of the one before are done, and each
-// prepared before.
+// prepared before. The blocks are of units, or for a projection of h.
 template <class Cell, class V, class T, class S = typename V::Scalar>
 void forward_part(const ForwardCall<S, T>& call, int64_t s, int product, int64_t first_block, int64_t end_block) {
   const threads::Worker alone{0, 1, nullptr};
-  ForwardLoop<Cell, V, T>(call, alone, {{0, call.steps.batch}, {first_block, end_block}}, true).part(s, product);
+  const Range blocks{first_block, end_block};
+  ForwardLoop<Cell, V, T>(call, alone, {{0, call.steps.batch}, blocks, blocks}, true).part(s, product);
   release_tiles();
 }
 
@@ -299,7 +343,8 @@ void forward_part(const ForwardCall<S, T>& call, int64_t s, int product, int64_t
 template <class Cell, class V, class T, class S = typename V::Scalar>
 void prepare_part(const ForwardCall<S, T>& call, int64_t s, int product, bool with_hidden) {
   const threads::Worker alone{0, 1, nullptr};
-  ForwardLoop<Cell, V, T> loop(call, alone, {{0, call.steps.batch}, {0, call.weights->blocks}}, true);
+  const Share all{{0, call.steps.batch}, {0, call.weights->blocks}, {0, call.weights->output_blocks}};
+  ForwardLoop<Cell, V, T> loop(call, alone, all, true);
   if (with_hidden) loop.round_hidden(s);
   loop.prepare(s, product);
 }

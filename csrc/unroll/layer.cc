@@ -99,7 +99,7 @@ template <class S, class T>
 Layer<S, T>::Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>& functions, const Arguments& arguments)
     : table_(table), functions_(functions), arguments_(arguments) {
   const CellInfo& cell = info();
-  const int64_t H = hidden_size();
+  const int64_t H = hidden_size(), P = output_size();
   input_places_ = places(cell, H, 0, cell.num_gates, cell.input_gates);
   if (planted(Bug::input_gates_in_another_order))
     std::swap(input_places_[0].row, input_places_[cell.num_gates - 1].row);
@@ -107,6 +107,8 @@ Layer<S, T>::Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>&
   weights_.input_size = input_size();
   weights_.hidden_size = H;
   weights_.blocks = ceil_div(H, kLanes);
+  weights_.output_size = P;
+  weights_.output_blocks = ceil_div(P, kLanes);
   weights_.row = weights_.blocks * cell.num_slots * kLanes;
   weights_.input_places = input_places_.data();
 
@@ -132,7 +134,13 @@ Layer<S, T>::Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>&
         add(arguments_.bias_hh, product.gates[i], product.first_slot + i);
     recurrent_places_[p] = places(cell, H, product.first_slot, product.num_slots, product.gates);
     weights_.recurrent_places[p] = recurrent_places_[p].data();
-    weights_.recurrent[p] = pack_rows(arguments_.weight_hh, H, recurrent_places_[p], panel_of(product.num_slots));
+    weights_.recurrent[p] = pack_rows(arguments_.weight_hh, P, recurrent_places_[p], panel_of(product.num_slots));
+  }
+  if (cell.is_projected) {
+    for (int64_t unit = 0; unit < P; unit += kLanes)
+      projection_places_.push_back({unit, std::min(kLanes, P - unit), unit});
+    weights_.projection_places = projection_places_.data();
+    weights_.projection = pack_rows(arguments_.weight_hr, H, projection_places_, kPanel);
   }
   weights_.input_bias = input_bias_.get();
   weights_.late_bias = late_bias_.get();
@@ -182,9 +190,19 @@ void Layer<S, T>::pack_for_backward(bool need_dx) {
   const std::lock_guard<std::mutex> lock(packing_);
   for (int p = 0; p < info().num_products; ++p)
     if (weights_.recurrent_back[p].data == nullptr)
-      weights_.recurrent_back[p] = pack_columns(arguments_.weight_hh, hidden_size(), recurrent_places_[p]);
+      weights_.recurrent_back[p] = pack_columns(arguments_.weight_hh, output_size(), recurrent_places_[p]);
+  if (info().is_projected && weights_.projection_back.data == nullptr)
+    weights_.projection_back = pack_columns(arguments_.weight_hr, hidden_size(), projection_places_);
   if (need_dx && weights_.input_back.data == nullptr)
     weights_.input_back = pack_columns(arguments_.weight_ih, input_size(), input_places_);
+}
+
+// What a step multiplies beside its input.
+template <class S, class T>
+int64_t Layer<S, T>::recurrent_weights() const {
+  const int64_t P = output_size();
+  return (info().num_products > 0 ? info().num_gates * P : 0) * hidden_size() +
+         (info().is_projected ? P * hidden_size() : 0);
 }
 
 // No bit depends on what the next two choose. Shares of rows need no barrier, but each streams all the weights: that
@@ -193,7 +211,7 @@ void Layer<S, T>::pack_for_backward(bool need_dx) {
 template <class S, class T>
 Split Layer<S, T>::choose_split(int64_t batch, int workers) const {
   constexpr int64_t kManyRows = 24, kFewRows = 6, kWorthABarrier = 200'000;
-  const int64_t weights = info().num_gates * hidden_size() * hidden_size(), rows = batch / workers;
+  const int64_t weights = recurrent_weights(), rows = batch / workers;
   if (info().num_products == 0)  // nothing to wait for: units only where rows would leave a worker idle
     return rows >= 1 || weights_.blocks < kPanel * workers ? Split::rows : Split::units;
   if (rows >= kManyRows || (rows >= kFewRows && bytes_of<T>(weights) <= kCache)) return Split::rows;
@@ -204,8 +222,7 @@ Split Layer<S, T>::choose_split(int64_t batch, int workers) const {
 template <class S, class T>
 int Layer<S, T>::choose_workers(const Steps& steps) const {
   constexpr int64_t kEnough = 1 << 22;  // multiplications that pay for waking a worker
-  const int64_t depth = input_size() + (info().num_products > 0 ? hidden_size() : 0);
-  const int64_t weights = info().num_gates * hidden_size() * depth;
+  const int64_t weights = info().num_gates * hidden_size() * input_size() + recurrent_weights();
   // Weights that do not stay in the cache cost as much as eight rows of multiplications, however few the rows are.
   const int64_t least = bytes_of<T>(weights) > kCache ? 8 * steps.num_steps : 0;
   const int64_t work = std::max(steps.num_rows(), least) * weights;
@@ -215,6 +232,7 @@ int Layer<S, T>::choose_workers(const Steps& steps) const {
 template <class S, class T>
 Unrolled<S> Layer<S, T>::forward(const Call& call) {
   const int64_t num_steps = call.num_steps, B = call.batch, H = hidden_size(), padded = weights_.blocks * kLanes;
+  const int64_t P = output_size();
   const CellInfo& cell = info();
   pack_for_forward(call.ids != nullptr);
   StepIndex index(num_steps, B, call.lengths, call.reverse);
@@ -222,16 +240,16 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
   int workers = choose_workers(steps);
   const Split split = choose_split(B, workers);
   if (split == Split::rows && B < workers) workers = std::max(1, static_cast<int>(B));
-  const bool has_memory = cell.num_parts > 1, has_reset_hidden = cell.num_products > 1;
+  const bool has_memory = cell.num_parts > 1, has_reset_hidden = cell.has_inner();
   const int64_t chunk_rows = std::max(kChunkRows, B), tape_rows = call.keep_tape ? steps.num_rows() : 0;
 
-  Unrolled<S> result{.hidden = Buffer<S>((num_steps + 1) * B * H), .state = {}, .tape = nullptr};
+  Unrolled<S> result{.hidden = Buffer<S>((num_steps + 1) * B * P), .state = {}, .tape = nullptr};
   Buffer<S> memory(has_memory ? (B + tape_rows) * padded : 0);
   Buffer<S> reset_hidden(has_reset_hidden ? std::max(B, tape_rows) * padded : 0);
   const bool keep_gates = call.keep_tape && !call.recompute;
   Buffer<S> gates((keep_gates ? tape_rows : workers * chunk_rows) * weights_.row);
   const bool has_mask = call.hidden_mask != nullptr;
-  Buffer<S> new_memory, hidden_mask(has_mask ? B * padded : 0), masked_hidden(has_mask ? (num_steps + 1) * B * H : 0);
+  Buffer<S> new_memory, hidden_mask(has_mask ? B * padded : 0), masked_hidden(has_mask ? (num_steps + 1) * B * P : 0);
   if (call.keep_tape && has_memory && call.zoneout[1].is_on()) new_memory = Buffer<S>(tape_rows * padded);
   const Buffer<int64_t> lists(2 * workers * chunk_rows);
   const OperandRoom<T> room(B, workers, workers * chunk_rows, padded, call.ids == nullptr ? input_size() : 0,
@@ -239,8 +257,8 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
   const Buffer<T> h_operands(room.hidden), reset_operands(room.reset_hidden), x_operands(room.input);
   clear(h_operands, room.hidden);
   clear(reset_operands, room.reset_hidden);
-  copy_padded(call.state[0], B * H, B * H, result.hidden.get());
-  zero_padding(index, num_steps, H, result.hidden.get() + B * H);
+  copy_padded(call.state[0], B * P, B * P, result.hidden.get());
+  zero_padding(index, num_steps, P, result.hidden.get() + B * P);
   for (int64_t r = 0; has_memory && r < B; ++r)
     copy_padded(call.state[1] ? call.state[1] + index.row(r) * H : nullptr, H, padded, memory.get() + r * padded);
 
@@ -248,9 +266,9 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
   for (int part = 0; part < cell.num_parts; ++part) options.zoneout[part] = call.zoneout[part];
   options.new_memory = new_memory.get();
   for (int64_t r = 0; has_mask && r < B; ++r) {
-    const S* mask = call.hidden_mask + index.row(r) * H;
-    copy_padded(mask, H, padded, hidden_mask.get() + r * padded);
-    for (int64_t at = index.row(r) * H, unit = 0; unit < H; ++unit)
+    const S* mask = call.hidden_mask + index.row(r) * P;
+    copy_padded(mask, P, padded, hidden_mask.get() + r * padded);
+    for (int64_t at = index.row(r) * P, unit = 0; unit < P; ++unit)
       masked_hidden.get()[at + unit] = result.hidden.get()[at + unit] * mask[unit];
   }
   options.hidden_mask = has_mask ? hidden_mask.get() : nullptr;
@@ -287,14 +305,14 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
                       .options = traced,
                       .turn = next_turn()});
 
-  for (int part = 0; part < cell.num_parts; ++part) result.state[part] = Buffer<S>(B * H);
+  for (int part = 0; part < cell.num_parts; ++part) result.state[part] = Buffer<S>(B * part_size(part));
   for (int64_t r = 0; r < B; ++r) {
     const int64_t b = index.row(r), last = index.length(r) - 1;
     const int64_t row = last < 0 ? r : steps.offset[last] + r;  // compact
     const int64_t h_row = last < 0                                     ? b
                           : planted(Bug::state_taken_at_the_last_step) ? num_steps * B + b
                                                                        : B + steps.position[row];
-    std::memcpy(result.state[0].get() + b * H, result.hidden.get() + h_row * H, H * sizeof(S));
+    std::memcpy(result.state[0].get() + b * P, result.hidden.get() + h_row * P, P * sizeof(S));
     if (has_memory) {
       const int64_t memory_row = call.keep_tape && last >= 0 ? B + row : r;
       std::memcpy(result.state[1].get() + b * H, memory.get() + memory_row * padded, H * sizeof(S));
@@ -315,7 +333,7 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
 template <class S, class T>
 Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& arguments) {
   const int64_t num_steps = tape.num_steps, B = tape.batch, I = input_size(), H = hidden_size();
-  const int64_t padded = weights_.blocks * kLanes;
+  const int64_t padded = weights_.blocks * kLanes, P = output_size(), padded_output = weights_.output_blocks * kLanes;
   const CellInfo& cell = info();
   const bool one_hot = static_cast<bool>(tape.ids), need_dx = arguments.need_dx && !one_hot;
   pack_for_backward(need_dx);
@@ -330,7 +348,8 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
     zero_padding(tape.index, num_steps, I, result.x.get());
   }
   result.weight_ih = Buffer<S>(G * H * I);
-  if (cell.num_products > 0) result.weight_hh = Buffer<S>(G * H * H);
+  if (cell.num_products > 0) result.weight_hh = Buffer<S>(G * H * P);
+  if (cell.is_projected) result.weight_hr = Buffer<S>(P * H);
   if (cell.num_peepholes > 0) result.weight_peephole = Buffer<S>(cell.num_peepholes * H);
   if (arguments_.bias_ih != nullptr) result.bias_ih = Buffer<S>(G * H);
   if (arguments_.bias_hh != nullptr) result.bias_hh = Buffer<S>(G * H);
@@ -338,13 +357,18 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
   for (int part = 0; part < cell.num_parts; ++part) {
     d_state[part] = Buffer<S>(B * padded);
     const S* given = part == 1 && planted(Bug::final_memory_gradient_ignored) ? nullptr : arguments.d_state[part];
+    const int64_t width = part_size(part);
     for (int64_t r = 0; r < B; ++r)
-      copy_padded(given ? given + tape.index.row(r) * H : nullptr, H, padded, d_state[part].get() + r * padded);
+      copy_padded(given ? given + tape.index.row(r) * width : nullptr, width, padded, d_state[part].get() + r * padded);
   }
-  const Buffer<S> d_reset_hidden(cell.num_products > 1 ? B * padded : 0);
+  const Buffer<S> d_reset_hidden(cell.has_inner() ? B * padded : 0);
+  const Buffer<S> d_projected(cell.is_projected ? steps.num_rows() * padded_output : 0);
   const bool is_rounded = kPerOperand<T> > 1;
   const int64_t gate_size = is_rounded ? 2 * B * rnnkit::gate_operands<T>(cell, weights_.blocks, cell.num_products) : 0;
   const int64_t chunk_size = is_rounded && need_dx ? chunk_rows * stored<T>(weights_.blocks * G * kLanes) : 0;
+  const int64_t projected_size = is_rounded && cell.is_projected ? B * stored<T>(padded_output) : 0;
+  const Buffer<T> projected_operands(projected_size);
+  clear(projected_operands, projected_size);
   const Buffer<T> gate_operands(gate_size), chunk_operands(workers * chunk_size), scratch(workers * scratch_size);
   clear(gate_operands, gate_size);
   const Buffer<int64_t> lists(2 * workers * chunk_rows);
@@ -369,9 +393,9 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
   const int64_t h_row = again && is_rounded ? stored<T>(padded) : 0;
   const Buffer<int64_t> lists_again(again ? 2 * workers * chunk_rows : 0);
   const Buffer<T> x_operands(again && is_rounded && !one_hot ? workers * chunk_rows * stored<T>(I) : 0);
-  const Buffer<T> h_operands(2 * B * h_row), reset_operands(cell.num_products > 1 ? B * h_row : 0);
+  const Buffer<T> h_operands(2 * B * h_row), reset_operands(cell.has_inner() ? B * h_row : 0);
   clear(h_operands, 2 * B * h_row);
-  if (cell.num_products > 1) clear(reset_operands, B * h_row);
+  if (cell.has_inner()) clear(reset_operands, B * h_row);
   const ForwardCall<S, T> forward_again{.weights = &weights_,
                                         .steps = steps,
                                         .split = split,
@@ -411,10 +435,12 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
                        .dh = d_state[0].get(),
                        .d_memory = d_state[1].get(),
                        .d_reset_hidden = d_reset_hidden.get(),
+                       .d_projected = d_projected.get(),
                        .d_masked = d_masked.get(),
                        .dx = result.x.get(),
                        .d_weight_ih = result.weight_ih.get(),
                        .d_weight_hh = result.weight_hh.get(),
+                       .d_weight_hr = result.weight_hr.get(),
                        .d_bias_ih = result.bias_ih.get(),
                        .d_bias_hh = result.bias_hh.get(),
                        .d_peephole = result.weight_peephole.get(),
@@ -422,15 +448,18 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
                        .chunk_rows = chunk_rows,
                        .lists = lists.get(),
                        .gate_operands = gate_operands.get(),
+                       .projected_operands = projected_operands.get(),
                        .chunk_operands = chunk_operands.get(),
                        .scratch = scratch.get(),
                        .scratch_size = scratch_size});
 
   for (int part = 0; part < cell.num_parts; ++part) {
-    result.state[part] = Buffer<S>(B * H);
-    for (int64_t r = 0; r < B; ++r)
-      std::memcpy(result.state[part].get() + (planted(Bug::initial_gradients_left_sorted) ? r : tape.index.row(r)) * H,
-                  d_state[part].get() + r * padded, H * sizeof(S));
+    const int64_t width = part_size(part);
+    result.state[part] = Buffer<S>(B * width);
+    for (int64_t r = 0; r < B; ++r) {
+      const int64_t b = planted(Bug::initial_gradients_left_sorted) ? r : tape.index.row(r);
+      std::memcpy(result.state[part].get() + b * width, d_state[part].get() + r * padded, width * sizeof(S));
+    }
   }
   tape.gates = Buffer<S>();  // overwritten; the rest goes with the tape
   tape.is_used = true;

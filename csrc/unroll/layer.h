@@ -64,17 +64,17 @@ struct Tape {
 
 template <class S>
 struct Unrolled {
-  Buffer<S> hidden;                // [B + T*B, H]: h0, then the output
-  std::array<Buffer<S>, 2> state;  // [B, H] each
+  Buffer<S> hidden;                // [B + T*B, H or P]: h0, then the output
+  std::array<Buffer<S>, 2> state;  // [B, H or P], [B, H]
   std::unique_ptr<Tape<S>> tape;
   std::vector<Buffer<S>> trace;  // [T, B, H]: every gate in torch's order and the memory, if asked for
 };
 
 template <class S>
 struct Gradients {
-  Buffer<S> x;                                                        // [T, B, I]; empty when not wanted or one-hot
-  std::array<Buffer<S>, 2> state;                                     // [B, H] each
-  Buffer<S> weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole;  // empty where the layer has none
+  Buffer<S> x;                     // [T, B, I]; empty when not wanted or one-hot
+  std::array<Buffer<S>, 2> state;  // [B, H or P], [B, H]
+  Buffer<S> weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr;  // empty where the layer has none
 };
 
 // T: the operands of its products; everything else is computed and kept in S.
@@ -83,11 +83,13 @@ class Layer {
  public:
   struct Arguments {
     int64_t input_size, hidden_size;
+    int64_t output_size;       // of h: P of projected cells, else H
     const S* weight_ih;        // [G*H, I]; all of them stay valid and unchanged as long as the layer
-    const S* weight_hh;        // [G*H, H], for cells that multiply their state
+    const S* weight_hh;        // [G*H, H or P], for cells that multiply their state
     const S* bias_ih;          // [G*H] or null
     const S* bias_hh;          // [G*H] or null
     const S* weight_peephole;  // [num_peepholes*H]
+    const S* weight_hr;        // [P, H], for projected cells
   };
 
   Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>& functions, const Arguments& arguments);
@@ -95,6 +97,8 @@ class Layer {
   const CellInfo& info() const { return *functions_.info; }
   int64_t input_size() const { return arguments_.input_size; }
   int64_t hidden_size() const { return arguments_.hidden_size; }
+  int64_t output_size() const { return arguments_.output_size; }
+  int64_t part_size(int part) const { return part == 0 ? output_size() : hidden_size(); }
   // Zoneout by a number: of each part of the state, in single steps and in calls that ask for nothing else.
   using Zoneouts = std::array<typename Options<S>::Zoneout, 2>;
   const Zoneouts& zoneout() const { return zoneout_; }
@@ -106,18 +110,18 @@ class Layer {
     const int64_t* ids;      // [T, B], each in 0 .. I - 1
     const int64_t* lengths;  // [B] or null
     bool reverse;
-    std::array<const S*, 2> state;  // [B, H] each, or null for zeros
+    std::array<const S*, 2> state;  // [B, H or P], [B, H], or null for zeros
     bool keep_tape;
     bool recompute;  // the tape holds no gates
     bool trace;
     Zoneouts zoneout;
-    const S* hidden_mask;  // [B, H] or null
+    const S* hidden_mask;  // [B, H or P] or null
   };
   Unrolled<S> forward(const Call& call);
 
   struct BackwardArguments {
-    const S* d_output;                // [T, B, H] or null
-    std::array<const S*, 2> d_state;  // [B, H] each, or null
+    const S* d_output;                // [T, B, H or P] or null
+    std::array<const S*, 2> d_state;  // [B, H or P], [B, H], or null
     bool need_dx;
   };
   Gradients<S> backward(Tape<S>& tape, const BackwardArguments& arguments);
@@ -137,12 +141,14 @@ class Layer {
   Packed<T> pack_columns(const S* weight, int64_t columns, const std::vector<Place>& places);
   Split choose_split(int64_t batch, int workers) const;
   int choose_workers(const Steps& steps) const;
+  int64_t recurrent_weights() const;
 
   const RecurrentTable<S, T>& table_;
   const CellFunctions<S, T>& functions_;
   const Arguments arguments_;
   std::vector<Place> input_places_;
   std::array<std::vector<Place>, 2> recurrent_places_;
+  std::vector<Place> projection_places_;
   std::vector<Buffer<T>> packed_;  // what weights_ points to
   Buffer<S> input_table_, input_bias_, late_bias_, peepholes_;
   std::mutex packing_;

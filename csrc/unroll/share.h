@@ -8,9 +8,9 @@
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 
-// The rows and the blocks of units that belong to one worker.
+// The rows, the blocks of units and the blocks of h that belong to one worker.
 struct Share {
-  Range rows, blocks;
+  Range rows, blocks, outputs;
 };
 
 // Rows so that every worker gets about the same number of steps; the rows are sorted, longest first.
@@ -30,12 +30,14 @@ inline Range share_rows(const Steps& steps, const threads::Worker& worker) {
   return range;
 }
 
-// `granule`: blocks that may not be parted, because one panel holds them.
-inline Share share_call(const Steps& steps, Split split, int64_t blocks, int64_t granule,
-                        const threads::Worker& worker) {
-  if (split == Split::rows) return {share_rows(steps, worker), {0, blocks}};
-  const Range granules = share(ceil_div(blocks, granule), worker.index, worker.size);
-  return {{0, steps.batch}, {smaller(blocks, granules.begin * granule), smaller(blocks, granules.end * granule)}};
+template <class S, class T>
+Share share_call(const Steps& steps, Split split, const Weights<S, T>& weights, const threads::Worker& worker) {
+  if (split == Split::rows) return {share_rows(steps, worker), {0, weights.blocks}, {0, weights.output_blocks}};
+  const auto part = [&](int64_t blocks) {  // those that one panel holds stay together
+    const Range panels = share(ceil_div(blocks, kPanel), worker.index, worker.size);
+    return Range{smaller(blocks, panels.begin * kPanel), smaller(blocks, panels.end * kPanel)};
+  };
+  return {{0, steps.batch}, part(weights.blocks), part(weights.output_blocks)};
 }
 
 // The panels of a product that hold the blocks of a share, `vectors` to a block.

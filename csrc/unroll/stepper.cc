@@ -37,7 +37,7 @@ class LayerStepper final : public Stepper<S> {
 
   void set_state(const std::array<const S*, 2>& parts) override {
     const int64_t H = weights_.hidden_size, padded = weights_.blocks * kLanes;
-    copy_or_clear(parts[0], batch_ * H, call_.hidden);
+    copy_or_clear(parts[0], batch_ * weights_.output_size, call_.hidden);
     for (int64_t b = 0; has_memory() && b < batch_; ++b) {
       copy_or_clear(parts[1] ? parts[1] + b * H : nullptr, H, call_.memory + b * padded);
       std::fill_n(call_.memory + b * padded + H, padded - H, S(0));
@@ -48,65 +48,69 @@ class LayerStepper final : public Stepper<S> {
 
   void copy_state(const std::array<S*, 2>& parts) const override {
     const int64_t H = weights_.hidden_size, padded = weights_.blocks * kLanes;
-    std::memcpy(parts[0], hidden(), batch_ * H * sizeof(S));
+    std::memcpy(parts[0], hidden(), batch_ * weights_.output_size * sizeof(S));
     for (int64_t b = 0; has_memory() && b < batch_; ++b)
       std::memcpy(parts[1] + b * H, call_.memory + b * padded, H * sizeof(S));
   }
 
-  const S* hidden() const override { return call_.hidden + step_ * batch_ * weights_.hidden_size; }
+  const S* hidden() const override { return call_.hidden + step_ * batch_ * weights_.output_size; }
 
   void begin(const S* x, const int64_t* ids) override {
     call_.x = x;
     call_.ids = ids;
   }
 
-  int num_phases() const override { return weights_.cell->num_phases(); }
+  int num_phases() const override { return weights_.cell->num_stages(); }
 
   threads::Phase phase(int product) override {
     functions_.prepare_part(call_, step_, product, !has_operands_);
     has_operands_ = true;
-    return {(weights_.blocks + granule_ - 1) / granule_, (step_ + call_.turn) % 2 != 0};
+    return {(blocks(product) + granule_ - 1) / granule_, (step_ + call_.turn) % 2 != 0};
   }
 
   void part(int product, int64_t part) override {
-    functions_.forward_part(call_, step_, product, part * granule_, std::min(weights_.blocks, (part + 1) * granule_));
+    functions_.forward_part(call_, step_, product, part * granule_, std::min(blocks(product), (part + 1) * granule_));
   }
 
   void end() override { step_ = 1 - step_; }
 
   void keep(const int64_t* rows, int64_t num_rows) override {
-    const int64_t H = weights_.hidden_size;
-    std::vector<S> before[2]{std::vector<S>(batch_ * H), std::vector<S>(batch_ * H)};
+    const int64_t widths[2]{weights_.output_size, weights_.hidden_size};
+    std::vector<S> before[2]{std::vector<S>(batch_ * widths[0]), std::vector<S>(batch_ * widths[1])};
     copy_state({before[0].data(), before[1].data()});
-    std::vector<S> kept[2]{std::vector<S>(num_rows * H), std::vector<S>(num_rows * H)};
+    std::vector<S> kept[2]{std::vector<S>(num_rows * widths[0]), std::vector<S>(num_rows * widths[1])};
     for (int part = 0; part < 2; ++part)
-      for (int64_t r = 0; r < num_rows; ++r)
-        std::memcpy(kept[part].data() + r * H, before[part].data() + rows[r] * H, H * sizeof(S));
+      for (int64_t r = 0, width = widths[part]; r < num_rows; ++r)
+        std::memcpy(kept[part].data() + r * width, before[part].data() + rows[r] * width, width * sizeof(S));
     set_batch(num_rows);
     set_state({kept[0].data(), kept[1].data()});
   }
 
   int64_t cost() const override {
-    const int64_t H = weights_.hidden_size;
-    const int64_t depth = (weights_.cell->num_products > 0 ? H : 0) + (one_hot_ ? 0 : weights_.input_size);
-    const int64_t weights = weights_.cell->num_gates * H * depth;
+    const int64_t H = weights_.hidden_size, P = weights_.output_size;
+    const int64_t depth = (weights_.cell->num_products > 0 ? P : 0) + (one_hot_ ? 0 : weights_.input_size);
+    const int64_t weights = (weights_.cell->num_gates * depth + (weights_.cell->is_projected ? P : 0)) * H;
     const int64_t bytes = operands<T>(weights) * static_cast<int64_t>(sizeof(T));
     return std::max(bytes, batch_ * weights) / 100;  // 100 GB/s, 100 billion multiplications a second
   }
 
  private:
   bool has_memory() const { return weights_.cell->num_parts > 1; }
+  // Of units, or of the h that a projection gives.
+  int64_t blocks(int product) const {
+    return product < weights_.cell->num_phases() ? weights_.blocks : weights_.output_blocks;
+  }
 
   // Where everything lies behind `base`; returns the bytes it takes.
   int64_t lay_out(char* base, int64_t batch) {
     const int64_t padded = weights_.blocks * kLanes;
-    const bool has_reset_hidden = weights_.cell->num_products > 1;
+    const bool has_reset_hidden = weights_.cell->has_inner();
     int64_t at = 0;
     const auto take = [&](auto*& pointer, int64_t count) {
       pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(base + at);
       at += (count * static_cast<int64_t>(sizeof(*pointer)) + 63) / 64 * 64;
     };
-    take(call_.hidden, 2 * batch * weights_.hidden_size);
+    take(call_.hidden, 2 * batch * weights_.output_size);
     take(call_.memory, has_memory() ? batch * padded : 0);
     take(call_.reset_hidden, has_reset_hidden ? batch * padded : 0);
     take(call_.gates, batch * weights_.row);

@@ -17,10 +17,10 @@ class Stepper {
   virtual ~Stepper() = default;
 
   virtual int num_parts() const = 0;  // of the state
-  // Starts from a state of [B, H] each, null for zeros; and what it is after the last step.
+  // Starts from a state of [B, H] each (h of projected cells [B, P]), null for zeros; what it is after the last step.
   virtual void set_state(const std::array<const S*, 2>& parts) = 0;
   virtual void copy_state(const std::array<S*, 2>& parts) const = 0;
-  virtual const S* hidden() const = 0;  // [B, H]: the first part, which is the output
+  virtual const S* hidden() const = 0;  // [B, H or P]: the first part, which is the output
 
   // What the next step reads: x [B, I] or ids [B], the other null. They stay valid during the step.
   virtual void begin(const S* x, const int64_t* ids) = 0;

@@ -6,6 +6,7 @@
 #include "cells/lstm.h"
 #include "cells/lstm_coupled.h"
 #include "cells/lstm_peephole.h"
+#include "cells/lstm_projected.h"
 #include "cells/minimal.h"
 #include "gemm/pack.h"
 #include "unroll/backward.h"
@@ -25,9 +26,10 @@ constexpr CellFunctions<S, T> functions() {
 
 template <class V, class T, class S = typename V::Scalar>
 constexpr CellFunctions<S, T> kCells[] = {
-    functions<Elman<Tanh>, V, T>(),  functions<Elman<Relu>, V, T>(), functions<Lstm, V, T>(),
-    functions<LstmPeephole, V, T>(), functions<LstmCoupled, V, T>(), functions<GruBefore, V, T>(),
-    functions<GruAfter, V, T>(),     functions<MinGru, V, T>(),      functions<MinLstm, V, T>(),
+    functions<Elman<Tanh>, V, T>(),  functions<Elman<Relu>, V, T>(),   functions<Lstm, V, T>(),
+    functions<LstmPeephole, V, T>(), functions<LstmCoupled, V, T>(),   functions<GruBefore, V, T>(),
+    functions<GruAfter, V, T>(),     functions<LstmProjected, V, T>(), functions<MinGru, V, T>(),
+    functions<MinLstm, V, T>(),
 };
 
 template <class T>

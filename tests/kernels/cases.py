@@ -43,6 +43,15 @@ class Case:
     masked: bool = False  # a mask on the h that enters the recurrent products
     recompute: bool = False
 
+    @property
+    def output_size(self) -> int:
+        """The width of h and of the output."""
+        return max(1, 2 * self.H // 3) if "weight_hr" in CELLS[self.cell].parameters else self.H
+
+    @property
+    def part_sizes(self) -> tuple[int, ...]:
+        return (self.output_size, self.H)[: len(CELLS[self.cell].parts)]
+
     def arrays(self) -> Arrays:
         rng = np.random.default_rng([self.seed, self.T, self.B, self.I, self.H])
         # Beyond this gain an ungated network is chaotic: a single rounding grows past every tolerance.
@@ -52,18 +61,18 @@ class Case:
             return (rng.standard_normal(shape) * scale).astype(np.float64 if self.dtype == "float64" else np.float32)
 
         scales = {"weight_ih": 1.5 / np.sqrt(self.I), "weight_hh": gain / np.sqrt(self.H), "weight_peephole": 0.1}
+        scales["weight_hr"] = 1.0 / np.sqrt(self.H)
         arrays = {name: normal(*shape, scale=scales.get(name, 0.5)) for name, shape in shapes(self).items()}
         arrays |= {
             "x": rng.integers(0, self.I, (self.T, self.B)) if self.ids else normal(self.T, self.B, self.I),
-            "state": tuple(normal(self.B, self.H, scale=0.5) for _ in CELLS[self.cell].parts),
-            "d_output": normal(self.T, self.B, self.H),
-            "d_state": tuple(normal(self.B, self.H) for _ in CELLS[self.cell].parts),
+            "state": tuple(normal(self.B, size, scale=0.5) for size in self.part_sizes),
+            "d_output": normal(self.T, self.B, self.output_size),
+            "d_state": tuple(normal(self.B, size) for size in self.part_sizes),
         }
-        rates, shape = (0.3, 0.6)[: len(CELLS[self.cell].parts)], (self.T, self.B, self.H)
-        arrays["zoneout"] = {"": None, "share": rates, "mask": tuple(rng.random(shape) < rate for rate in rates)}[
-            self.zoneout
-        ]
-        mask = (rng.random((self.B, self.H)) < 0.7) / 0.7
+        rates = (0.3, 0.6)[: len(self.part_sizes)]
+        masks = [rng.random((self.T, self.B, n)) < rate for n, rate in zip(self.part_sizes, rates, strict=True)]
+        arrays["zoneout"] = {"": None, "share": rates, "mask": tuple(masks)}[self.zoneout]
+        mask = (rng.random((self.B, self.output_size)) < 0.7) / 0.7
         has_products = "weight_hh" in arrays  # else there is nothing to mask
         arrays["recurrent_mask"] = mask.astype(arrays["weight_ih"].dtype) if self.masked and has_products else None
         if "last" in self.upstream:
@@ -85,7 +94,7 @@ class Case:
 def shapes(case: Case) -> dict[str, tuple[int, ...]]:
     """The shape of each of the cell's parameters by name."""
     cell = CELLS[case.cell]
-    sizes = {"G*H": len(cell.gates) * case.H, "3*H": 3 * case.H, "H": case.H, "I": case.I}
+    sizes = {"G*H": len(cell.gates) * case.H, "3*H": 3 * case.H, "H": case.H, "I": case.I, "P": case.output_size}
     return {name: tuple(sizes[axis] for axis in axes) for name, axes in cell.parameters.items()}
 
 
@@ -135,6 +144,8 @@ class Weights:
     p: Any  # its peephole
     rounded: Any  # applied to what the products of `pre` multiply
     mask: Any = 1.0  # of the row at work, on what enters the recurrent products
+    r: Any = None  # of the output gate: the projection, if the cell has one, and its gradient
+    dr: Any = None
     dw: Any = field(init=False)
     du: Any = field(init=False)
     db: Any = field(init=False)
@@ -164,11 +175,12 @@ def step(cell: str, gates: list[Weights], x: Any, state: list[Any]) -> tuple[lis
     if cell.startswith("elman"):
         y = np.tanh(gates[0].pre(x, h)) if cell == "elman_tanh" else np.maximum(gates[0].pre(x, h), 0)
         return [y], (x, h, y)
-    if cell == "lstm":
+    if cell in ("lstm", "lstm_projected"):
         i, f, o = (sigmoid(gates[n].pre(x, h)) for n in (0, 1, 3))
         g = np.tanh(gates[2].pre(x, h))
         c = f * state[1] + i * g
-        return [o * np.tanh(c), c], (x, h, state[1], i, f, g, o, c)
+        m = o * np.tanh(c)
+        return [m if cell == "lstm" else gates[3].r @ m, c], (x, h, state[1], i, f, g, o, c)
     if cell == "lstm_peephole":
         i, f = (sigmoid(gates[n].pre(x, h) + gates[n].p * state[1]) for n in (0, 1))
         g = np.tanh(gates[2].pre(x, h))
@@ -202,8 +214,11 @@ def step_back(cell: str, gates: list[Weights], saved: Any, d: list[Any]) -> tupl
         x, h, y = saved
         dx, dh = gates[0].back(dh * (1 - y * y) if cell == "elman_tanh" else dh * (y > 0), x, h)
         return dx, [dh]
-    if cell == "lstm":
+    if cell in ("lstm", "lstm_projected"):
         x, h, c_before, i, f, g, o, c = saved
+        if cell == "lstm_projected":
+            gates[3].dr += np.outer(dh, o * np.tanh(c))
+            dh = gates[3].r.T @ dh
         dc = d[1] + dh * o * (1 - np.tanh(c) ** 2)
         pre = dc * g * i * (1 - i), dc * c_before * f * (1 - f), dc * i * (1 - g * g), dh * np.tanh(c) * o * (1 - o)
         parts = [gate.back(p, x, h) for gate, p in zip(gates, pre, strict=True)]
@@ -259,28 +274,32 @@ def gate_weights(case: Case, given: Arrays, rounded: Any = np.asarray) -> list[W
     H, num_gates = case.H, len(CELLS[case.cell].gates)
 
     def per_gate(name: str) -> list[Any]:
-        width = (H,) if name == "weight_hh" else ()
+        width = (case.output_size,) if name == "weight_hh" else ()
         value = np.zeros((num_gates * H, *width)) if given.get(name) is None else np.asarray(given[name], np.float64)
         if name == "weight_peephole" and len(value) < num_gates * H:  # i f o of i f g o
             value = np.insert(value, [2 * H] * H, 0)
         return np.split(value, num_gates)
 
-    return [Weights(*parts, rounded) for parts in zip(*map(per_gate, KINDS), strict=True)]
+    gates = [Weights(*parts, rounded) for parts in zip(*map(per_gate, KINDS), strict=True)]
+    if "weight_hr" in given:
+        gates[3].r = np.asarray(given["weight_hr"], np.float64)
+        gates[3].dr = np.zeros_like(gates[3].r)
+    return gates
 
 
 def reference(case: Case, arrays: Arrays | None = None) -> Arrays:
     """What `run` must give, in float64."""
     given = arrays or case.arrays()
-    T, B, I, H = case.T, case.B, case.I, case.H
+    T, B, I, P = case.T, case.B, case.I, case.output_size
     names = CELLS[case.cell].parts
     # In bf16 a pre-activation near the kink of a ReLU may fall on its other side, and its gradient with it: such a case
     # is held to the products of rounded values. All others are held to the exact ones.
     gates = gate_weights(case, given, to_bf16 if (case.cell, case.dtype) == ("elman_relu", "bf16") else np.asarray)
     x = np.eye(I)[given["x"]] if case.ids else np.asarray(given["x"], dtype=np.float64)
-    d_output = np.zeros((T, B, H)) if given["d_output"] is None else np.asarray(given["d_output"], dtype=np.float64)
-    results: Arrays = {"output": np.zeros((T, B, H)), "d_x": np.zeros((T, B, I))}
-    for part in names:
-        results |= {part: np.zeros((B, H)), f"d_{part}0": np.zeros((B, H))}
+    d_output = np.zeros((T, B, P)) if given["d_output"] is None else np.asarray(given["d_output"], dtype=np.float64)
+    results: Arrays = {"output": np.zeros((T, B, P)), "d_x": np.zeros((T, B, I))}
+    for part, size in zip(names, case.part_sizes, strict=True):
+        results |= {part: np.zeros((B, size)), f"d_{part}0": np.zeros((B, size))}
     for row, length in enumerate(case.row_lengths()):
         times = range(length)[::-1] if case.reverse else range(length)
         state, saved = [np.asarray(part[row], dtype=np.float64) for part in given["state"]], []
@@ -293,7 +312,10 @@ def reference(case: Case, arrays: Arrays | None = None) -> Arrays:
             state = [share * old + (1 - share) * part for share, old, part in zip(z, state, new, strict=True)]
             saved.append(kept)
             results["output"][t, row] = state[0]
-        d = [np.zeros(H) if ds is None else np.asarray(ds[row], dtype=np.float64) for ds in given["d_state"]]
+        d = [
+            np.zeros(size) if ds is None else np.asarray(ds[row], dtype=np.float64)
+            for size, ds in zip(case.part_sizes, given["d_state"], strict=True)
+        ]
         for t, kept in zip(reversed(times), reversed(saved), strict=True):
             d[0] = d[0] + d_output[t, row]
             z = kept_shares(given, len(names), t, row)
@@ -309,6 +331,8 @@ def reference(case: Case, arrays: Arrays | None = None) -> Arrays:
         if given.get(name) is not None:
             with_it = [gate for gate in gates if kind != "dp" or gate is not gates[2]]
             results[f"d_{name}"] = np.concatenate([getattr(gate, kind) for gate in with_it])
+    if "weight_hr" in given:
+        results["d_weight_hr"] = gates[3].dr
     return results
 
 
@@ -348,7 +372,12 @@ def check_close(case: Case, want: Arrays, got: Arrays, limits: dict[str, float] 
 def check_equal(want: Arrays, got: Arrays) -> None:
     """Fails with the name of every tensor that differs in any bit (NaN equals NaN)."""
     assert want.keys() == got.keys()
-    different = [n for n in want if not np.array_equal(np.asarray(want[n]), np.asarray(got[n]), equal_nan=True)]
+
+    def parts(value: Any) -> list[Any]:
+        return [np.asarray(part) for part in (value if isinstance(value, tuple) else (value,))]
+
+    pairs = [(n, *pair) for n in want for pair in zip(parts(want[n]), parts(got[n]), strict=True)]
+    different = [name for name, left, right in pairs if not np.array_equal(left, right, equal_nan=True)]
     assert not different, f"not bit-equal: {different}"
 
 

@@ -26,6 +26,7 @@ def weights(cell="lstm", gates=4, **other):
         "bias_ih": zeros(gates * H),
         "bias_hh": zeros(gates * H),
         "weight_peephole": None,
+        "weight_hr": None,
         "precision": "fp32",
     }
     return given | other
@@ -104,6 +105,17 @@ BAD_LAYERS = {
     "peepholes of four gates": (ShapeError, {"cell": "lstm_peephole", "weight_peephole": zeros(4 * H)}),
     "peepholes of rank 2": (ShapeError, {"cell": "lstm_peephole", "weight_peephole": zeros(3, H)}),
     "peepholes float64": (DtypeError, {"cell": "lstm_peephole", "weight_peephole": zeros(3 * H, dtype=np.float64)}),
+    "weight_hr of a cell without": (ArgumentError, {"weight_hr": zeros(H, H)}),
+    "no weight_hr": (DtypeError, {"cell": "lstm_projected"}),
+    "weight_hr transposed": (
+        ShapeError,
+        {"cell": "lstm_projected", "weight_hh": zeros(4 * H, 4), "weight_hr": zeros(H, 4)},
+    ),
+    "a projection wider than the memory": (
+        ShapeError,
+        {"cell": "lstm_projected", "weight_hh": zeros(4 * H, H + 1), "weight_hr": zeros(H + 1, H)},
+    ),
+    "weight_hr float64": (DtypeError, {"cell": "lstm_projected", "weight_hr": zeros(H, H, dtype=np.float64)}),
     "weight_hh of a cell without": (ArgumentError, {"cell": "min_gru"}),
     "bias_hh of a cell without": (ArgumentError, {"cell": "min_gru", "weight_hh": None}),
     "rows of half a unit": (ShapeError, {"cell": "min_gru", "weight_ih": zeros(7, I), "weight_hh": None}),

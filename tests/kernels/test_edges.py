@@ -23,7 +23,7 @@ def test_no_steps_or_no_rows_give_the_initial_state_and_zero_gradients(cell, T, 
     for n, part in enumerate(CELLS[cell].parts):
         assert np.array_equal(arrays["state"][n], results[part])
         assert np.array_equal(arrays["d_state"][n], results[f"d_{part}0"])
-    assert results["output"].shape == (T, B, 18)
+    assert results["output"].shape == (T, B, case.output_size)
     for name in CELLS[cell].parameters:
         assert not results[f"d_{name}"].any()
 
@@ -39,7 +39,7 @@ def test_a_batch_of_padding_alone_has_zero_gradients(cell):
 def test_no_state_is_a_state_of_zeros(cell):
     case = Case(cell, 4, 3, 5, 18)
     x, layer = case.arrays()["x"], make_layer(case)
-    zeros = tuple(np.zeros((3, 18), np.float32) for _ in CELLS[cell].parts)
+    zeros = tuple(np.zeros((3, size), np.float32) for size in case.part_sizes)
     assert np.array_equal(layer.forward(x, zeros).output, layer.forward(x).output)
     by_name = dict(zip(CELLS[cell].parts, zeros, strict=True))
     assert np.array_equal(layer.forward(x, by_name).output, layer.forward(x).output)

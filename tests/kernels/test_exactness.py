@@ -94,7 +94,7 @@ def test_padding_changes_no_bit_of_anything(cell, reverse, dtype):
         arrays["d_output"][length:, row] = np.inf
     check_equal(want, run(case, arrays))
     longer = dataclasses.replace(case, T=40)
-    pad = np.full((29, 6, 9), np.nan, np.float32), np.full((29, 6, 34), np.nan, np.float32)
+    pad = np.full((29, 6, 9), np.nan, np.float32), np.full((29, 6, case.output_size), np.nan, np.float32)
     arrays["x"] = np.concatenate([arrays["x"], pad[0]])
     arrays["d_output"] = np.concatenate([arrays["d_output"], pad[1]])
     got = run(longer, arrays)

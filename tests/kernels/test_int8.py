@@ -126,7 +126,8 @@ def test_ids_gather_columns_that_are_not_rounded(cell):
     (layer, arrays), (exact, _) = layer_and_arrays(cell, (1, 4, 9, 33)), layer_and_arrays(cell, (1, 4, 9, 33), "fp32")
     ids = np.array([0, 8, 3, 3])
     zeros = tuple(np.zeros_like(part) for part in arrays["state"])
-    np.testing.assert_array_equal(exact.step(ids, zeros)[0], layer.step(ids, zeros)[0])
+    # The last part of the state: a projection of zero h is a product of something else.
+    np.testing.assert_array_equal(exact.step(ids, zeros)[1][-1], layer.step(ids, zeros)[1][-1])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -74,14 +74,14 @@ def test_a_mask_of_zeros_and_ones_is_exact(cell):
     arrays, layer = case.arrays(), make_layer(case)
     plain = layer.forward(arrays["x"], arrays["state"])
     for none, everything in (
-        ([np.zeros((7, 3, 18), bool)] * len(arrays["state"]), [np.ones((7, 3, 18), bool)] * len(arrays["state"])),
+        [[fill((7, 3, size), bool) for size in case.part_sizes] for fill in (np.zeros, np.ones)],
         ([0.0] * len(arrays["state"]), [1.0] * len(arrays["state"])),
     ):
         assert np.array_equal(layer.forward(arrays["x"], arrays["state"], zoneout=none).output, plain.output)
         kept = layer.forward(arrays["x"], arrays["state"], zoneout=everything)
         for part, initial in zip(kept.state, arrays["state"], strict=True):
             assert np.array_equal(part, initial)
-        assert np.array_equal(kept.output, np.broadcast_to(arrays["state"][0], (7, 3, 18)))
+        assert np.array_equal(kept.output, np.broadcast_to(arrays["state"][0], (7, 3, case.output_size)))
 
 
 @each_option
@@ -157,9 +157,12 @@ def test_the_bytes_of_a_tape_and_the_peak_of_backward_are_those_that_the_referen
     arrays, layer = case.arrays(), make_layer(case)
     gates = 4 * T * B * H * (len(CELLS[cell].gates) + (cell in ("gru_after", "min_lstm")))
     window = gates * (1024 + 256) // (T * B)
-    has_more = "c" in CELLS[cell].parts or cell == "gru_before"  # c or r∘h, beside the output
-    rest = 4 * (T + 1) * B * H * (1 + has_more)
-    gradients = 4 * T * B * I  # dx; those of the weights are small here
+    is_projected = "weight_hr" in CELLS[cell].parameters
+    more = ("c" in CELLS[cell].parts) + (cell == "gru_before") + is_projected  # c, r∘h or o∘tanh(c), beside the output
+    rest = 4 * (T + 1) * B * (case.output_size + H * more)
+    gradients = (
+        4 * T * B * (I + is_projected * case.output_size)
+    )  # dx, dh of all steps; those of the weights are small here
     for recompute, tape, most in ((False, gates + rest, 0), (True, rest, window)):
         before = _core.memory_usage()[0]
         unrolled = layer.forward(arrays["x"], arrays["state"], keep_tape=True, recompute=recompute)
@@ -226,7 +229,13 @@ def gates_of(case, arrays):
     state = [np.asarray(part[0], np.float64) for part in arrays["state"]]
     _, kept = step(case.cell, weights, arrays["x"][0, 0], state)
     found = {"lstm": (3, "ifgo"), "gru_before": (2, "rzn"), "gru_after": (2, "rzn")}
-    found |= {"lstm_peephole": (3, "ifgo"), "lstm_coupled": (3, "igo"), "min_gru": (2, "zn"), "min_lstm": (2, "ifg")}
+    found |= {
+        "lstm_peephole": (3, "ifgo"),
+        "lstm_projected": (3, "ifgo"),
+        "lstm_coupled": (3, "igo"),
+        "min_gru": (2, "zn"),
+        "min_lstm": (2, "ifg"),
+    }
     if case.cell == "min_lstm":  # its gates are shown as they act
         x, h, i, f, g = kept
         kept = x, h, i / (i + f), f / (i + f), g

@@ -28,7 +28,7 @@ def normal(rng, *shape, scale=1.0):
 
 
 def make_layer(rng, cell, inputs, hidden, precision="fp32"):
-    sizes = {"G*H": len(CELLS[cell].gates) * hidden, "3*H": 3 * hidden, "H": hidden, "I": inputs}
+    sizes = {"G*H": len(CELLS[cell].gates) * hidden, "3*H": 3 * hidden, "H": hidden, "I": inputs, "P": hidden * 2 // 3}
     scales = {"weight_ih": 1 / np.sqrt(inputs), "weight_hh": 0.7 / np.sqrt(hidden)}
     weights = {
         name: normal(rng, *(sizes[axis] for axis in axes), scale=scales.get(name, 0.3))
@@ -44,16 +44,20 @@ class Model:
         rng = np.random.default_rng(3)
         self.table = normal(rng, V, 9) if with_table else None
         widths = [9 if with_table else V] + [hidden] * num_layers
-        self.layers = [make_layer(rng, cell, *pair, precision) for pair in pairwise(widths)]
-        self.projection = PackedLinear(normal(rng, 12, hidden), precision=precision) if with_projection else None
-        width = 12 if with_projection else hidden
+        if "weight_hr" in CELLS[cell].parameters:
+            self.layers = [make_layer(rng, cell, widths[0], hidden, precision)]
+            self.layers += [make_layer(rng, cell, hidden * 2 // 3, hidden, precision) for _ in range(num_layers - 1)]
+        else:
+            self.layers = [make_layer(rng, cell, *pair, precision) for pair in pairwise(widths)]
+        features = self.layers[-1].output_size
+        self.projection = PackedLinear(normal(rng, 12, features), precision=precision) if with_projection else None
+        width = 12 if with_projection else features
         weight = normal(rng, V, width, scale=2 / np.sqrt(width))
         self.scores = PackedLinear(weight, normal(rng, V), precision=precision)
 
     def state(self, rows):
         rng = np.random.default_rng(8)
-        hidden, parts = self.layers[0].hidden_size, CELLS[self.layers[0].cell].parts
-        return [tuple(normal(rng, rows, hidden, scale=0.5) for _ in parts) for _ in self.layers]
+        return [tuple(normal(rng, rows, size, scale=0.5) for size in layer.part_sizes) for layer in self.layers]
 
     def loop(self, rows, **options):
         given = {"seed": 5, "streams": np.arange(2, 2 + rows)} | options
@@ -90,7 +94,7 @@ def test_steps_by_any_number_of_workers_give_the_sequence(cell, precision, shape
     B, inputs, hidden = shape
     rng = np.random.default_rng(1)
     layer = make_layer(rng, cell, inputs, hidden, precision)
-    x, start = normal(rng, 6, B, inputs), tuple(normal(rng, B, hidden) for _ in CELLS[cell].parts)
+    x, start = normal(rng, 6, B, inputs), tuple(normal(rng, B, size) for size in layer.part_sizes)
     threads(1)
     want = layer.forward(x, start)
     threads(count)

@@ -41,7 +41,7 @@ def resolve_precision(precision: str, *, forward_only: bool = False) -> Precisio
 class CellInfo(NamedTuple):
     """A cell's gates, in the order of torch's weights, and the parts of its state; the first part is the output.
 
-    `parameters` holds the axes of each parameter by name, as products of G, H, I and numbers.
+    `parameters` holds the axes of each parameter by name, as products of G, H, I, P and numbers.
     """
 
     gates: tuple[str, ...]
@@ -57,7 +57,8 @@ class Unrolled:
     """What `Layer.forward` returns.
 
     `output` is [T, B, H], exactly 0 beyond a row's length; `state` holds one [B, H] for each part, taken at the row's
-    length; `tape` is what `Layer.backward` needs, if it was asked for. It reads `output` and x: leave both unchanged.
+    length. The h of a projected cell is P wide, here and in all that belongs to it: output, state, masks, gradients.
+    `tape` is what `Layer.backward` needs, if it was asked for. It reads `output` and x: leave both unchanged.
     `trace` holds every gate and state part by name, each [T, B, H] and 0 beyond a row's length; `h` is `output` itself.
     """
 
@@ -81,6 +82,7 @@ class Gradients:
     bias_ih: Array | None
     bias_hh: Array | None
     weight_peephole: Array | None
+    weight_hr: Array | None
 
 
 class Layer:
@@ -90,8 +92,8 @@ class Layer:
     sequence whole, in chunks or step by step, with other batch mates, padding or number of threads changes no bit.
 
     Args:    cell: a key of `CELLS`.  weight_ih: [G*H, I].  weight_hh: [G*H, H].  bias_ih, bias_hh: [G*H] or None.
-             weight_peephole: [3*H].  A cell has those that `CELLS[cell].parameters` names, and takes no others.
-             The arrays must not change while the layer is in use.
+             weight_peephole: [3*H].  weight_hr: [P, H], P at most H; weight_hh is then [G*H, P].  A cell has those
+             that `CELLS[cell].parameters` names, and takes no others. They must not change while the layer is in use.
              precision: "bf16" rounds what the products multiply (inputs, h, weights, gate gradients) to bfloat16 and
              adds in float32; state, gates and every result stay float32. Ids gather columns that are not rounded.
              "int8" makes integers of -127 .. 127 of them, x and h with a scale for each row (max|x| / 127), weights
@@ -112,16 +114,19 @@ class Layer:
         bias_ih: Any = None,
         bias_hh: Any = None,
         weight_peephole: Any = None,
+        weight_hr: Any = None,
         precision: Precision = "fp32",
         zoneout: Sequence[float] | None = None,
     ) -> None:
-        weights = (_array(weight_ih), _array(weight_hh), _array(bias_ih), _array(bias_hh), _array(weight_peephole))
-        self._core = _core.Layer(cell, *weights, precision)
+        common = (_array(weight_ih), _array(weight_hh), _array(bias_ih), _array(bias_hh))
+        self._core = _core.Layer(cell, *common, _array(weight_peephole), _array(weight_hr), precision)
         if zoneout is not None:
             self._core.set_zoneout(tuple(zoneout))
         self.cell, self.precision = cell, precision
         self.input_size = self._core.input_size
         self.hidden_size = self._core.hidden_size
+        self.output_size = self._core.output_size  # of h: P of a projected cell
+        self.part_sizes = (self.output_size, *(self.hidden_size for _ in CELLS[cell].parts[1:]))
 
     def forward(
         self,
