@@ -22,6 +22,7 @@ SHAPES = [  # B, T, I, H
 ]
 COMPILED_SHAPES = [(20, 35, 200, 200), (64, 100, 256, 256)]  # torch.compile unrolls every step: minutes for each shape
 CELLS = ("elman_tanh", "lstm", "gru_after", "gru_before")
+MORE_CELLS = ("lstm_projected",)  # measured when asked for
 MODES = ("train", "forward")
 
 

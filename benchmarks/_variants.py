@@ -20,6 +20,7 @@ OPTIONS: list[tuple[str, str, str, dict[str, object], bool]] = [
     ("weight-drop", "lstm", "lstm", {"weight_dropout": 0.3}, True),
     ("peephole", "lstm", "lstm_peephole", {}, False),
     ("coupled input and forget gate", "lstm", "lstm_coupled", {}, False),
+    ("projection to 100", "lstm", "lstm", {"proj_size": 100}, False),
     ("reset before the product", "gru_after", "gru_before", {}, False),
 ]
 SHAPES = [(20, 35, 200, 200), (64, 100, 256, 256), (64, 50, 512, 512)]

@@ -75,7 +75,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few small cases: does it run?")
     parser.add_argument("--only", choices=SECTIONS, action="append", help="this section only; may be given again")
     parser.add_argument(
-        "--cell", choices=_layers.CELLS, action="append", help="layers of this cell only; may be given again"
+        "--cell",
+        choices=_layers.CELLS + _layers.MORE_CELLS,
+        action="append",
+        help="layers of this cell only; may be given again",
     )
     parser.add_argument("--out", type=Path, help="folder for bench.json, bench.md and bench.png")
     parser.add_argument("--json", action="store_true", help="print JSON on stdout, not the tables")

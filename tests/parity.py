@@ -524,6 +524,15 @@ def check_layer(case: Case, *, backend: str, dtype: torch.dtype = torch.float32)
 
 RAGGED = (7, 1, 0, 4)
 CELLS = tuple(spec.CELLS)
+ALL_CELLS = (*CELLS, *(cell.name for cell in spec.PROJECTED.values()))
+
+
+def recurrent(cell: str, input_size: int, hidden_size: int, *args: Any, **options: Any) -> nn.Recurrent:
+    """nn.Recurrent of any of ALL_CELLS: a projected one is 2 H / 3 wide."""
+    for name, projected in spec.PROJECTED.items():
+        if cell == projected.name:
+            cell, options = name, options | {"proj_size": hidden_size * 2 // 3}
+    return nn.Recurrent(cell, input_size, hidden_size, *args, **options)
 
 
 def suite() -> list[Case]:

@@ -95,6 +95,8 @@ def initial(case: LayerCase):
 def layer_job(case: LayerCase) -> Job:
     if case.is_ragged:
         raise NotOffered("lax.scan knows no lengths")
+    if case.cell not in STEPS:
+        raise NotOffered(f"{case.cell} is not written out for JAX")
     if case.mode == "step":
         return step_job(case)
     arrays = {name: jnp.asarray(value) for name, value in case.arrays().items()}

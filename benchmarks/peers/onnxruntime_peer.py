@@ -90,6 +90,8 @@ def quantized(model: onnx.ModelProto) -> bytes:
 def layer_job(case: LayerCase, threads: int) -> Job:
     if case.mode not in ("forward", "step"):
         raise NotOffered("ONNX Runtime has no gradients")
+    if case.cell not in OPERATOR:
+        raise NotOffered(f"ONNX has no operator for {case.cell}")
     if IS_INT8 and (case.cell != "lstm" or case.mode != "step"):
         raise NotOffered("int8 is measured for the LSTM's step: ONNX Runtime quantises no other cell")
     arrays, graph = case.arrays(), Graph()

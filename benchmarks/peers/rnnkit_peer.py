@@ -37,14 +37,18 @@ class Rnnkit:
             case = dataclasses.replace(case, mode="forward")
         torch.manual_seed(0)  # a cell that no peer has keeps the parameters it starts with
         backend = "spec" if self.is_reference else "native"
-        layer = nn.Recurrent(case.cell, case.I, case.H, backend=backend, **case.options, **self._keywords)
+        cell, projection = ("lstm", {"proj_size": case.output_size}) if case.output_size != case.H else (case.cell, {})
+        layer = nn.Recurrent(cell, case.I, case.H, backend=backend, **projection, **case.options, **self._keywords)
         layer = layer.double() if self.is_reference else layer
         return torch_job(case, layer, lambda x, lengths: layer(x, lengths=lengths if case.is_ragged else None)[0])
 
     def _step(self, case: LayerCase) -> Job:
         arrays = case.arrays()
-        weights = {name: arrays[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
-        layer, outputs = Layer(case.cell, **weights, **self._keywords), np.empty((case.T, case.B, case.H), np.float32)
+        weights = {name: array for name, array in arrays.items() if name.startswith(("weight", "bias"))}
+        layer, outputs = (
+            Layer(case.cell, **weights, **self._keywords),
+            np.empty((case.T, case.B, case.output_size), np.float32),
+        )
 
         def run() -> None:
             state = None

@@ -14,6 +14,7 @@ from worker import GemmCase, HeadCase, Job, LayerCase, NotOffered, serve
 
 LAYERS = {
     "lstm": torch.nn.LSTM,
+    "lstm_projected": lambda I, H: torch.nn.LSTM(I, H, proj_size=H // 2),
     "gru_after": torch.nn.GRU,
     "elman_tanh": torch.nn.RNN,
     "elman_relu": lambda I, H: torch.nn.RNN(I, H, nonlinearity="relu"),

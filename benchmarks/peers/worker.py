@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-GATES = {"lstm": 4, "gru_before": 3, "gru_after": 3, "elman_tanh": 1, "elman_relu": 1}
+GATES = {"lstm": 4, "lstm_projected": 4, "gru_before": 3, "gru_after": 3, "elman_tanh": 1, "elman_relu": 1}
 
 
 class NotOffered(Exception):
@@ -28,7 +28,7 @@ class LayerCase:
 
     mode: "forward"; "train", with all gradients of sum(y * upstream), the weights new at every run; "last", the same
     for the last step's y alone; or "step", T calls of one step each, the state fed back. options: keywords of
-    rnnkit.nn.Recurrent.
+    rnnkit.nn.Recurrent. The h of "lstm_projected" is half as wide as its memory.
     """
 
     cell: str
@@ -41,12 +41,17 @@ class LayerCase:
     options: dict[str, object] = field(default_factory=dict)
 
     @property
+    def output_size(self) -> int:
+        """The width of y."""
+        return self.H // 2 if self.cell == "lstm_projected" else self.H
+
+    @property
     def flop(self) -> float:
-        """Of the products: 2·G·H·(I + H) for every step, three times that with gradients."""
-        rows = int(self.lengths().sum())
-        return (
-            (1 if self.mode in ("forward", "step") else 3) * 2.0 * rows * GATES[self.cell] * self.H * (self.I + self.H)
+        """Of the products: 2·G·H·(I + P) for every step, and 2·P·H of a projection; three times that with gradients."""
+        weights = self.H * (
+            GATES[self.cell] * (self.I + self.output_size) + (self.output_size if self.output_size != self.H else 0)
         )
+        return (1 if self.mode in ("forward", "step") else 3) * 2.0 * int(self.lengths().sum()) * weights
 
     def lengths(self) -> np.ndarray:
         """[B], uniform in 1..T with one row of the whole length, longest first as PackedSequence likes it best."""
@@ -62,10 +67,16 @@ class LayerCase:
         arrays = {}
         if self.cell in GATES:
             rows, bound = GATES[self.cell] * self.H, self.H**-0.5
-            shapes = {"weight_ih": (rows, self.I), "weight_hh": (rows, self.H), "bias_ih": (rows,), "bias_hh": (rows,)}
+            shapes = {
+                "weight_ih": (rows, self.I),
+                "weight_hh": (rows, self.output_size),
+                "bias_ih": (rows,),
+                "bias_hh": (rows,),
+            }
+            shapes |= {"weight_hr": (self.output_size, self.H)} if self.output_size != self.H else {}
             arrays = {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
         arrays["x"] = rng.standard_normal((self.T, self.B, self.I), np.float32)
-        arrays["upstream"] = rng.standard_normal((self.T, self.B, self.H), np.float32)
+        arrays["upstream"] = rng.standard_normal((self.T, self.B, self.output_size), np.float32)
         if self.mode == "last":
             arrays["upstream"][:-1] = 0
         return arrays

@@ -17,6 +17,8 @@ GENERATORS = [
     GeneratorConfig(vocab_size=11, hidden_size=(6, 3, 5), embedding_size=4, tied=True, trainable_state=True),
     GeneratorConfig(vocab_size=11, hidden_size=6, num_layers=2, residual=True, cell="gru_before", trainable_state=True),
     GeneratorConfig(vocab_size=11, hidden_size=6, zoneout=(0.1, 0.5), recurrent_dropout=0.5, recompute=True),
+    GeneratorConfig(vocab_size=11, hidden_size=(6, 7), proj_size=3, embedding_size=4, tied=True, trainable_state=True),
+    GeneratorConfig(vocab_size=40, hidden_size=33, proj_size=32, softmax="adaptive", cutoffs=(5, 17), bias=False),
     GeneratorConfig(vocab_size=40, hidden_size=33, cell="elman_relu", softmax="adaptive", cutoffs=(5, 17), unk_id=3),
 ]
 PEERS = [
@@ -27,7 +29,8 @@ PEERS = [
 
 
 def test_the_cells_are_those_of_the_native_core():
-    assert {name: (len(info.gates), info.parts, info.parameters) for name, info in CELLS.items()} == schema.CELLS
+    known = schema.CELLS | dict(schema.PROJECTED.values())
+    assert {name: (len(info.gates), info.parts, info.parameters) for name, info in CELLS.items()} == known
 
 
 @pytest.mark.parametrize("model", [*map(Generator, GENERATORS), *map(WindowMLP, PEERS)])
@@ -51,6 +54,17 @@ def test_every_field_that_a_configuration_can_have_is_known():
             config = tiny.config(kind)
             (config if field.name == "precision" else config["model"]).setdefault(field.name, field.default)
             schema.check_config(config)
+
+
+@pytest.mark.parametrize("proj_size", [0, -1, 3, 4, True, "2", 1.0, [2]])
+def test_a_projection_that_no_layer_can_have_is_refused(proj_size):
+    config = tiny.config("language_model")
+    config["model"] |= {"cell": "lstm", "hidden_size": 3, "proj_size": proj_size}
+    with pytest.raises(SchemaError, match=r"model\.proj_size"):
+        schema.check_config(config)
+    config["model"] |= {"cell": "gru_after", "proj_size": 2}
+    with pytest.raises(SchemaError, match=r"model\.proj_size goes with the cell lstm"):
+        schema.check_config(config)
 
 
 @pytest.mark.parametrize("zoneout", [1.0, -0.1, "0.1", True, [0.1], [0.1, 0.2, 0.3], [0.1, None], float("nan")])

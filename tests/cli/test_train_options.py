@@ -63,6 +63,7 @@ CASES: dict[str, tuple[list[str], str, Any]] = {
     "--weight-dropout": (["--weight-dropout", "0.1"], "model.weight_dropout", 0.1),
     "--wdrop": (["--wdrop", "0.1"], "model.weight_dropout", 0.1),
     "--zoneout": (["--zoneout", "0.1,0.2"], "model.zoneout", (0.1, 0.2)),
+    "--proj-size": (["--proj-size", "5"], "model.proj_size", 5),
     "--recurrent-dropout": (["--recurrent-dropout", "0.1"], "model.recurrent_dropout", 0.1),
     "--recompute": (["--recompute"], "model.recompute", True),
     "--no-recompute": (["--no-recompute"], "model.recompute", False),

@@ -100,9 +100,11 @@ def test_every_cell_and_option_computes_what_the_runtime_does(tmp_path, cell, sh
 
 
 @pytest.mark.parametrize("int8", [False, True], ids=["fp32", "int8"])
-def test_zoneout_is_refused_by_name(tmp_path, int8):
+def test_zoneout_and_a_projection_are_refused_by_name(tmp_path, int8):
     with pytest.raises(ArgumentError, match="zoneout"):
         exported(language_model(zoneout=0.1), tmp_path, int8=int8)
+    with pytest.raises(ArgumentError, match="proj_size"):
+        exported(language_model(proj_size=3, hidden_size=8), tmp_path, int8=int8)
 
 
 @pytest.mark.parametrize("int8", [False, True], ids=["fp32", "int8"])

@@ -59,6 +59,23 @@ def test_the_named_torch_layers_compute_what_the_runtime_does(tmp_path, cell, sh
     np.testing.assert_allclose(got, model(ids)[0], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("shape", [{}, {"num_layers": 2, "embedding_size": 3, "tied": True, "bias": False}], ids=str)
+def test_a_projected_lstm_goes_out_and_comes_in(tmp_path, shape):
+    model = saved(tmp_path / "run", proj_size=3, hidden_size=8, **shape)
+    modules = export_torch(tmp_path / "run")
+    assert "proj_size=3" in modules["recurrent"]
+    module = rebuilt(modules, tmp_path / "run" / "model.pt")
+    ids = np.random.default_rng(1).integers(0, model.vocab_size, (9, 3))
+    with torch.no_grad():
+        got = log_probs(module, ids, model.vocab_size).numpy()
+    np.testing.assert_allclose(got, model(ids)[0], rtol=1e-5, atol=1e-5)
+    again = import_torch(tmp_path / "run" / "model.pt", tmp_path / "new", tokenizer=tmp_path / "run")
+    assert again.digest == model.digest
+    with pytest.raises(DataError, match="weight_hr_l0"):
+        import_torch(tmp_path / "run" / "model.pt", tmp_path / "a", tokenizer=tmp_path / "run", cell="lstm_peephole")
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("cell", CELLS)
 def test_out_and_in_again_is_the_same_bundle(tmp_path, cell, shape):

@@ -141,6 +141,28 @@ def test_exported_names_are_the_ones_the_bundle_promises():
     assert torchs <= exported
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"proj_size": 8}, "proj_size=8 must be smaller than hidden_size=8"),
+        ({"proj_size": 5, "hidden_size": (8, 4)}, "smaller than hidden_size=4"),
+        ({"proj_size": 0}, "proj_size=0"),
+        ({"proj_size": 3, "cell": "gru_after"}, "proj_size=3 goes with cell lstm, not gru_after"),
+    ],
+)
+def test_a_projection_that_does_not_fit_is_named(options, message):
+    with pytest.raises(ConfigError, match=message):
+        config(**options)
+
+
+def test_the_head_reads_the_projected_output():
+    model = Generator(config(proj_size=3, num_layers=2))
+    hidden, state = model(torch.randint(11, (5, 2)))
+    assert hidden.shape == (5, 2, 3) and model.head.weight.shape == (11, 3)
+    assert [part.shape[1] for part in state.layers[1].values()] == [3, 8]
+    assert Generator.from_export(*model.export()).config == model.config
+
+
 def test_wrong_exports_are_named():
     values, tensors = Generator(config()).export()
     with pytest.raises(ConfigError, match="window_mlp"):

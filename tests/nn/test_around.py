@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from parity import ALL_CELLS, recurrent
 
 from rnnkit import nn
 from rnnkit.errors import ArgumentError, ConfigError
 from rnnkit.nn import spec
 from rnnkit.nn.dropout import drop_mask
 
-CELLS = [name for name in spec.CELLS if "weight_hh" in spec.CELLS[name].parameters]
-each_cell = pytest.mark.parametrize("cell", spec.CELLS)
+SPECS = spec.CELLS | {cell.name: cell for cell in spec.PROJECTED.values()}
+CELLS = [name for name in ALL_CELLS if "weight_hh" in SPECS[name].parameters]
+each_cell = pytest.mark.parametrize("cell", ALL_CELLS)
 each_recurrent_cell = pytest.mark.parametrize("cell", CELLS)
 LENGTHS = [7, 1, 0, 4]
 
@@ -18,8 +20,8 @@ LENGTHS = [7, 1, 0, 4]
 def layers(cell, **options):
     """The same float32 layer on the native core and as equations in float64."""
     torch.manual_seed(3)
-    native = nn.Recurrent(cell, 5, 9, 2, bidirectional=True, backend="native", **options)
-    equations = nn.Recurrent(cell, 5, 9, 2, bidirectional=True, backend="spec", dtype=torch.float64, **options)
+    native = recurrent(cell, 5, 9, 2, bidirectional=True, backend="native", **options)
+    equations = recurrent(cell, 5, 9, 2, bidirectional=True, backend="spec", dtype=torch.float64, **options)
     equations.load_state_dict(native.state_dict())
     return native, equations
 
@@ -55,7 +57,7 @@ def check(cell, options, *, train=True, **call):
 @pytest.mark.parametrize("train", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "ragged"])
 def test_zoneout_agrees_with_the_equations(cell, lengths, train):
-    rates = (0.3, 0.5)[: len(spec.CELLS[cell].parts)]
+    rates = (0.3, 0.5)[: len(SPECS[cell].parts)]
     _, x, got = check(cell, {"zoneout": rates}, train=train, lengths=lengths)
     plain, _ = layers(cell)
     assert not torch.equal(got["y"], plain(x, lengths=lengths)[0])

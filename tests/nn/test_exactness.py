@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from parity import DOORS
+from parity import DOORS, recurrent
 
 from rnnkit import kernels, nn
 from rnnkit.kernels import threads
@@ -15,7 +15,7 @@ SIZES = [(5, 7), (33, 70)]  # I, H: smaller than any block, and no multiple of o
 
 def layer_and_state(cell, sizes, *, batch, num_layers=2, bidirectional=False):
     torch.manual_seed(sum(map(ord, cell)))
-    layer = nn.Recurrent(cell, *sizes, num_layers, bidirectional=bidirectional, backend="native")
+    layer = recurrent(cell, *sizes, num_layers, bidirectional=bidirectional, backend="native")
     return layer, layer.initial_state(batch).map(torch.randn_like)
 
 
@@ -105,7 +105,7 @@ def restore_threads():
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_number_of_threads_changes_no_bit_gradients_included(cell, restore_threads):
     layer, state = layer_and_state(cell, (33, 70), batch=9, bidirectional=True)
-    x, weight = torch.randn(40, 9, 33), torch.randn(140, 140)
+    x, weight = torch.randn(40, 9, 33), torch.randn(140, 2 * state.layers[0]["h"].shape[1])
     results = []
     for count in (1, 2, 3):
         threads.set_num_threads(count)

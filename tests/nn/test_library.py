@@ -4,12 +4,12 @@ import gc
 
 import pytest
 import torch
+from parity import ALL_CELLS, recurrent
 from torch.utils import _pytree
 
 from rnnkit import nn
 from rnnkit.models.generator import Generator, GeneratorConfig
 from rnnkit.nn import library, operators
-from rnnkit.nn.spec import CELLS
 
 T, B, I, H = 7, 3, 4, 6
 LENGTHS = torch.tensor([7, 0, 4])
@@ -57,12 +57,12 @@ def agree(module, *inputs, backend="aot_eager", **given):
 
 
 def native_cells():
-    return [cell for cell in CELLS if nn.explain_backend(cell)[0] == "native"]
+    return [cell for cell in ALL_CELLS if nn.explain_backend(recurrent(cell, I, H))[0] == "native"]
 
 
 @pytest.mark.parametrize("cell", native_cells())
 def test_a_compiled_layer_gives_the_bits_and_gradients_of_an_eager_one(cell):
-    layer = nn.Recurrent(cell, I, H, 2, bidirectional=True)
+    layer = recurrent(cell, I, H, 2, bidirectional=True)
     state = layer.initial_state(B).map(torch.randn_like)
     agree(layer, torch.randn(T, B, I), state, lengths=LENGTHS)
 

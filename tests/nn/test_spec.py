@@ -9,7 +9,9 @@ from rnnkit import nn
 from rnnkit.errors import ConfigError
 from rnnkit.nn import backends, spec
 
-each_cell = pytest.mark.parametrize("cell", [*spec.CELLS.values(), spec.LSTM_PROJECTED], ids=lambda cell: cell.name)
+each_cell = pytest.mark.parametrize(
+    "cell", [*spec.CELLS.values(), *spec.PROJECTED.values()], ids=lambda cell: cell.name
+)
 
 
 def random_cell(cell, *, T, B, H, size, bias=True, seed=0):

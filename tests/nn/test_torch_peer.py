@@ -196,14 +196,15 @@ PROJECTED = [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False, "batc
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize("options", PROJECTED, ids=str)
-def test_a_projected_lstm_gives_the_same_with_the_same_weights(options):
+@pytest.mark.parametrize("backend", ["native", "spec"])
+def test_a_projected_lstm_gives_the_same_with_the_same_weights(options, backend):
     torch.manual_seed(3)
     want = torch.nn.LSTM(4, 6, proj_size=2, **options).state_dict()
     torch.manual_seed(3)
-    got = nn.LSTM(4, 6, proj_size=2, backend="spec", **options).state_dict()
+    got = nn.LSTM(4, 6, proj_size=2, backend=backend, **options).state_dict()
     assert list(want) == list(got)
     assert all(torch.equal(want[name], got[name]) for name in want)
-    theirs, ours = torch.nn.LSTM(4, 6, proj_size=2, **options), nn.LSTM(4, 6, proj_size=2, backend="spec", **options)
+    theirs, ours = torch.nn.LSTM(4, 6, proj_size=2, **options), nn.LSTM(4, 6, proj_size=2, backend=backend, **options)
     theirs.load_state_dict(ours.state_dict())
     ours.load_state_dict(theirs.state_dict())
     x, batch = torch.randn(5, 3, 4), 5 if options.get("batch_first") else 3
@@ -220,9 +221,10 @@ def test_a_projected_lstm_gives_the_same_with_the_same_weights(options):
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize("lengths", [(5, 3, 1), (2, 5, 4)])
-def test_a_projected_lstm_reads_lengths_and_packed_sequences(lengths):
+@pytest.mark.parametrize("backend", ["native", "spec"])
+def test_a_projected_lstm_reads_lengths_and_packed_sequences(lengths, backend):
     options = {"num_layers": 2, "bidirectional": True, "proj_size": 2}
-    theirs, ours = torch.nn.LSTM(4, 6, **options), nn.LSTM(4, 6, **options, backend="spec")
+    theirs, ours = torch.nn.LSTM(4, 6, **options), nn.LSTM(4, 6, **options, backend=backend)
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(5, 3, 4)
     packed = pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False)
@@ -232,19 +234,51 @@ def test_a_projected_lstm_reads_lengths_and_packed_sequences(lengths):
     assert_same((pad_packed_sequence(y, total_length=5)[0], final), ours(x, hx, lengths=lengths))
 
 
-def test_a_projection_that_does_not_fit_is_named_and_one_that_does_is_said_to_be_slow(monkeypatch):
-    monkeypatch.setattr("rnnkit.nn.backends._said", set())
+def test_a_projection_that_does_not_fit_is_named():
     for kind, size in (("LSTM", 6), ("LSTM", -1), ("GRU", 2), ("RNN", 2)):
         with pytest.raises(ValueError, match=f"proj_size={size}"):
             getattr(nn, kind)(4, 6, proj_size=size)
-    with pytest.raises(ConfigError, match="proj_size=0 for cell lstm_projected"):
-        nn.Recurrent(nn.spec.LSTM_PROJECTED, 4, 6)
-    with pytest.raises(ConfigError, match="backend='native' cannot run this layer"):
-        nn.LSTM(4, 6, proj_size=2, backend="native")(torch.randn(5, 3, 4))
-    with pytest.warns(nn.SpecBackendWarning, match="no cell 'lstm_projected'"):
-        nn.LSTM(4, 6, proj_size=2)(torch.randn(5, 3, 4))
-    with pytest.raises(ShapeError, match="h_0 has shape"):
-        nn.LSTM(4, 6, proj_size=2, backend="spec")(torch.randn(5, 3, 4), (torch.zeros(1, 3, 6),) * 2)
+    with pytest.raises(ConfigError, match="proj_size=0 does not go with cell lstm_projected; give the width"):
+        nn.Recurrent(nn.spec.PROJECTED["lstm"], 4, 6)
+    with pytest.raises(ConfigError, match="proj_size=2 does not go with cell gru_after; leave it out"):
+        nn.Recurrent("gru_after", 4, 6, proj_size=2)
+    with pytest.raises(ConfigError, match="proj_size=5 must be smaller than hidden_size=5"):
+        nn.Recurrent("lstm", 4, [6, 5], proj_size=5)
+    with pytest.raises(DtypeError, match="proj_size must be an int"):
+        nn.Recurrent("lstm", 4, 6, proj_size=2.0)
+    for backend in ("native", "spec"):
+        with pytest.raises(ShapeError, match="h_0 has shape"):
+            nn.LSTM(4, 6, proj_size=2, backend=backend)(torch.randn(5, 3, 4), (torch.zeros(1, 3, 6),) * 2)
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+def test_a_projected_lstm_is_as_near_to_float64_as_torchs():
+    torch.manual_seed(5)
+    ours, x, upstream = nn.LSTM(40, 50, proj_size=30), torch.randn(100, 4, 40), torch.randn(100, 4, 30)
+    assert nn.explain_backend(ours)[0] == "native"
+    results = []
+    for kind, dtype in ((torch.nn.LSTM, torch.float64), (torch.nn.LSTM, torch.float32), (nn.LSTM, torch.float32)):
+        layer, given = kind(40, 50, proj_size=30, dtype=dtype), x.to(dtype, copy=True).requires_grad_()
+        layer.load_state_dict(ours.state_dict())
+        y = layer(given)[0]
+        (y * upstream.to(dtype)).sum().backward()
+        results.append([y.detach(), given.grad, *(p.grad for p in layer.parameters())])
+    for want, theirs, got in zip(*results, strict=True):
+        error, peer = (((value.double() - want).norm() / want.norm()).item() for value in (got, theirs))
+        assert error <= max(2 * peer, 5e-7)
+
+
+def test_layers_of_different_widths_share_a_projection():
+    torch.manual_seed(2)
+    native, equations = (
+        nn.Recurrent("lstm", 4, [9, 20], proj_size=7, trainable_state=True, bidirectional=True, backend=backend)
+        for backend in ("native", "spec")
+    )
+    equations.load_state_dict(native.state_dict())
+    x = torch.randn(6, 3, 4)
+    (got, state), (want, _) = native(x), equations(x)
+    assert got.shape == (6, 3, 14) and [part.shape[1] for part in state.layers[2].values()] == [7, 20]
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
 
 
 def test_dropout_that_does_nothing_is_said():

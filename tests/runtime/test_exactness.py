@@ -15,6 +15,8 @@ SHAPES = {
     "elman_relu, adaptive": {"cell": "elman_relu", "hidden_size": 33, "softmax": "adaptive", "cutoffs": [4, 11]},
     "widths": {"hidden_size": [9, 33, 6], "num_layers": 3, "embedding_size": 6, "tied": True, "trainable_state": True},
     "zoneout": {"num_layers": 2, "zoneout": [0.1, 0.5]},
+    "projected": {"hidden_size": 37, "proj_size": 19, "num_layers": 2, "zoneout": 0.1, "trainable_state": True},
+    "projected, int8": {"hidden_size": 37, "proj_size": 19, "num_layers": 2, "precision": "int8"},
     "residual": {"cell": "gru_before", "num_layers": 3, "residual": True, "trainable_state": True},
     "lstm, int8": {"hidden_size": 37, "num_layers": 2, "precision": "int8"},
     "gru_before, int8": {"cell": "gru_before", "embedding_size": 9, "tied": True, "precision": "int8"},

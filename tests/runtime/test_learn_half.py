@@ -41,6 +41,8 @@ def compare(want, got, name):
 )
 def test_a_generator_is_the_same_model_in_both_halves(tmp_path, cell, shape):
     torch.manual_seed(1)
+    if cell == "lstm_projected":
+        cell, shape = "lstm", shape | {"proj_size": 16 if "cutoffs" in shape else 5}
     if "weight_hh" not in spec.CELLS[cell].parameters:
         shape = {name: value for name, value in shape.items() if name != "weight_dropout"}
     learnt = Generator(GeneratorConfig(**{"vocab_size": V, "hidden_size": 20, "cell": cell} | shape)).eval()

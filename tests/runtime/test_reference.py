@@ -12,7 +12,7 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def cell_step(cell, x, state, w, u, b, c, peepholes):
+def cell_step(cell, x, state, w, u, b, c, peepholes, projection):
     """One step: x [B, I], state (h, …) -> (h, …)."""
     h = state[0]
     if cell == "min_gru":
@@ -37,7 +37,8 @@ def cell_step(cell, x, state, w, u, b, c, peepholes):
     if cell == "lstm":
         i, f, g, o = np.split(x @ w.T + b + h @ u.T + c, 4, axis=1)
         memory = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
-        return sigmoid(o) * np.tanh(memory), memory
+        m = sigmoid(o) * np.tanh(memory)
+        return m if projection is None else m @ projection.T, memory
     (wr, wz, wn), (ur, uz, un) = np.split(w, 3), np.split(u, 3)
     (br, bz, bn), (cr, cz, cn) = np.split(b, 3), np.split(c, 3)
     r, z = sigmoid(x @ wr.T + br + h @ ur.T + cr), sigmoid(x @ wz.T + bz + h @ uz.T + cz)
@@ -80,12 +81,13 @@ def reference(config, tensors, ids):
         return head(model, t, np.concatenate([hidden, x], -1) if model["direct"] else hidden)
     widths = np.broadcast_to(model["hidden_size"], model["num_layers"])
     for layer, width in enumerate(widths):
-        w, u, peepholes = (t.get(f"recurrent.weight_{name}_l{layer}") for name in ("ih", "hh", "peephole"))
+        w, u, *more = (t.get(f"recurrent.weight_{name}_l{layer}") for name in ("ih", "hh", "peephole", "hr"))
         b, c = (t.get(f"recurrent.bias_{name}_l{layer}", np.zeros(len(w))) for name in ("ih", "hh"))
-        first = [t.get(f"recurrent.initial_{part}_l{layer}", np.zeros(width)) for part in "hc"]
+        sizes = {"h": model.get("proj_size") or width, "c": width}
+        first = [t.get(f"recurrent.initial_{part}_l{layer}", np.zeros(size)) for part, size in sizes.items()]
         state, outputs, below = tuple(np.tile(part, (ids.shape[1], 1)) for part in first), [], x
         for row in x:
-            new = cell_step(model["cell"], row, state, w, u, b, c, peepholes)
+            new = cell_step(model["cell"], row, state, w, u, b, c, *more)
             shares = np.broadcast_to(model.get("zoneout", 0.0), len(new))
             state = tuple(z * old + (1 - z) * n for z, old, n in zip(shares, state, new, strict=False))
             outputs.append(state[0])
@@ -93,7 +95,7 @@ def reference(config, tensors, ids):
     return head(model, t, x)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", [*CELLS, "lstm_projected"])
 @pytest.mark.parametrize(
     "shape",
     [
@@ -109,7 +111,10 @@ def reference(config, tensors, ids):
     ids=lambda shape: " ".join(f"{name}={value}" for name, value in shape.items()) or "one-hot",
 )
 def test_a_language_model_computes_its_equations(cell, shape):
-    config, tensors, tokens = tiny.parts(**({"cell": cell, "hidden_size": 17} | shape))
+    named = (
+        {"cell": "lstm", "proj_size": 16 if "cutoffs" in shape else 3} if cell == "lstm_projected" else {"cell": cell}
+    )
+    config, tensors, tokens = tiny.parts(**(named | {"hidden_size": 17} | shape))
     tensors = {name: array * np.float32(0.3) for name, array in tensors.items()}  # no chaos, which no arithmetic meets
     ids = np.random.default_rng(2).integers(0, tokens.vocab_size, (40, 3))
     want = reference(config, tensors, ids)

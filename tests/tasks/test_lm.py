@@ -206,6 +206,7 @@ MODEL_CHANGES: dict[str, dict[str, Any]] = {
     "cell": {"cell": "gru_before"},
     "hidden_size": {"hidden_size": 9},
     "num_layers": {"num_layers": 2},
+    "proj_size": {"proj_size": 4},
     "embedding_size": {"embedding_size": 5},
     "bias": {"bias": False},
     "forget_bias": {"forget_bias": 0.0},

@@ -23,12 +23,14 @@ def register_cell(cell: CellSpec) -> CellSpec:
 
     Args:    cell: the equations of one step; see `rnnkit.nn.spec.CellSpec`.
     Returns: `cell`.
-    Raises:  ConfigError for a name that another cell has.
+    Raises:  ConfigError for a name that another cell has, or for a cell whose h has a width of its own.
     """
     from rnnkit.nn import spec
 
     if spec.CELLS.get(cell.name, cell) is not cell:
         raise ConfigError(f"there is a cell {cell.name!r} already; give yours another name")
+    if cell.is_projected:
+        raise ConfigError(f"cell {cell.name!r} has weight_hr: pass the cell itself to Recurrent(cell, proj_size=)")
     spec.CELLS[cell.name] = cell
     schema.CELLS[cell.name] = schema.Cell(len(cell.gates), cell.parts, dict(cell.parameters))
     schema.GATES[cell.name] = len(cell.gates)
@@ -51,7 +53,7 @@ class _Layer:
         self._cell = spec.CELLS[cell]
         given = {name: weight for name, weight in weights.items() if weight is not None}
         self._weights = {name: torch.from_numpy(np.array(weight)) for name, weight in given.items()}
-        self.hidden_size = len(given["weight_ih"]) // len(self._cell.gates)
+        self.part_sizes = (len(given["weight_ih"]) // len(self._cell.gates),) * len(self._cell.parts)
 
     def forward(self, x: np.ndarray, state: Any = None, *, lengths: Any = None) -> stack.Unrolled:
         import torch

@@ -32,9 +32,10 @@ def model_card(metrics: Mapping[str, Any], *, name: str) -> str:
     shape = config["model"]
     widths = shape["hidden_size"] if isinstance(shape["hidden_size"], list) else [shape["hidden_size"]]
     num_layers = max(shape["num_layers"], len(widths))
+    projection = f" projected to {shape['proj_size']}" if shape.get("proj_size") else ""
     return f"""# {name}
 
-A recurrent language model: {num_layers} × {shape["cell"]} with {", ".join(map(str, widths))} units,
+A recurrent language model: {num_layers} × {shape["cell"]} with {", ".join(map(str, widths))} units{projection},
 {model["num_parameters"]:,} parameters, tokens: {config["tokenizer"]["kind"]}.
 
 ## Measured

@@ -38,6 +38,13 @@ CELLS: dict[str, Cell] = {
     "min_gru": Cell(2, ("h",), _WITHOUT_STATE),
     "min_lstm": Cell(3, ("h",), _WITHOUT_STATE),
 }
+# What a cell becomes with a proj_size P, the width of its h: the core's name for it, and its parameters.
+PROJECTED: dict[str, tuple[str, Cell]] = {
+    "lstm": (
+        "lstm_projected",
+        Cell(4, ("h", "c"), _WITH_STATE | {"weight_hh": ("G*H", "P"), "weight_hr": ("P", "H")}),
+    )
+}
 GATES = {name: cell.gates for name, cell in CELLS.items()}
 ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
 
@@ -101,7 +108,7 @@ def _language_model(model: Mapping[str, Any]) -> Shapes:
     _check_keys(
         model,
         {"vocab_size", "embedding_size", "cell", "hidden_size", "num_layers", "bias", "tied", "softmax", "cutoffs"},
-        unused | {"residual", "trainable_state", "zoneout"},
+        unused | {"residual", "trainable_state", "zoneout", "proj_size"},
         "model",
     )
     V, E = _size(model, "vocab_size"), _size(model, "embedding_size", least=0)
@@ -116,18 +123,20 @@ def _language_model(model: Mapping[str, Any]) -> Shapes:
     if "residual" in model and _flag(model, "residual") and (len(widths) == 1 or len(set(widths)) > 1):
         raise SchemaError(f"model.residual needs two layers or more of one width, the widths are {str(widths)[:80]}")
     has_state = "trainable_state" in model and _flag(model, "trainable_state")
-    cell = CELLS[model["cell"]]
+    outputs = output_widths(model)
+    _, cell = layer_cell(model)
     shapes: Shapes = {"embedding.weight": (V, E)} if E else {}
-    for layer, H in enumerate(widths):
-        sizes = {"G": cell.gates, "H": H, "I": widths[layer - 1] if layer else (E or V)}
+    for layer, (H, P) in enumerate(zip(widths, outputs, strict=True)):
+        sizes = {"G": cell.gates, "H": H, "P": P, "I": outputs[layer - 1] if layer else (E or V)}
         for name, axes in cell.parameters.items():
             if has_bias or not name.startswith("bias"):
                 shapes[f"recurrent.{name}_l{layer}"] = tuple(
                     math.prod(sizes.get(factor) or int(factor) for factor in axis.split("*")) for axis in axes
                 )
         if has_state:
-            shapes |= {f"recurrent.initial_{part}_l{layer}": (H,) for part in cell.parts}
-    H = widths[-1]
+            of_parts = zip(cell.parts, (P, H), strict=False)
+            shapes |= {f"recurrent.initial_{part}_l{layer}": (size,) for part, size in of_parts}
+    H = outputs[-1]
     if not is_tied:
         return shapes | _head(model, V, H)
     if not E or model["softmax"] != "full":
@@ -146,6 +155,26 @@ def zoneout_shares(model: Mapping[str, Any]) -> tuple[float, ...] | None:
             f"model.zoneout is {str(value)[:80]}; wanted is a number 0 <= z < 1, or one for each of {', '.join(parts)}"
         )
     return shares if any(shares) else None
+
+
+def layer_cell(model: Mapping[str, Any]) -> tuple[str, Cell]:
+    """The core's name of the layers' cell, and what it is."""
+    name = model["cell"]
+    return PROJECTED[name] if model.get("proj_size") else (name, CELLS[name])
+
+
+def output_widths(model: Mapping[str, Any]) -> list[int]:
+    """The width of h, and so of the output, of each recurrent layer. Raises: SchemaError."""
+    widths, size = layer_widths(model), model.get("proj_size")
+    if size is None:
+        return widths
+    if model["cell"] not in PROJECTED:
+        raise SchemaError(f"model.proj_size goes with the cell {', '.join(PROJECTED)}, not with {model['cell']!r}")
+    if type(size) is not int or not 1 <= size < min(widths):
+        raise SchemaError(
+            f"model.proj_size is {str(size)[:40]}; null or a size below hidden_size {min(widths)} is wanted"
+        )
+    return [size] * len(widths)
 
 
 def layer_widths(model: Mapping[str, Any]) -> list[int]:

@@ -82,6 +82,7 @@ def lm(
         typer.Option("--hidden-size", "--nhid", "--rnn-size", metavar="N|N,N", help="Units, of each layer if several."),
     ] = None,
     num_layers: Annotated[int | None, typer.Option("--num-layers", "--nlayers", help="Recurrent layers.")] = None,
+    proj_size: Annotated[int | None, typer.Option(help="lstm: the width of its h; default: not projected.")] = None,
     embedding_size: Annotated[
         int | None, typer.Option("--embedding-size", "--emsize", help="Numbers per token; 0: one-hot.")
     ] = None,

@@ -36,6 +36,11 @@ def serialize(
             "the model blends each state with the one before (zoneout), which no ONNX operator does; serve the bundle "
             "with rnnkit, or train without"
         )
+    if model.get("proj_size"):
+        raise ArgumentError(
+            "the model projects its h (proj_size), which no ONNX operator does; serve the bundle with rnnkit, or train "
+            "without"
+        )
     ids = graph.input("ids", np.int64, ["T", "B"])
     lengths = graph.input("sequence_lens", np.int32, ["B"])
     writer = _Writer(graph, model, tensors, int8)

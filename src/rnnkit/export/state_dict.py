@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.bundle.schema import ADAPTIVE_DIVISOR, CELLS, FORMAT, GATES, layer_widths, zoneout_shares
+from rnnkit.bundle.schema import ADAPTIVE_DIVISOR, CELLS, FORMAT, GATES, PROJECTED, layer_widths, zoneout_shares
 from rnnkit.errors import ArgumentError, DataError
 
 _LAYERS = {"lstm": "LSTM", "gru_after": "GRU", "elman_tanh": "RNN", "elman_relu": "RNN"}
@@ -58,10 +58,11 @@ def torch_modules(config: Mapping[str, Any]) -> dict[str, str]:
             raise ArgumentError(f"torch.nn has no {what}; export it with --to onnx, or train without")
         options = f", num_layers={model['num_layers']}" + ("" if model["bias"] else ", bias=False")
         options += ", nonlinearity='relu'" if cell == "elman_relu" else ""
+        features = model.get("proj_size") or H
+        options += f", proj_size={features}" if features != H else ""
         out["recurrent"] = f"torch.nn.{_LAYERS[cell]}({E or V}, {H}{options})"
-        features = H
-        if model["tied"] and E != H:
-            out["projection"] = f"torch.nn.Linear({H}, {E}, bias=False)"
+        if model["tied"] and features != E:
+            out["projection"] = f"torch.nn.Linear({features}, {E}, bias=False)"
             features = E
     if model["softmax"] == "adaptive":
         sizes = f"{features}, {V}, {list(model['cutoffs'])}, div_value={float(ADAPTIVE_DIVISOR)}"
@@ -141,13 +142,16 @@ def _longest(prefixes: Mapping[str, str], name: str) -> str | None:
 
 def _with_config(tensors: dict[str, np.ndarray], cell: str | None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     for name in tensors:
-        if name.endswith("_reverse") or ".weight_hr_l" in name:
-            raise DataError(f"{name}: layers that run backwards or project their state are no language model here")
-    first, hidden = (tensors.get(f"recurrent.{kind}_l0") for kind in ("weight_ih", "weight_hh"))
+        if name.endswith("_reverse"):
+            raise DataError(f"{name}: layers that run backwards are no language model here")
+    first, hidden, narrow = (tensors.get(f"recurrent.{kind}_l0") for kind in ("weight_ih", "weight_hh", "weight_hr"))
+    if narrow is not None and (narrow.ndim != 2 or cell not in (None, *PROJECTED)):
+        raise DataError(f"recurrent.weight_hr_l0 {list(narrow.shape)} projects the h of an LSTM, not of {cell}")
     needs_hidden = cell is None or "weight_hh" in CELLS[cell].parameters
     if first is None or first.ndim != 2 or (needs_hidden and (hidden is None or hidden.ndim != 2)):
         raise DataError(f"the recurrent layers lack weight_ih_l0 or weight_hh_l0 among {_shown(tensors)}")
     H = first.shape[0] // GATES[cell or "lstm"] if hidden is None else hidden.shape[1]
+    H = H if narrow is None else narrow.shape[1]
     gates = first.shape[0] / max(H, 1)
     cell = _CELL_OF_GATES.get(int(gates), "none") if cell is None else cell
     if GATES.get(cell) != gates:
@@ -170,6 +174,7 @@ def _with_config(tensors: dict[str, np.ndarray], cell: str | None) -> tuple[dict
         "embedding_size": 0 if table is None else table.shape[1],
         "cell": cell,
         "hidden_size": H,
+        **({} if narrow is None else {"proj_size": len(narrow)}),
         "num_layers": len(layers),
         "bias": "recurrent.bias_ih_l0" in tensors,
         "tied": is_tied,

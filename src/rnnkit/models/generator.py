@@ -25,7 +25,7 @@ from rnnkit.nn import (
 )
 from rnnkit.nn.dropout import check_probability
 from rnnkit.nn.options import checked_options
-from rnnkit.nn.stack import checked_widths
+from rnnkit.nn.stack import checked_projection, checked_widths
 from rnnkit.state import State
 
 FORMAT = 1
@@ -38,6 +38,7 @@ class GeneratorConfig:
     Args:
         vocab_size: V. embedding_size: E; 0 feeds one-hot rows of width V.
         cell, hidden_size, num_layers, bias: of the recurrent layers; hidden_size may be a width for each of them.
+        proj_size: P, the width of an LSTM's h and so of what the head reads, below hidden_size; None: hidden_size.
         forget_bias: the forget gate's bias at the start (Jozefowicz et al. 2015); only for cells that have one.
         tied: score with the embedding table itself; a projection H→E precedes it when E ≠ H.
         softmax: "full" or "adaptive"; cutoffs: where the clusters of the adaptive one end.
@@ -55,6 +56,7 @@ class GeneratorConfig:
     cell: str = "lstm"
     hidden_size: int | tuple[int, ...] = 512
     num_layers: int = 1
+    proj_size: int | None = None
     bias: bool = True
     forget_bias: float = 1.0
     init: Literal["uniform", "orthogonal"] = "uniform"
@@ -90,6 +92,8 @@ class GeneratorConfig:
         object.__setattr__(self, "num_layers", len(self.hidden_sizes))
         if self.cell not in spec.CELLS:
             raise ConfigError(f"cell={self.cell!r} does not exist; choose one of {', '.join(spec.CELLS)}")
+        if self.proj_size is not None:
+            self._check_projection(self.proj_size)
         if self.softmax not in ("full", "adaptive"):
             raise ConfigError(f"softmax={self.softmax!r} does not exist; choose 'full' or 'adaptive'")
         if self.softmax == "adaptive" and not self.cutoffs:
@@ -123,10 +127,23 @@ class GeneratorConfig:
         if self.unk_id is not None and not 0 <= self.unk_id < self.vocab_size:
             raise ConfigError(f"unk_id={self.unk_id} is outside the vocabulary 0..{self.vocab_size - 1}")
 
+    def _check_projection(self, proj_size: int) -> None:
+        if self.cell not in spec.PROJECTED:
+            raise ConfigError(
+                f"proj_size={proj_size} goes with cell {', '.join(spec.PROJECTED)}, not {self.cell}; leave it out"
+            )
+        if checked_projection(spec.PROJECTED[self.cell], proj_size, widths=self.hidden_sizes) < 1:
+            raise ConfigError(f"proj_size={proj_size} must be at least 1, or None for no projection")
+
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
         """The width of every recurrent layer."""
         return checked_widths(self.hidden_size, self.num_layers)
+
+    @property
+    def output_size(self) -> int:
+        """The width of the last recurrent layer's output."""
+        return self.proj_size or self.hidden_sizes[-1]
 
     @property
     def layer_options(self) -> Options:
@@ -174,7 +191,8 @@ class Generator(nn.Module):
     `head.bias` [V] and, unless tied, `head.weight` [V, H]; adaptive: `head.head.weight`, `head.tail.{i}.{0,1}.weight`.
 
     Start: recurrent weights uniform in ±1/√H as torch.nn, forget gate at `forget_bias`; embedding N(0, 1), or uniform
-    in ±1/√E when it also scores; head uniform in ±1/√H with bias 0. Where layers differ in width, H is the last one's.
+    in ±1/√E when it also scores; head uniform in ±1/√H with bias 0. Where layers differ in width, H is the last one's;
+    behind projected layers it is P.
 
     Source: Mikolov et al. 2010; tying: Press and Wolf 2017, arXiv:1608.05859.
     """
@@ -182,7 +200,7 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
-        size, width = config.embedding_size, config.hidden_sizes[-1]
+        size, width = config.embedding_size, config.output_size
         self.embedding = nn.Embedding(config.vocab_size, size) if size else None
         self.recurrent = Recurrent(
             config.cell,
@@ -191,6 +209,7 @@ class Generator(nn.Module):
             config.num_layers,
             bias=config.bias,
             dropout=config.dropout,
+            proj_size=config.proj_size or 0,
             precision=config.precision,
             **config.layer_options,
         )

@@ -52,8 +52,6 @@ class _TorchLayer(Stack):
         check_size("hidden_size", hidden_size)  # one width: torch's final state is one tensor
         if proj_size != 0 and not cell.is_projected:
             raise ConfigError(f"proj_size={proj_size}: only LSTM projects its state, as in torch; leave it 0")
-        if not 0 <= proj_size < hidden_size:
-            raise ConfigError(f"proj_size={proj_size} must be smaller than hidden_size={hidden_size}, and 0 or more")
         super().__init__(
             cell,
             input_size=input_size,
@@ -206,8 +204,8 @@ class RNN(_TorchLayer):
 class LSTM(_TorchLayer):
     """LSTM layers, as torch.nn.LSTM; the equations are in `rnnkit.nn.spec.lstm`.
 
-    Args: as torch.nn.LSTM, in its order; backend, precision, options: see `RNN`. proj_size: P; h and the output have
-        this width, and the layers run on backend "spec", since the native core has no projection.
+    Args: as torch.nn.LSTM, in its order; backend, precision, options: see `RNN`. proj_size: P, below H; h and the
+        output have this width. It is h' = W_r (o∘tanh c') of Sak, Senior and Beaufays 2014.
     Call: as `RNN`, with the state `(h_0, c_0)`, each `[L*D, B, H]`. Returns: `(output, (h_n, c_n))`, as torch.
     Raises: as `RNN`. Cost: 8·T·B·D·H·(I+H) flop per layer. Source: Gers, Schmidhuber and Cummins 2000.
     """
@@ -241,7 +239,7 @@ class LSTM(_TorchLayer):
             device,
             dtype,
         )
-        cell = spec.LSTM_PROJECTED if proj_size else spec.CELLS["lstm"]
+        cell = spec.PROJECTED["lstm"] if proj_size else spec.CELLS["lstm"]
         super().__init__(cell, *args, backend, precision, options)
 
     def forward(

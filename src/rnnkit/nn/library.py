@@ -101,10 +101,13 @@ def _(
     x: Tensor, state: Any, weights: list[Tensor], lengths: Any, masks: Any, mask: Any, cell: str, names: str, *_: Any
 ) -> list[Tensor]:
     gates, parts = recurrent.CELLS[cell][:2]
-    weight = weights[names.split(",").index("weight_ih")]
-    size = weight.shape[0] // len(gates)
-    final = [weight.new_empty(x.shape[1], size) for _ in parts]
-    return [weight.new_empty(x.shape[0], x.shape[1], size), *final, torch.empty(1, dtype=torch.int64)]
+    named = dict(zip(names.split(","), weights, strict=True))
+    weight = named["weight_ih"]
+    sizes = [weight.shape[0] // len(gates)] * len(parts)
+    if "weight_hr" in named:
+        sizes[0] = named["weight_hr"].shape[0]
+    final = [weight.new_empty(x.shape[1], size) for size in sizes]
+    return [weight.new_empty(x.shape[0], x.shape[1], sizes[0]), *final, torch.empty(1, dtype=torch.int64)]
 
 
 @torch.library.custom_op("rnnkit::unroll_backward", mutates_args=(), device_types="cpu")
@@ -147,6 +150,7 @@ def _(upstream: Any, output: Any, number: Any, x: Tensor, state: Any, weights: A
 def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     x, state, weights, lengths, masks, recurrent_mask, *ctx.rest, _ = inputs
     ctx.sizes = len(state), len(weights), len(masks)
+    ctx.shapes = [result.shape for result in output[:-1]]
     ctx.save_for_backward(output[0], output[-1], x, lengths, recurrent_mask, *state, *weights, *masks)
 
 
@@ -154,8 +158,7 @@ def _backward(ctx: Any, upstream: list[Tensor | None]) -> Any:
     output, number, x, lengths, recurrent_mask, *tensors = ctx.saved_tensors
     ends = list(itertools.accumulate(ctx.sizes))
     state, weights, masks = tensors[: ends[0]], tensors[ends[0] : ends[1]], tensors[ends[1] :]
-    shapes = [output.shape] + [output.shape[1:]] * (len(upstream) - 2)
-    given = [output.new_zeros(s) if d is None else d for s, d in zip(shapes, upstream[:-1], strict=True)]
+    given = [output.new_zeros(s) if d is None else d for s, d in zip(ctx.shapes, upstream[:-1], strict=True)]
     need_dx = ctx.needs_input_grad[0] and x.is_floating_point()
     around = (lengths, masks, recurrent_mask, *ctx.rest)
     got = _unroll_backward(given, output, number, x, state, weights, *around, need_dx)

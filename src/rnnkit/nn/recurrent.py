@@ -23,7 +23,8 @@ class Recurrent(Stack):
     Args:
         cell: a name in `rnnkit.nn.spec.CELLS`, or a CellSpec of your own (which then runs on backend "spec").
         input_size, hidden_size: I and H; or a width for each layer, from the first: `[512, 256]`. num_layers: L; may be
-            left out beside widths. bias: with `bias_ih` and `bias_hh`, or none.
+            left out beside widths. bias: with `bias_ih` and `bias_hh`, or none. proj_size: P, below H: an LSTM's h is
+            then P wide, W_r (o∘tanh c'), and so are y and what the layer above reads (Sak et al. 2014); 0: not.
         dropout: probability, between layers, while training. bidirectional: y is then `[T, B, 2H]`, forward first.
         backend: "auto", "native" or "spec"; see `explain_backend`. device, dtype: as in torch.nn.
         precision: "fp32"; "bf16" rounds what products multiply (inputs, h, weights, gate gradients) to bfloat16 and
@@ -39,8 +40,8 @@ class Recurrent(Stack):
             V rows instead of T·B) when that is cheaper: the outputs are the same bits either way.
         trace: also return, for each layer and direction in the order of the state, a dict of every gate (after its
             nonlinearity) and state part by name, each `[T, B, H]`, without gradient, 0 beyond a row's length.
-    Returns: y `[T, B, D*H]`, H of the last layer, and the State after each row's last step; gradients flow through
-        both. Both have the weights' dtype, also under torch.autocast (see `RNN`).
+    Returns: y `[T, B, D*H]`, H of the last layer (D*P with proj_size), and the State after each row's last step;
+        gradients flow through both. Both have the weights' dtype, also under torch.autocast (see `RNN`).
     Raises: ShapeError, DtypeError, StateError, naming what does not fit.
     Cost: 2·T·B·D·G·H·(I+H) flop per layer.
     """
@@ -55,6 +56,7 @@ class Recurrent(Stack):
         bias: bool = True,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        proj_size: int = 0,
         backend: Backend = "auto",
         precision: str = "fp32",
         device: Any = None,
@@ -63,14 +65,17 @@ class Recurrent(Stack):
     ) -> None:
         if isinstance(cell, str) and cell not in spec.CELLS:
             raise ConfigError(f"cell {cell!r} does not exist; there are {', '.join(spec.CELLS)}")
+        if isinstance(cell, str):
+            cell = spec.PROJECTED.get(cell, spec.CELLS[cell]) if proj_size else spec.CELLS[cell]
         super().__init__(
-            spec.CELLS[cell] if isinstance(cell, str) else cell,
+            cell,
             input_size=input_size,
             hidden_size=hidden_size,
             num_layers=num_layers,
             bias=bias,
             dropout=dropout,
             bidirectional=bidirectional,
+            proj_size=proj_size,
             backend=backend,
             precision=precision,
             device=device,
@@ -140,10 +145,11 @@ class Recurrent(Stack):
         if tuple(parts) != self.cell.parts:
             raise StateError(f"the state has parts {tuple(parts)}, cell {self.cell.name} has {self.cell.parts}")
         width = self.hidden_sizes[index // self.num_directions]
-        for name, part in parts.items():
+        sizes = self.cell.part_sizes(hidden_size=width, proj_size=self.proj_size)
+        for (name, part), size in zip(parts.items(), sizes, strict=True):
             parts[name] = autocast_to(weight, part)
             where = f"the state's layer {index}.{name}"
-            check_state_part(where, parts[name], shape=(batch, width), like=weight)
+            check_state_part(where, parts[name], shape=(batch, size), like=weight)
         return tuple(parts[name] for name in self.cell.parts)
 
 

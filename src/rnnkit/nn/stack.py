@@ -83,11 +83,7 @@ class Stack(nn.Module):
         self.cell = cell
         self.input_size, self.hidden_size, self.num_layers = input_size, self.hidden_sizes[-1], len(self.hidden_sizes)
         self.bias, self.dropout, self.bidirectional = bias, float(dropout), bidirectional
-        self.proj_size = proj_size
-        if cell.is_projected != bool(proj_size):
-            raise ConfigError(
-                f"proj_size={proj_size} for cell {cell.name}; rnnkit.nn.LSTM(proj_size=) runs a projected one"
-            )
+        self.proj_size = checked_projection(cell, proj_size, widths=self.hidden_sizes)
         self.backend = check_backend(backend)
         resolve_precision(precision)
         self.precision = precision
@@ -261,14 +257,16 @@ class Stack(nn.Module):
     def _around(self, index: int, x: Tensor) -> dict[str, Any]:
         """Zoneout and the recurrent mask of one call of one layer and direction, as `unroll` takes them."""
         weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
-        shape = (*x.shape[:2], self.hidden_sizes[index // self.num_directions])
+        width = self.hidden_sizes[index // self.num_directions]
+        sizes = self.cell.part_sizes(hidden_size=width, proj_size=self.proj_size)
         given: dict[str, Any] = {}
         zoneout = self.zoneout if isinstance(self.zoneout, tuple) else (self.zoneout,) * len(self.cell.parts)
         if any(zoneout):
-            masks = [drop_mask(z, *shape, like=weight) if z and self.training else z for z in zoneout]
-            given["zoneout"] = tuple(masks)
+            drawn = zip(zoneout, sizes, strict=True) if self.training else ()
+            masks = [drop_mask(z, *x.shape[:2], size, like=weight) if z else z for z, size in drawn]
+            given["zoneout"] = tuple(masks) if self.training else zoneout
         if self.recurrent_dropout and self.training:
-            given["recurrent_mask"] = keep_mask(self.recurrent_dropout, *shape[1:], like=weight)
+            given["recurrent_mask"] = keep_mask(self.recurrent_dropout, x.shape[1], sizes[0], like=weight)
         return given
 
 
@@ -293,6 +291,18 @@ def checked_widths(hidden_size: int | Sequence[int], num_layers: int) -> tuple[i
     for layer, width in enumerate(widths):
         check_size(f"hidden_size[{layer}]", width)
     return widths
+
+
+def checked_projection(cell: spec.CellSpec, proj_size: int, *, widths: tuple[int, ...]) -> int:
+    """`proj_size`, if layers of `cell` can have it. Raises: ConfigError, DtypeError."""
+    if isinstance(proj_size, bool) or not isinstance(proj_size, int):
+        raise DtypeError(f"proj_size must be an int, got {type(proj_size).__name__}")
+    if not 0 <= proj_size < min(widths):
+        raise ConfigError(f"proj_size={proj_size} must be smaller than hidden_size={min(widths)}, and 0 or more")
+    if cell.is_projected != bool(proj_size):
+        remedy = "leave it out" if proj_size else "give the width of its h"
+        raise ConfigError(f"proj_size={proj_size} does not go with cell {cell.name}; {remedy}")
+    return proj_size
 
 
 def checked_lengths(lengths: Lengths, *, steps: int, batch: int) -> Tensor:

@@ -49,7 +49,7 @@ class LanguageModel(NextTokenModel):
         self._stack = Stack(config["model"], tensors, self.precision)
         self._grammars: dict[str, Grammar] = {}
         names = self._stack.part_names
-        self._parts = tuple(tuple((name, layer.hidden_size) for name in names) for layer in self._stack.layers)
+        self._parts = tuple(tuple(zip(names, layer.part_sizes, strict=True)) for layer in self._stack.layers)
 
     @overload
     def generate(

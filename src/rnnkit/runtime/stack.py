@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.bundle.schema import CELLS, zoneout_shares
+from rnnkit.bundle.schema import layer_cell, zoneout_shares
 from rnnkit.kernels import heads
 from rnnkit.kernels.recurrent import Layer, Precision, Unrolled
 
@@ -30,7 +30,8 @@ class Stack:
     """
 
     def __init__(self, model: Mapping[str, Any], tensors: Mapping[str, np.ndarray], precision: Precision) -> None:
-        self.part_names: tuple[str, ...] = CELLS[model["cell"]].parts
+        cell, info = layer_cell(model)
+        self.part_names: tuple[str, ...] = info.parts
         self.is_residual: bool = model.get("residual", False)
         self.table: np.ndarray | None = tensors.get("embedding.weight")
         self.layers: list[Any] = []
@@ -40,15 +41,14 @@ class Stack:
                 # Then ids enter as one-hot rows, without a product: the same bits, but in int8, which need not round.
                 weight = heads.linear(self.table, weight, precision="fp32" if precision == "int8" else precision).T
                 self.table = None
-            names = CELLS[model["cell"]].parameters
-            weights: dict[str, Any] = {name: tensors.get(f"recurrent.{name}_l{index}") for name in names}
+            weights: dict[str, Any] = {name: tensors.get(f"recurrent.{name}_l{index}") for name in info.parameters}
             weights["weight_ih"] = weight
-            run = LAYERS.get(model["cell"], Layer)
-            self.layers.append(run(model["cell"], **weights, precision=precision, zoneout=zoneout_shares(model)))
+            run = LAYERS.get(cell, Layer)
+            self.layers.append(run(cell, **weights, precision=precision, zoneout=zoneout_shares(model)))
         self.first = [  # the state of a text that has not begun: what was learned, or zeros
             tuple(
-                tensors.get(f"recurrent.initial_{part}_l{index}", np.zeros(layer.hidden_size, np.float32))
-                for part in self.part_names
+                tensors.get(f"recurrent.initial_{part}_l{index}", np.zeros(size, np.float32))
+                for part, size in zip(self.part_names, layer.part_sizes, strict=True)
             )
             for index, layer in enumerate(self.layers)
         ]

@@ -96,6 +96,11 @@ class ModelConfig(Section):
         default=512, description="Units per layer H; or the width of each layer, as [512, 256], without num_layers."
     )
     num_layers: int = Field(default=1, ge=1, description="Recurrent layers L.")
+    proj_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="lstm: the width P of its h, below hidden_size; None: not projected.",
+    )
     embedding_size: int = Field(default=256, ge=0, description="Numbers per token E; 0 feeds one-hot rows.")
     bias: bool = Field(default=True, description="Bias in the recurrent layers.")
     forget_bias: float = Field(default=1.0, description="The forget gate's bias at the start.")

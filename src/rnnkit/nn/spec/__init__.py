@@ -25,5 +25,7 @@ CELLS: dict[str, CellSpec] = {
     )
 }
 
-# LSTM_PROJECTED is not among CELLS: it takes a proj_size, and the native core does not have it.
-__all__ = ["CELLS", "LSTM_PROJECTED", "CellSpec", "recurrent", "unroll"]
+# What a cell becomes with a proj_size, without which it cannot be: so it is not among CELLS.
+PROJECTED: dict[str, CellSpec] = {"lstm": LSTM_PROJECTED}
+
+__all__ = ["CELLS", "PROJECTED", "CellSpec", "recurrent", "unroll"]
