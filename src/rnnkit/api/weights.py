@@ -1,4 +1,4 @@
-"""Weights out to a torch.nn `state_dict` and in from one; needs torch."""
+"""Weights out to a torch.nn `state_dict` and in from one, and in from Keras."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit import durable, runtime, text
 from rnnkit.bundle import read_bundle
 from rnnkit.errors import ArgumentError, DataError, MissingExtraError
+from rnnkit.export.keras_file import read_keras
 from rnnkit.export.state_dict import from_state_dict, to_state_dict, torch_modules
 
 
@@ -53,9 +54,7 @@ def import_torch(
         folder that holds something; BundleError for weights or a tokeniser that do not fit; SaveError.
     Cost:    memory for the weights three times.
     """
-    run = Path(run)
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise ArgumentError(f"{run} holds something already; name a new folder")
+    _check_new(Path(run))
     arrays = _read(Path(path))
     try:
         config, tensors = from_state_dict(arrays, cell=cell, names=names)
@@ -64,6 +63,29 @@ def import_torch(
     model = runtime.LanguageModel.from_parts(config, tensors, _tokenizer(Path(tokenizer)))
     model.save(run)
     return model
+
+
+def import_keras(path: str | Path, run: str | Path, *, tokenizer: str | Path) -> runtime.LanguageModel:
+    """Make a run folder of a language model that Keras trained: an Embedding or one-hot input, LSTM, GRU or SimpleRNN
+    layers, and a Dense; needs h5py, and neither Keras nor torch.
+
+    Args:    path: what `model.save` wrote, `.keras` or `.h5`. Nothing in it is executed.
+             run, tokenizer: as `import_torch`.
+    Returns: the model that the folder now holds.
+    Raises:  MissingExtraError without h5py; DataError for a file that is no such model, naming the layer; otherwise as
+        `import_torch`.
+    Cost:    memory for the weights three times.
+    """
+    _check_new(Path(run))
+    config, tensors = read_keras(path)
+    model = runtime.LanguageModel.from_parts(config, tensors, _tokenizer(Path(tokenizer)))
+    model.save(run)
+    return model
+
+
+def _check_new(run: Path) -> None:
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise ArgumentError(f"{run} holds something already; name a new folder")
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -27,7 +27,7 @@ app.command("doctor", short_help="What a text will do to training.")(doctor.doct
 app.command("compare", short_help="Several runs in a table and a picture.")(compare.compare)
 app.command("bench", short_help="How fast a model is on this machine.")(bench.bench)
 app.command("export", short_help="A run's model as a file for other runtimes.")(export.export)
-app.command("import", short_help="Weights that torch trained as a run.")(import_weights.import_weights)
+app.command("import", short_help="What torch or Keras trained as a run.")(import_weights.import_weights)
 app.command("export-arpa", short_help="A run's n-grams as a file for other tools.")(export_arpa.export_arpa)
 
 

@@ -1,4 +1,4 @@
-"""`rnnkit import`: weights of torch.nn layers become a run folder."""
+"""`rnnkit import`: weights that torch or Keras trained become a run folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from rnnkit.errors import UsageError
 
 
 def import_weights(
-    file: Annotated[Path, typer.Argument(help="A torch.nn state_dict: .pt, or .safetensors.", metavar="FILE")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A torch.nn state_dict (.pt, .safetensors), or a Keras model (.keras, .h5).", metavar="FILE"
+        ),
+    ],
     run: Annotated[Path, typer.Option("--run", help="The run folder to make.")],
     tokenizer: Annotated[
         Path, typer.Option("--tokenizer", help="A run folder or tokenizer.json with the ids that it was trained on.")
@@ -24,11 +29,12 @@ def import_weights(
         typer.Option("--name", help="Where a part has a name of its own: head=decoder, recurrent=, embedding=, …"),
     ] = None,
 ) -> None:
-    """Make a run folder of a language model that torch trained: an LSTM, GRU or RNN, its embedding and its head.
+    """Make a run folder of a language model that torch or Keras trained: LSTM, GRU or RNN, embedding and head.
 
     `sample`, `complete`, `predict` and `export` work on it; `eval` needs the metrics and baselines of a training.
     """
-    from rnnkit.api.weights import import_torch
+    from rnnkit.api.weights import import_keras, import_torch
+    from rnnkit.export.keras_file import SUFFIXES
 
     names: dict[str, str] = {}
     for part in name or ():
@@ -36,7 +42,12 @@ def import_weights(
         if not theirs:
             raise UsageError(f"--name {part}: our name, =, and theirs are wanted, as in head=decoder")
         names[ours] = theirs
-    model = import_torch(file, run, tokenizer=tokenizer, cell=cell, names=names)
+    if file.suffix in SUFFIXES:
+        if cell is not None or names:
+            raise UsageError(f"{file} says itself what its layers are; leave out --cell and --name")
+        model = import_keras(file, run, tokenizer=tokenizer)
+    else:
+        model = import_torch(file, run, tokenizer=tokenizer, cell=cell, names=names)
     sizes = model.config["model"]
     print(
         f"{sizes['cell']}: {sizes['num_layers']} x {sizes['hidden_size']}, embedding {sizes['embedding_size']},"

@@ -16,6 +16,16 @@ ONNX: dict[str, tuple[int | None, ...]] = {
     "gru_after": (1, 0, 2),
 }
 
+# Keras' layers: which of their gates stands at each of our places; theirs are i f c o of an LSTM and z r h of a GRU.
+KERAS = {"SimpleRNN": (0,), "LSTM": (0, 1, 2, 3), "GRU": (1, 0, 2)}
+
+
+def from_keras(layer: str, array: np.ndarray) -> np.ndarray:
+    """The blocks of rows of a weight or bias [G*H, …] of a Keras layer in our order."""
+    order = list(KERAS[layer])
+    blocks = array.reshape(len(order), -1, *array.shape[1:])
+    return np.ascontiguousarray(blocks[order].reshape(array.shape))
+
 
 def to_onnx(cell: str, array: np.ndarray) -> np.ndarray:
     """The blocks of rows of a weight or bias [G*H, …] in ONNX's order."""
