@@ -326,7 +326,8 @@ def _where(row: Row) -> str:
 # ---- picture --------------------------------------------------------------------------------------------------------
 
 COLOURS = {"lstm": "#0b5394", "gru_after": "#b45f06", "gru_before": "#e69138", "elman_tanh": "#38761d"}
-MARKS = {"lstm": "o", "gru_after": "s", "gru_before": "D", "elman_tanh": "^"}
+COLOURS |= {"lstm_projected": "#674ea7"}
+MARKS = {"lstm": "o", "gru_after": "s", "gru_before": "D", "elman_tanh": "^", "lstm_projected": "v"}
 
 
 def draw(report: Row, path: Path) -> None:
