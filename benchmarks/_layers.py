@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from _machine import gemm_rate
+from _machine import gemm_rate, peak_rate
 from _peers import Peers, Timing, dtype_of, is_ours, shares
 from worker import LayerCase
 
@@ -61,11 +61,17 @@ def row(timing: Timing, machine: dict[str, Any]) -> dict[str, Any]:
     ours = {dtype: [n for n in names if is_ours(n) and dtype_of(n) == dtype] for dtype in ("fp32", "bf16")}
     theirs = {dtype: [n for n in names if not is_ours(n) and dtype_of(n) == dtype] for dtype in ("fp32", "bf16")}
     every, all_peers = ours["fp32"] + ours["bf16"], theirs["fp32"] + theirs["bf16"]
-    share = {}
-    for name in names:
-        rate = gemm_rate(machine, dtype_of(name)) if is_ours(name) else 0
-        if rate:
+    share, ratios = {}, {}
+    for name in filter(is_ours, names):
+        if rate := gemm_rate(machine, dtype_of(name)):
             share[name] = round(case.flop / timing.median(name) / rate, 3)
+    for kind, mine, peers in (
+        ("fp32", ours["fp32"], theirs["fp32"]),
+        ("bf16", ours["bf16"], theirs["bf16"]),
+        ("bf16_any", ours["bf16"], all_peers),
+        ("any", every, all_peers),
+    ):
+        ratios[kind] = best_ratio(timing, mine, peers, machine)
     return {
         "cell": case.cell,
         "mode": case.mode,
@@ -74,19 +80,23 @@ def row(timing: Timing, machine: dict[str, Any]) -> dict[str, Any]:
         "ms": {name: round(1e3 * timing.median(name), 4) for name in names},
         "rounds": max(map(len, timing.seconds.values()), default=0),
         "share_of_gemm_rate": share,
-        "fp32": best_ratio(timing, ours["fp32"], theirs["fp32"]),
-        "bf16": best_ratio(timing, ours["bf16"], theirs["bf16"]),
-        "bf16_any": best_ratio(timing, ours["bf16"], all_peers),
-        "any": best_ratio(timing, every, all_peers),
+        **ratios,
         "left_out": timing.left_out,
         "refused": timing.refused,
     }
 
 
-def best_ratio(timing: Timing, ours: list[str], peers: list[str]) -> dict[str, Any] | None:
-    """How many times faster the best of ours is than the best of the peers."""
+def best_ratio(timing: Timing, ours: list[str], peers: list[str], machine: dict[str, Any]) -> dict[str, Any] | None:
+    """How many times faster the best of ours is than the best of the peers, and would be if it were products alone at
+    the full rate of the machine's instructions: no kernel here can pass that."""
     best, peer = timing.best(ours), timing.best(peers)
-    return None if best is None or peer is None else {"ours": best, "peer": peer, "ratio": timing.ratio(peer, best)}
+    if best is None or peer is None:
+        return None
+    assert isinstance(timing.case, LayerCase)
+    found: dict[str, Any] = {"ours": best, "peer": peer, "ratio": timing.ratio(peer, best)}
+    if rate := peak_rate(machine, dtype_of(best)):
+        found["limit"] = timing.median(peer) * rate / timing.case.flop
+    return found
 
 
 def summary(row: dict[str, Any]) -> str:

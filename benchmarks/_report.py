@@ -16,13 +16,17 @@ FAMILY = {"elman_tanh": "Elman", "lstm": "LSTM", "gru_after": "GRU", "gru_before
 
 @dataclass(frozen=True)
 class Promise:
-    """A line of the closing list. `found` None: not measured, `note` says why."""
+    """A line of the closing list. `found` None: not measured, `note` says why.
+
+    `limit`: what `found` would be if the kernels did nothing but multiply, or read weights, at the machine's own rate.
+    """
 
     what: str
     wanted: float
     found: float | None
     is_at_most: bool = False
     note: str = ""
+    limit: float | None = None
     form: str = ".2f"
 
     @property
@@ -96,7 +100,9 @@ def _stream_promises(report: Row) -> Iterable[Promise]:
                     name = f"rnnkit {dtype}"
                     note = row["left_out"].get(name, row["refused"].get(name, ""))
                     what = f"one step of {row['cell']}, H = {row['H']}, {dtype} weights, against ONNX Runtime"
-                    yield Promise(what, wanted[row["H"]], row["over_onnxruntime"].get(name), note=note)
+                    found, share = row["over_onnxruntime"].get(name), row["share_of_read_rate"].get(name)
+                    limit = found / share if found and share else None
+                    yield Promise(what, wanted[row["H"]], found, note=note, limit=limit)
         else:
             ratios = row["over_onnxruntime"]
             best = max(ratios, key=ratios.__getitem__, default=None)
@@ -153,7 +159,9 @@ def _mean(what: str, wanted: float, rows: list[Row], kind: str) -> Promise:
     note = f"{worst[kind]['ratio']:.2f} at {tuple(worst['shape'])} beside {worst[kind]['peer']} is the least"
     if len(offered) < len(rows):
         note += f"; {len(rows) - len(offered)} of {len(rows)} shapes are missing"
-    return Promise(what, wanted, geometric_mean(r[kind]["ratio"] for r in offered), note=note)
+    limits = [r[kind]["limit"] for r in offered if "limit" in r[kind]]
+    limit = geometric_mean(limits) if len(limits) == len(offered) else None
+    return Promise(what, wanted, geometric_mean(r[kind]["ratio"] for r in offered), note=note, limit=limit)
 
 
 def _least(what: str, wanted: float, rows: list[Row], kind: str) -> Promise:
@@ -163,7 +171,8 @@ def _least(what: str, wanted: float, rows: list[Row], kind: str) -> Promise:
     worst = min(offered, key=lambda r: r[kind]["ratio"])
     short = sum(r[kind]["ratio"] < wanted for r in offered)
     where = f"{worst['cell']} {tuple(worst['shape'])} beside {worst[kind]['peer']}"
-    return Promise(what, wanted, worst[kind]["ratio"], note=f"{where}; {short} of {len(offered)} below")
+    note = f"{where}; {short} of {len(offered)} below"
+    return Promise(what, wanted, worst[kind]["ratio"], note=note, limit=worst[kind].get("limit"))
 
 
 def _why_not(rows: list[Row], kind: str) -> str:
@@ -292,13 +301,18 @@ def _other_tables(report: Row) -> list[str]:
 
 
 def _promise_table(found: list[Promise]) -> list[str]:
-    lines = ["## What must be shown", "", *_head(["what", "wanted", "found", "", "note"], text=1)]
+    lines = [
+        "## What must be shown",
+        "",
+        "Limit: the figure of a kernel that did nothing but multiply, or read weights, at this machine's own rate.",
+        "",
+        *_head(["what", "wanted", "found", "limit", "", "note"], text=1),
+    ]
     for p in found:
         verdict = {True: "reached", False: "NOT reached", None: "missing"}[p.is_kept]
-        limit = f"{'at most' if p.is_at_most else 'at least'} {p.wanted:g}"
-        lines.append(
-            _line([p.what, limit, "" if p.found is None else format(p.found, p.form), verdict, _short(p.note)])
-        )
+        wanted = f"{'at most' if p.is_at_most else 'at least'} {p.wanted:g}"
+        found, limit = ("" if value is None else format(value, p.form) for value in (p.found, p.limit))
+        lines.append(_line([p.what, wanted, found, limit, verdict, _short(p.note)]))
     return lines
 
 
