@@ -4,9 +4,12 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "isa/table.h"
+#include "memory.h"
 #include "mutants.h"
 
 namespace rnnkit {
@@ -74,6 +77,28 @@ bool is_supported(const char* isa) {
   return std::strcmp(isa, "portable") == 0;
 }
 
+// Whether products of pairs come out right: asked of tiles, which the authors had no machine to try on. Whole numbers,
+// so that every order of the additions gives one result; sizes that leave ends on every side.
+bool multiplies(const Table& candidate) {
+  constexpr int64_t kRows = 19, kInputs = 45, kOutputs = 37;
+  std::vector<float> x(kRows * kInputs), weight(kOutputs * kInputs), y(kRows * kOutputs);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 7 % 23) - 11;
+  for (size_t i = 0; i < weight.size(); ++i) weight[i] = static_cast<float>(i * 5 % 19) - 9;
+  const auto& heads = candidate.heads.bf16;
+  const std::unique_ptr<Pair, void (*)(Pair*)> packed(
+      memory::acquire<Pair>(heads.packed_size(kInputs, kOutputs).weight), [](Pair* room) { memory::release(room); });
+  const PackedLinear<Pair> linear{kInputs, kOutputs, packed.get(), nullptr};
+  heads.pack(weight.data(), nullptr, linear);
+  heads.linear_part(linear, x.data(), kRows, y.data(), 0, 1);
+  for (int64_t r = 0; r < kRows; ++r)
+    for (int64_t o = 0; o < kOutputs; ++o) {
+      float sum = 0;
+      for (int64_t i = 0; i < kInputs; ++i) sum += x[r * kInputs + i] * weight[o * kInputs + i];
+      if (y[r * kOutputs + o] != sum) return false;
+    }
+  return true;
+}
+
 const Table* const kBuilt[] = {
 #if defined(RNNKIT_HAS_AMX)
     &amx::isa_table,
@@ -104,9 +129,12 @@ const char* choose_table() {
   for (const Table* candidate : kBuilt) {
     names += std::string(names.empty() ? "" : ", ") + candidate->isa;
     if (is_forced ? std::strcmp(candidate->isa, forced) == 0 : is_supported(candidate->isa)) {
-      if (!is_supported(candidate->isa)) {
-        problem = std::string("RNNKIT_ISA is ") + forced +
-                  ", which this processor does not support; unset it to choose the best";
+      const bool is_right =
+          is_supported(candidate->isa) && (std::strcmp(candidate->isa, "amx") != 0 || multiplies(*candidate));
+      if (!is_right && !is_forced) continue;
+      if (!is_right) {
+        problem = std::string("RNNKIT_ISA is ") + forced + ", which this processor does not support" +
+                  (is_supported(candidate->isa) ? ": its products are wrong" : "") + "; unset it to choose the best";
         return problem.c_str();
       }
       chosen = candidate;

@@ -41,9 +41,10 @@ FloatArray rows_for(const Weight& w, nb::handle x) {
 
 // Calls body with the functions of the named precision.
 auto with_precision(const std::string& precision, auto&& body) {
-  if (precision == "fp32") return body(table().heads.fp32);
+  if (precision == "fp32_split" && table().heads.fp32_split != nullptr) return body(*table().heads.fp32_split);
+  if (precision == "fp32" || precision == "fp32_split") return body(table().heads.fp32);
   if (precision != "bf16")
-    raise("ArgumentError", "precision is '" + precision + "', want 'fp32' or 'bf16'" +
+    raise("ArgumentError", "precision is '" + precision + "', want 'fp32', 'fp32_split' or 'bf16'" +
                                (precision == "int8" ? ": int8 has no gradients" : ""));
   return body(table().heads.bf16);
 }

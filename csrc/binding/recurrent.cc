@@ -156,12 +156,14 @@ class PyLayer {
     nb::ndarray<nb::ro> view;
     if (precision == "bf16") {
       create(table().recurrent_bf16, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr);
+    } else if (precision == "fp32_split" && table().recurrent_split != nullptr) {
+      create(*table().recurrent_split, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr);
     } else if (precision == "int8") {
       create(table().recurrent_int8, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr);
       binding::check_quad_depth("the layer's input size", input_size());
       binding::check_quad_depth("the layer's hidden size", hidden_size());
-    } else if (precision != "fp32") {
-      raise("ArgumentError", "precision is '" + precision + "', want 'fp32', 'bf16' or 'int8'");
+    } else if (precision != "fp32" && precision != "fp32_split") {
+      raise("ArgumentError", "precision is '" + precision + "', want 'fp32', 'fp32_split', 'bf16' or 'int8'");
     } else if (!weight_ih.is_none() && nb::try_cast(weight_ih, view) && view.dtype() == nb::dtype<double>()) {
       if (table().recurrent_double == nullptr)
         raise("DtypeError", std::string("weight_ih has dtype float64, the ") + table().isa +
@@ -503,7 +505,8 @@ class PyLayer {
   }
 
   std::vector<AnyArray> owners_;  // the weights, which the layer borrows
-  std::variant<std::unique_ptr<Layer<float>>, std::unique_ptr<Layer<float, Pair>>, std::unique_ptr<Layer<float, Quad>>,
+  std::variant<std::unique_ptr<Layer<float>>, std::unique_ptr<Layer<float, Pair>>,
+               std::unique_ptr<Layer<float, Triple>>, std::unique_ptr<Layer<float, Quad>>,
                std::unique_ptr<Layer<double>>>
       layer_;
 };

@@ -20,6 +20,7 @@ constexpr int64_t kLogitsOfAPart = 8192;  // that are drawn from together
 
 const ProductHeads<float>& heads_of(const PackedLinear<float>&) { return table().heads.fp32; }
 const ProductHeads<Pair>& heads_of(const PackedLinear<Pair>&) { return table().heads.bf16; }
+const ProductHeads<Triple>& heads_of(const PackedLinear<Triple>&) { return *table().heads.fp32_split; }
 const ProductHeads<Quad>& heads_of(const PackedLinear<Quad>&) { return table().heads.int8; }
 
 void run_part(const AnyLinear& linear, const float* x, int64_t rows, float* y, int64_t part, int64_t parts) {

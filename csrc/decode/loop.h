@@ -14,7 +14,7 @@
 
 namespace rnnkit::decode {
 
-using AnyLinear = std::variant<PackedLinear<float>, PackedLinear<Pair>, PackedLinear<Quad>>;
+using AnyLinear = std::variant<PackedLinear<float>, PackedLinear<Pair>, PackedLinear<Triple>, PackedLinear<Quad>>;
 // y [rows, outputs] of x [rows, inputs], by as many workers as that is worth.
 void run_linear(const AnyLinear& linear, const float* x, int64_t rows, float* y);
 int64_t inputs_of(const AnyLinear& linear);

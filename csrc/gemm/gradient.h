@@ -7,9 +7,9 @@
 #pragma once
 
 #include "gemm/layout.h"
+#include "gemm/tile_product.h"
 #include "isa/isa.h"
 #include "simd/operand.h"
-#include "simd/tiles.h"
 #include "simd/transpose.h"
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
@@ -94,42 +94,50 @@ RNNKIT_INLINE void accumulate_columns(int64_t columns, const T* dy, const T* x, 
 }
 
 // [k][16 rows] to [16 rows][k], in place.
-inline void turn(Pair* dy, int64_t depth);
-// As accumulate(), for up to three vectors; dy is [16 rows][k], `width` is what is left of a row of out.
-inline void accumulate_on_tiles(const Pair* dy, const Pair* x, int64_t vectors, int64_t depth, float* out,
-                                int64_t stride, int64_t rows, int64_t width, bool is_first);
+template <class T>
+void turn(T* dy, int64_t depth);
+// As accumulate(), for up to three vectors; dy is [plane][16 rows][k], x [plane][k][vector][16], `width` is what is
+// left of a row of out.
+template <class T>
+void accumulate_on_tiles(const T* dy, const T* x, int64_t vectors, int64_t depth, float* out, int64_t stride,
+                         int64_t rows, int64_t width, bool is_first);
 
 #if defined(RNNKIT_ISA_AMX)
 
-inline void turn(Pair* dy, int64_t depth) {
-  Pair turned[16 * stored<Pair>(kGradientBlock)];
+template <class T>
+void turn(T* dy, int64_t depth) {
+  T turned[16 * kGradientBlock / kPerWord<T>];
   for (int64_t k = 0; k < depth; k += kLanes) {
     F square[kLanes];
     for (int64_t i = 0; i < kLanes; ++i) square[i] = F::load(reinterpret_cast<const float*>(dy + (k + i) * kLanes));
     transpose(square);
     for (int64_t i = 0; i < kLanes; ++i) square[i].store(reinterpret_cast<float*>(turned + i * depth + k));
   }
-  memcpy(static_cast<void*>(dy), turned, static_cast<size_t>(depth * kLanes) * sizeof(Pair));
+  memcpy(static_cast<void*>(dy), turned, static_cast<size_t>(depth * kLanes) * sizeof(T));
 }
 
-inline void accumulate_on_tiles(const Pair* dy, const Pair* x, int64_t vectors, int64_t depth, float* out,
-                                int64_t stride, int64_t rows, int64_t width, bool is_first) {
+template <class T>
+void accumulate_on_tiles(const T* dy, const T* x, int64_t vectors, int64_t depth, float* out, int64_t stride,
+                         int64_t rows, int64_t width, bool is_first) {
   shape_tiles(16, 0);
   zero_tile<0>();
   zero_tile<1>();
   zero_tile<2>();
-  const int64_t step = vectors * kLanes, x_stride = step * static_cast<int64_t>(sizeof(Pair));
-  for (int64_t k = 0; k < depth; k += 16, x += 16 * step) {
-    load_tile<4>(dy + k, depth * sizeof(Pair));
-    load_tile<5>(x, x_stride);
-    dot_tiles<0, 4, 5>();
-    if (vectors > 1) {
-      load_tile<6>(x + kLanes, x_stride);
-      dot_tiles<1, 4, 6>();
-    }
-    if (vectors > 2) {
-      load_tile<7>(x + 2 * kLanes, x_stride);
-      dot_tiles<2, 4, 7>();
+  const int64_t step = vectors * kLanes, x_stride = step * static_cast<int64_t>(sizeof(T));
+  for (int64_t k = 0; k < depth; k += 16) {
+    for (const Planes planes : kPairs<T>) {
+      const T* right = x + (planes.weight * depth + k) * step;
+      load_tile<4>(dy + planes.x * depth * kLanes + k, depth * sizeof(T));
+      load_tile<5>(right, x_stride);
+      dot_tiles<0, 4, 5>();
+      if (vectors > 1) {
+        load_tile<6>(right + kLanes, x_stride);
+        dot_tiles<1, 4, 6>();
+      }
+      if (vectors > 2) {
+        load_tile<7>(right + 2 * kLanes, x_stride);
+        dot_tiles<2, 4, 7>();
+      }
     }
   }
   alignas(64) float sums[3][16 * kLanes];
@@ -161,13 +169,14 @@ RNNKIT_INLINE V load_lanes(const Rows<const S>& rows, int64_t row, int64_t colum
 template <class V, class T, class S = typename V::Scalar>
 void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end, int64_t begin, int64_t end,
               T* scratch) {
-  constexpr int64_t kStep = kPerOperand<T>;
+  constexpr int64_t kStep = kPerWord<T>;
+  constexpr bool kOnTiles = kHasTiles && kStep > 1;
   T* packed_dy = scratch;
   T* packed_x = scratch + stored<T>(kGradientBlock) * kLanes;
   const int64_t last = (larger<int64_t>(g.num_rows, 1) - 1) / kGradientBlock * kGradientBlock;
   for (int64_t row = last; row >= 0; row -= kGradientBlock) {  // at least once: no rows make a gradient of zero
     const int64_t rows = smaller(kGradientBlock, g.num_rows - row);
-    const int64_t depth = kHasTiles ? stored<T>(rows) : operands<T>(rows);
+    const int64_t depth = kOnTiles ? stored<T>(rows) / kPlanes<T> : operands<T>(rows);
     const bool is_first = row == last && !g.accumulate;
     for (int64_t panel = begin; panel < end; panel += tiles::kGradientColumns) {
       const int64_t vectors = smaller(tiles::kGradientColumns, end - panel);
@@ -179,7 +188,7 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
             values[i] = r + i < rows
                             ? tiles::load_lanes<V>(g.x, row + r + i, v * kLanes, smaller(kLanes, g.width - v * kLanes))
                             : V::zero();
-          Operand<V, T>::store(values, to);
+          Operand<V, T>::store(values, to, depth * vectors * kLanes);
         }
       }
     }
@@ -192,13 +201,14 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
           values[i] = r + i < rows ? tiles::load_lanes<V>(g.dy, row + r + i, place.column, place.lanes) : V::zero();
           part = part + values[i];
         }
-        Operand<V, T>::store(values, packed_dy + r / kStep * kLanes);
+        Operand<V, T>::store(values, packed_dy + r / kStep * kLanes, depth * kLanes);
         if ((r + kStep) % 16 == 0 || r + kStep >= rows) {
           total = total + part;
           part = V::zero();
         }
       }
-      if constexpr (kHasTiles && kPerOperand<T> > 1) tiles::turn(packed_dy, depth);
+      if constexpr (kOnTiles)
+        for (int64_t plane = 0; plane < kPlanes<T>; ++plane) tiles::turn(packed_dy + plane * depth * kLanes, depth);
       if (g.bias && begin == 0) {
         S* at = g.bias + place.row;
         (is_first || planted(Bug::bias_gradient_of_the_last_block_only) ? total : V::load_n(at, place.lanes) + total)
@@ -212,19 +222,19 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
           for (int64_t r = rows * (panel - begin) / (end - begin); r < rows * (panel + vectors - begin) / (end - begin);
                ++r)
             prefetch(g.dy.base + (g.dy.index ? g.dy.index[row + r] : row + r) * g.dy.stride + g.places[p + 1].column);
-        if constexpr (kHasTiles && kPerOperand<T> > 1) {
+        if constexpr (kOnTiles) {
           tiles::accumulate_on_tiles(packed_dy, x, vectors, depth, g.out + place.row * g.width + panel * kLanes,
                                      g.width, place.lanes, g.width - panel * kLanes, is_first);
-          continue;
-        }
-        for (int64_t lane = 0; lane < place.lanes; lane += tiles::kGradientRows) {
-          S* out = g.out + (place.row + lane) * g.width + panel * kLanes;
-          for (int64_t v = 0; v < vectors; v += tiles::kGradientTile) {
-            const int64_t columns = smaller<int64_t>(tiles::kGradientTile, vectors - v);
-            const int64_t last_column = panel + v + columns - 1;
-            tiles::accumulate_columns<V>(columns, packed_dy + lane, x + v * kLanes, vectors * kLanes, depth,
-                                         out + v * kLanes, g.width, place.lanes - lane,
-                                         smaller(kLanes, g.width - last_column * kLanes), is_first);
+        } else {
+          for (int64_t lane = 0; lane < place.lanes; lane += tiles::kGradientRows) {
+            S* out = g.out + (place.row + lane) * g.width + panel * kLanes;
+            for (int64_t v = 0; v < vectors; v += tiles::kGradientTile) {
+              const int64_t columns = smaller<int64_t>(tiles::kGradientTile, vectors - v);
+              const int64_t last_column = panel + v + columns - 1;
+              tiles::accumulate_columns<V>(columns, packed_dy + lane, x + v * kLanes, vectors * kLanes, depth,
+                                           out + v * kLanes, g.width, place.lanes - lane,
+                                           smaller(kLanes, g.width - last_column * kLanes), is_first);
+            }
           }
         }
       }

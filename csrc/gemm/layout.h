@@ -25,6 +25,11 @@ struct Pair {
 struct Quad {
   uint32_t bits;
 };
+// Or, of weights alone, two neighbours as sums of three bfloat16 each: every sixteen operands are three planes, the
+// leading parts, what they leave, and what those leave. The other side is then split where it is multiplied.
+struct Triple {
+  uint32_t bits;
+};
 template <class T>
 inline constexpr int64_t kPerOperand = 1;
 template <>
@@ -40,10 +45,38 @@ __attribute__((always_inline)) constexpr int64_t operands(int64_t values) {
   return (values + kPerOperand<T> - 1) / kPerOperand<T>;
 }
 
+// A packed word: how many values of the reduced axis it holds, and how many of them hold the same values.
+template <class T>
+inline constexpr int64_t kPerWord = kPerOperand<T>;
+template <>
+inline constexpr int64_t kPerWord<Triple> = 2;
+template <class T>
+inline constexpr int64_t kPlanes = 1;
+template <>
+inline constexpr int64_t kPlanes<Triple> = 3;
+
+// Where the first plane of a word lies in the packed depth.
+template <class T>
+__attribute__((always_inline)) constexpr int64_t depth_of_word(int64_t word) {
+  return kPlanes<T> == 1 ? word : word / 16 * 16 * kPlanes<T> + word % 16;
+}
+
+// What packed weights are multiplied with.
+template <class T>
+struct LeftOf {
+  using Type = T;
+};
+template <>
+struct LeftOf<Triple> {
+  using Type = float;
+};
+template <class T>
+using Left = typename LeftOf<T>::Type;
+
 // How many operands a stored row or depth of `values` has: pairs fill whole tiles of 16, and what is too many is 0.
 template <class T>
 __attribute__((always_inline)) constexpr int64_t stored(int64_t values) {
-  return kPerOperand<T> == 1 ? values : (operands<T>(values) + 15) / 16 * 16;
+  return kPerWord<T> == 1 ? values : ((values + kPerWord<T> - 1) / kPerWord<T> + 15) / 16 * 16 * kPlanes<T>;
 }
 
 // A row of quads begins behind its header, scale and offset; its room is a multiple of sixteen values and the header.
@@ -59,7 +92,7 @@ template <>
 inline constexpr int64_t kOperandHeader<Quad> = kQuadHeader;
 template <class T>
 __attribute__((always_inline)) constexpr int64_t operand_row(int64_t values) {
-  return stored<T>(values);
+  return stored<Left<T>>(values);
 }
 template <>
 __attribute__((always_inline)) constexpr int64_t operand_row<Quad>(int64_t values) {
@@ -102,7 +135,7 @@ struct Packed {
 // y = x W^T, or y + x W^T, + bias. Pairs of x come in rows without an index and as one segment.
 template <class S, class T = S>
 struct Product {
-  Rows<const T> x;
+  Rows<const Left<T>> x;
   Depth depth;
   Packed<T> weight;
   const Place* places;  // where the vectors lie in a row of y; null: vector v at column 16 v

@@ -19,13 +19,15 @@ RNNKIT_INLINE void plain_places(int64_t width, Place* places) {
 template <class V, class T, class S = typename V::Scalar>
 void pack_rows(const S* weight, int64_t inputs, const Place* places, const Packed<T>& packed, T* out, int64_t begin,
                int64_t end) {
-  constexpr int64_t kStep = kPerOperand<T>;
+  constexpr int64_t kStep = kPerWord<T>;
   for (int64_t p = begin; p < end; ++p) {
     const int64_t first = p * packed.panel, width = smaller(packed.panel, packed.num_vectors - first) * kLanes;
     T* panel = out + first * packed.depth * kLanes;
     for (int64_t v = 0; v < width / kLanes; ++v) {
       const Place place = places[first + v];
-      T* to = panel + v * kLanes;
+      const auto store = [&](int64_t k, const V* values) {
+        Operand<V, T>::store(values, panel + depth_of_word<T>(k / kStep) * width + v * kLanes, kLanes * width);
+      };
       const S* from = weight + place.row * inputs;
       int64_t k = 0;
       if constexpr (kCanTranspose) {
@@ -34,10 +36,10 @@ void pack_rows(const S* weight, int64_t inputs, const Place* places, const Packe
           for (int64_t lane = 0; lane < kLanes; ++lane)
             square[lane] = lane < place.lanes ? V::load(from + lane * inputs + k) : V::zero();
           transpose(square);
-          for (int64_t i = 0; i < kLanes; i += kStep, to += width) Operand<V, T>::store(square + i, to);
+          for (int64_t i = 0; i < kLanes; i += kStep) store(k + i, square + i);
         }
       }
-      for (; k < packed.depth * kStep; k += kStep, to += width) {
+      for (; k < packed.depth / kPlanes<T> * kStep; k += kStep) {
         V values[kStep];
         for (int64_t i = 0; i < kStep; ++i) {
           S lanes[kLanes] = {};
@@ -45,7 +47,7 @@ void pack_rows(const S* weight, int64_t inputs, const Place* places, const Packe
             lanes[lane] = from[lane * inputs + k + i];
           values[i] = V::load(lanes);
         }
-        Operand<V, T>::store(values, to);
+        store(k, values);
       }
     }
   }
@@ -56,24 +58,29 @@ void pack_rows(const S* weight, int64_t inputs, const Place* places, const Packe
 template <class V, class T, class S = typename V::Scalar>
 void pack_columns(const S* weight, int64_t columns, const Place* places, int64_t num_places, bool padded,
                   const Packed<T>& packed, T* out, int64_t begin, int64_t end) {
-  constexpr int64_t kStep = kPerOperand<T>;
+  constexpr int64_t kStep = kPerWord<T>;
   for (int64_t p = begin; p < end; ++p) {
     const int64_t first = p * packed.panel, vectors = smaller(packed.panel, packed.num_vectors - first);
-    T* to = out + first * packed.depth * kLanes;
-    T* const end_of_panel = to + vectors * packed.depth * kLanes;
+    T* const panel = out + first * packed.depth * kLanes;
+    if (kStep > 1 && packed.depth > 0) {  // the last words may hold nothing
+      const int64_t last = packed.depth - 16 * kPlanes<T>;
+      memset(static_cast<void*>(panel + last * vectors * kLanes), 0,
+             static_cast<size_t>((packed.depth - last) * vectors * kLanes) * sizeof(T));
+    }
+    int64_t word = 0;
     for (int64_t i = 0; i < num_places; ++i) {
-      for (int64_t lane = 0; lane < (padded ? kLanes : places[i].lanes); lane += kStep) {
+      for (int64_t lane = 0; lane < (padded ? kLanes : places[i].lanes); lane += kStep, ++word) {
         const S* from = weight + (places[i].row + lane) * columns;
+        T* to = panel + depth_of_word<T>(word) * vectors * kLanes;
         for (int64_t v = first; v < first + vectors; ++v, to += kLanes) {
           const int64_t valid = smaller(kLanes, columns - v * kLanes);
           V values[kStep];
           for (int64_t j = 0; j < kStep; ++j)
             values[j] = lane + j < places[i].lanes ? V::load_n(from + j * columns + v * kLanes, valid) : V::zero();
-          Operand<V, T>::store(values, to);
+          Operand<V, T>::store(values, to, kLanes * vectors * kLanes);
         }
       }
     }
-    memset(static_cast<void*>(to), 0, static_cast<size_t>(end_of_panel - to) * sizeof(T));
   }
 }
 

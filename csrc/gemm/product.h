@@ -11,7 +11,7 @@ namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 template <class V, class T, class S = typename V::Scalar>
 RNNKIT_INLINE void multiply(const Product<S, T>& product, int64_t row_begin, int64_t row_end, int64_t panel_begin,
                             int64_t panel_end, int64_t next = -1) {
-  if constexpr (kHasTiles && kPerOperand<T> > 1)
+  if constexpr (kHasTiles && kPerWord<T> > 1)
     multiply_on_tiles(product, row_begin, row_end, panel_begin, panel_end);
   else
     multiply_on_vectors<V>(product, row_begin, row_end, panel_begin, panel_end, next);

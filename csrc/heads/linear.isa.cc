@@ -25,7 +25,7 @@ int workers_for(int64_t multiplications) {
 }
 
 template <class T>
-Product<float, T> product_of(const PackedLinear<T>& packed, Rows<const T> x, float* y) {
+Product<float, T> product_of(const PackedLinear<T>& packed, Rows<const Left<T>> x, float* y) {
   Packed<T> weight = layout<T>(packed_depth<T>(packed.inputs), packed.outputs);
   weight.data = packed.weight;
   return {.x = x,
@@ -137,6 +137,10 @@ void linear_gradient(const LinearGradient& call) {
 RNNKIT_LINEAR(float);
 RNNKIT_LINEAR(Pair);
 RNNKIT_LINEAR(Quad);
+#if defined(RNNKIT_ISA_AMX)
+RNNKIT_LINEAR(Triple);
+template void linear_gradient<Triple>(const LinearGradient&);
+#endif
 template void linear_gradient<float>(const LinearGradient&);
 template void linear_gradient<Pair>(const LinearGradient&);
 

@@ -26,11 +26,11 @@ class OperandRows {
   OperandRows(const OperandRows&) = delete;
   OperandRows& operator=(const OperandRows&) = delete;
 
-  Rows<const T> rows() const { return {base_, stride_}; }
+  Rows<const Left<T>> rows() const { return {base_, stride_}; }
 
  private:
   const int64_t stride_;
-  const T* base_;
+  const Left<T>* base_;
   T* rounded_ = nullptr;
 };
 

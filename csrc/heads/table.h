@@ -60,6 +60,7 @@ struct HeadsTable {
   ProductHeads<float> fp32;
   ProductHeads<Pair> bf16;
   ProductHeads<Quad> int8;
+  const ProductHeads<Triple>* fp32_split;  // where there are tiles; else fp32 does it
   void (*log_softmax)(const float* logits, int64_t rows, int64_t columns, float* out);
 };
 

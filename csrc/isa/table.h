@@ -19,6 +19,7 @@ struct Table {
   const MathTable& math;
   const RecurrentTable<float>& recurrent;
   const RecurrentTable<float, Pair>& recurrent_bf16;
+  const RecurrentTable<float, Triple>* recurrent_split;  // where there are tiles; else fp32 does it
   const RecurrentTable<float, Quad>& recurrent_int8;
   const RecurrentTable<double>* recurrent_double;  // portable only
   const HeadsTable& heads;

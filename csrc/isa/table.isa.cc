@@ -23,6 +23,12 @@ const MathTable math_table{&apply};
 
 extern const RecurrentTable<float> recurrent_table;
 extern const RecurrentTable<float, Pair> recurrent_bf16_table;
+#if defined(RNNKIT_ISA_AMX)
+extern const RecurrentTable<float, Triple> recurrent_split_table;
+#define RNNKIT_RECURRENT_SPLIT &recurrent_split_table
+#else
+#define RNNKIT_RECURRENT_SPLIT nullptr
+#endif
 extern const RecurrentTable<float, Quad> recurrent_int8_table;
 #if defined(RNNKIT_ISA_PORTABLE)
 extern const RecurrentTable<double> recurrent_double_table;
@@ -36,8 +42,14 @@ extern const DecodeTable decode_table;
 extern const Table isa_table;
 #define RNNKIT_STRING(name) #name
 #define RNNKIT_NAME(name) RNNKIT_STRING(name)
-const Table isa_table{
-    RNNKIT_NAME(RNNKIT_ISA_NAMESPACE), math_table,  recurrent_table, recurrent_bf16_table, recurrent_int8_table,
-    RNNKIT_RECURRENT_DOUBLE,           heads_table, decode_table};
+const Table isa_table{RNNKIT_NAME(RNNKIT_ISA_NAMESPACE),
+                      math_table,
+                      recurrent_table,
+                      recurrent_bf16_table,
+                      RNNKIT_RECURRENT_SPLIT,
+                      recurrent_int8_table,
+                      RNNKIT_RECURRENT_DOUBLE,
+                      heads_table,
+                      decode_table};
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

@@ -18,8 +18,8 @@ struct Operand {  // T is V's own scalar
   static RNNKIT_INLINE V load(const T* p, int) { return V::load(p); }
   static RNNKIT_INLINE V broadcast(T value, int) { return V::broadcast(value); }
   static RNNKIT_INLINE V dot(V a, V b, V sum) { return fma(a, b, sum); }
-  // values[kPerOperand<T>] -> sixteen operands.
-  static RNNKIT_INLINE void store(const V* values, T* to) { values[0].store(to); }
+  // values[kPerWord<T>] -> sixteen words, and those of the other planes `plane` words apart.
+  static RNNKIT_INLINE void store(const V* values, T* to, int64_t = 0) { values[0].store(to); }
 };
 
 #if defined(__AVX512BF16__)
@@ -35,7 +35,7 @@ struct Operand<F, Pair> {
     return {reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(pair.bits)))};
   }
   static RNNKIT_INLINE F dot(Vector a, Vector b, F sum) { return {_mm512_dpbf16_ps(sum.r, a.r, b.r)}; }
-  static RNNKIT_INLINE void store(const F* values, Pair* to) {
+  static RNNKIT_INLINE void store(const F* values, Pair* to, int64_t = 0) {
     const __m512i low = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(values[0].r)));
     const __m512i high = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(values[1].r)));
     _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
@@ -43,6 +43,32 @@ struct Operand<F, Pair> {
   // Sixteen neighbouring values -> their eight operands.
   static RNNKIT_INLINE void store_along(F values, Pair* to) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(values.r)));
+  }
+};
+
+// Three times eight bits with their signs hold all 24 of a float: the parts add up to it exactly, unless it is close to
+// the ends of the range.
+template <>
+struct Operand<F, Triple> {
+  static RNNKIT_INLINE void store(const F* values, Triple* to, int64_t plane) {
+    F rest[2] = {values[0], values[1]};
+    for (int64_t i = 0; i < kPlanes<Triple>; ++i, to += plane) {
+      Operand<F, Pair>::store(rest, reinterpret_cast<Pair*>(to));
+      for (F& value : rest) value = value - rounded(value);
+    }
+  }
+  // Sixteen neighbouring values -> their eight words in each plane.
+  static RNNKIT_INLINE void store_along(F values, Triple* to, int64_t plane) {
+    for (int64_t i = 0; i < kPlanes<Triple>; ++i, to += plane) {
+      Operand<F, Pair>::store_along(values, reinterpret_cast<Pair*>(to));
+      values = values - rounded(values);
+    }
+  }
+
+ private:
+  static RNNKIT_INLINE F rounded(F value) {
+    const __m512i half = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value.r)));
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(half, 16))};
   }
 };
 
@@ -57,7 +83,7 @@ struct Operand<F, Pair> {
     return F::broadcast(__builtin_bit_cast(float, part == 0 ? pair.bits << 16 : pair.bits & 0xFFFF0000u));
   }
   static RNNKIT_INLINE F dot(F a, F b, F sum) { return fma(a, b, sum); }
-  static RNNKIT_INLINE void store(const F* values, Pair* to) {
+  static RNNKIT_INLINE void store(const F* values, Pair* to, int64_t = 0) {
     float low[kLanes], high[kLanes];
     values[0].store(low);
     values[1].store(high);

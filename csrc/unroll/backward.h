@@ -126,7 +126,7 @@ class BackwardLoop {
                                         padded_},
                                   .accumulate = to_hidden && !is_masked};
       const Range panels = panels_of(to_hidden ? mine_.outputs : mine_.blocks, 1, product.weight);
-      to_and_fro(panels, rows == 1 ? kRowPanels : 1, s, [&](Range some, int64_t next) {
+      to_and_fro(panels, panels_together<T>(panels, rows), s, [&](Range some, int64_t next) {
         multiply<V>(product, 0, rows, some.begin, some.end, next);
         if (is_masked) add_masked(rows, some.begin * product.weight.panel, some.end * product.weight.panel);
       });
@@ -161,11 +161,12 @@ class BackwardLoop {
                                 .weight = weights_.projection_back,
                                 .places = nullptr,
                                 .y = {call_.d_reset_hidden + mine_.rows.begin * padded_, padded_}};
-    to_and_fro(panels_of(mine_.blocks, 1, product.weight), rows == 1 ? kRowPanels : 1, s,
+    const Range panels = panels_of(mine_.blocks, 1, product.weight);
+    to_and_fro(panels, panels_together<T>(panels, rows), s,
                [&](Range some, int64_t next) { multiply<V>(product, 0, rows, some.begin, some.end, next); });
   }
 
-  Rows<const T> projected_rows(int64_t s) const {
+  Rows<const Left<T>> projected_rows(int64_t s) const {
     if constexpr (kIsRounded)
       return {projected_operands(mine_.rows.begin), stored<T>(output_row_)};
     else
@@ -191,7 +192,7 @@ class BackwardLoop {
   }
 
   template <int kProduct>
-  Rows<const T> gate_rows(int64_t s) const {
+  Rows<const Left<T>> gate_rows(int64_t s) const {
     if constexpr (kIsRounded)
       return {gate_operands<kProduct>(s, mine_.rows.begin),
               rnnkit::gate_operands<T>(kInfo, weights_.blocks, kInfo.num_products)};
@@ -281,7 +282,7 @@ class BackwardLoop {
     return 0;
   }
 
-  Rows<const T> listed_gate_rows(int64_t num_rows) const {
+  Rows<const Left<T>> listed_gate_rows(int64_t num_rows) const {
     if constexpr (kIsRounded) {
       const int64_t width = operands<T>(kInfo.num_gates * kLanes),
                     stride = stored<T>(weights_.blocks * kInfo.num_gates * kLanes);

@@ -118,7 +118,7 @@ class ForwardLoop {
               .store(gates_ + gate_row_[i] * weights_.row + (block * kInfo.num_slots + slot) * kLanes);
   }
 
-  Rows<const T> input_rows(int64_t num_rows) const {
+  Rows<const Left<T>> input_rows(int64_t num_rows) const {
     if constexpr (kPerOperand<T> > 1) {
       if (!in_parts_) make_input_operands(num_rows);
       return {x_operands(), operand_row<T>(weights_.input_size)};
@@ -175,10 +175,8 @@ class ForwardLoop {
                                   .accumulate = true};
       const int64_t rows = rows_at(s), blocks_per_panel = packed.panel / kThis.num_slots;
       const Range panels = panels_of(mine_.blocks, kThis.num_slots, packed);
-      // As many panels at once as a product of one row and equations on two blocks like best.
-      const int64_t some_panels =
-          rows == 1 ? kRowPanels : larger<int64_t>(1, Wide<V>::kWidth / kLanes / blocks_per_panel);
-      to_and_fro(panels, some_panels, s + call_.turn, [&](Range some, int64_t next) {
+      const int64_t wide = larger<int64_t>(1, Wide<V>::kWidth / kLanes / blocks_per_panel);  // as the equations like it
+      to_and_fro(panels, panels_together<T>(panels, rows, wide), s + call_.turn, [&](Range some, int64_t next) {
         multiply<V>(product, 0, rows, some.begin, some.end, next);
         equations<kProduct>(s, gate_row, rows, some.begin * blocks_per_panel,
                             smaller(weights_.blocks, some.end * blocks_per_panel));
@@ -199,12 +197,12 @@ class ForwardLoop {
                                 .places = nullptr,
                                 .y = {call_.hidden + steps_.batch * P, P, positions},
                                 .last_lanes = P - (packed.num_vectors - 1) * kLanes};
-    to_and_fro(panels_of(mine_.outputs, 1, packed), rows == 1 ? kRowPanels : 1, s + call_.turn,
-               [&](Range some, int64_t next) {
-                 multiply<V>(product, 0, rows, some.begin, some.end, next);
-                 const Range blocks{some.begin * packed.panel, smaller(packed.num_vectors, some.end * packed.panel)};
-                 for (int64_t i = 0; i < rows; ++i) finish_hidden(s, i, positions[i], blocks);
-               });
+    const Range panels = panels_of(mine_.outputs, 1, packed);
+    to_and_fro(panels, panels_together<T>(panels, rows), s + call_.turn, [&](Range some, int64_t next) {
+      multiply<V>(product, 0, rows, some.begin, some.end, next);
+      const Range blocks{some.begin * packed.panel, smaller(packed.num_vectors, some.end * packed.panel)};
+      for (int64_t i = 0; i < rows; ++i) finish_hidden(s, i, positions[i], blocks);
+    });
   }
 
   // What follows the h that a projection gave in some blocks of row i.
@@ -226,7 +224,7 @@ class ForwardLoop {
     return source == Source::hidden ? weights_.output_size : weights_.hidden_size;
   }
 
-  Rows<const T> source_rows(Source source, int64_t s) const {
+  Rows<const Left<T>> source_rows(Source source, int64_t s) const {
     if constexpr (kIsScaled<T>) {
       if (!in_parts_) quantise_source(source, s);
       return {source_operands(), operand_row<T>(padded_)};

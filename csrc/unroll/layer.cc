@@ -468,6 +468,7 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
 
 template class Layer<float>;
 template class Layer<float, Pair>;
+template class Layer<float, Triple>;
 template class Layer<float, Quad>;
 template class Layer<double>;
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cells/block.h"
+#include "gemm/product.h"
 #include "isa/isa.h"
 #include "threads/team.h"
 #include "unroll/call.h"
@@ -44,6 +45,14 @@ Share share_call(const Steps& steps, Split split, const Weights<S, T>& weights, 
 template <class T>
 RNNKIT_INLINE Range panels_of(Range blocks, int64_t vectors, const Packed<T>& packed) {
   return {blocks.begin * vectors / packed.panel, ceil_div(blocks.end * vectors, packed.panel)};
+}
+
+// How many panels of a product to ask for at once: what a product of one row likes best, else `several`; all of them
+// where x is split anew for every call.
+template <class T>
+RNNKIT_INLINE int64_t panels_together(Range panels, int64_t rows, int64_t several = 1) {
+  if (kPlanes<T> > 1) return larger<int64_t>(1, panels.end - panels.begin);
+  return rows == 1 ? kRowPanels : several;
 }
 
 // Calls body(some panels, the panel after them), forwards at even steps and backwards at odd ones: the panels used last

@@ -196,6 +196,7 @@ template void run_step(Stepper<float>&, const float*, const int64_t*);
 template void run_step(Stepper<double>&, const double*, const int64_t*);
 template std::unique_ptr<Stepper<float>> make_stepper(Layer<float>&, int64_t, bool);
 template std::unique_ptr<Stepper<float>> make_stepper(Layer<float, Pair>&, int64_t, bool);
+template std::unique_ptr<Stepper<float>> make_stepper(Layer<float, Triple>&, int64_t, bool);
 template std::unique_ptr<Stepper<float>> make_stepper(Layer<float, Quad>&, int64_t, bool);
 template std::unique_ptr<Stepper<double>> make_stepper(Layer<double>&, int64_t, bool);
 

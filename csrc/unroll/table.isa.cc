@@ -65,6 +65,10 @@ extern const RecurrentTable<float> recurrent_table;
 const RecurrentTable<float> recurrent_table = table<Vec<float>, float>();
 extern const RecurrentTable<float, Pair> recurrent_bf16_table;
 const RecurrentTable<float, Pair> recurrent_bf16_table = table<Vec<float>, Pair>();
+#if defined(RNNKIT_ISA_AMX)
+extern const RecurrentTable<float, Triple> recurrent_split_table;
+const RecurrentTable<float, Triple> recurrent_split_table = table<Vec<float>, Triple>();
+#endif
 extern const RecurrentTable<float, Quad> recurrent_int8_table;
 const RecurrentTable<float, Quad> recurrent_int8_table = table<Vec<float>, Quad>();
 

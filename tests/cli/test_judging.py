@@ -54,7 +54,7 @@ def test_eval_judges_in_the_precision_asked_for(run: Path, text_file: Path, call
     assert nll["int8"] == pytest.approx(nll["fp32"], rel=0.02)
     refused = call("eval", run, text_file, "--precision", "int4")
     assert refused.code != 0
-    assert "choose one of fp32, bf16, auto, int8" in refused.err
+    assert "choose one of fp32, fp32_split, bf16, auto, int8" in refused.err
 
 
 def test_eval_keeps_the_tokens_in_a_file_for_as_long_as_it_runs(

@@ -15,10 +15,13 @@ CELL_NAMES = tuple(CELLS)
 # What a case is computed in: "bf16" has float32 arrays and precision="bf16". float64 runs on the portable build alone,
 # and only for tests.
 DTYPES = ("float32", "bf16", "float64") if isa() == "portable" else ("float32", "bf16")
+if isa() == "amx":  # elsewhere it is fp32
+    DTYPES = (*DTYPES, "fp32_split")
 # numerics.md: relative L2 by dtype and kind of tensor
 TOLERANCE = {
     "float32": {"value": 1e-6, "input": 2e-6, "weight": 5e-6},
     "float64": {"value": 1e-12, "input": 1e-11, "weight": 1e-11},
+    "fp32_split": {"value": 1e-6, "input": 2e-6, "weight": 5e-6},
     "bf16": {"value": 1e-2, "input": 1.5e-2, "weight": 2e-2},
 }
 
@@ -101,7 +104,7 @@ def shapes(case: Case) -> dict[str, tuple[int, ...]]:
 def make_layer(case: Case, arrays: Arrays | None = None) -> Layer:
     given = arrays or case.arrays()
     weights = {name: given[name] for name in CELLS[case.cell].parameters}
-    return Layer(case.cell, **weights, precision="bf16" if case.dtype == "bf16" else "fp32")
+    return Layer(case.cell, **weights, precision=case.dtype if case.dtype in ("bf16", "fp32_split") else "fp32")
 
 
 def run(case: Case, arrays: Arrays | None = None) -> Arrays:

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernels import cases
 from kernels.cases import CELL_NAMES, Case, check_equal, make_layer, run
 
-from rnnkit.kernels import CELLS, Layer, _core, heads
+from rnnkit.kernels import CELLS, Layer, _core, heads, isa
 
 each_cell = pytest.mark.parametrize("cell", CELL_NAMES)
-each_dtype = pytest.mark.parametrize("dtype", ["float32", "bf16"])
+DTYPES = [dtype for dtype in cases.DTYPES if dtype != "float64"]
+each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
 @each_dtype
@@ -183,16 +185,24 @@ def test_one_hot_is_the_dense_product_and_the_folded_embedding(cell):
 
 
 @each_cell
-def test_a_folded_embedding_is_the_product_in_bf16_too(cell):
+@pytest.mark.parametrize("precision", ["bf16", "fp32_split"])
+def test_a_folded_embedding_is_the_product_in_other_precisions_too(cell, precision):
     """A table made by the same product, gathered as it is: what chooses between the two may be the length of a call."""
-    case = Case(cell, 30, 5, 21, 34, dtype="bf16")
+    case = Case(cell, 30, 5, 21, 34, dtype=precision)
     arrays = case.arrays()
     E = np.random.default_rng(1).standard_normal((40, 21)).astype(np.float32)
     ids = np.random.default_rng(2).integers(0, 40, (30, 5))
-    folded = heads.linear(E, arrays["weight_ih"], precision="bf16").T
+    folded = heads.linear(E, arrays["weight_ih"], precision=precision).T
     by_id = make_layer(case, arrays | {"weight_ih": folded}).forward(ids, arrays["state"])
     by_row = make_layer(case, arrays).forward(E[ids], arrays["state"])
     check_equal({"y": by_row.output, "s": by_row.state}, {"y": by_id.output, "s": by_id.state})
+
+
+def test_split_products_are_fp32_where_there_are_no_tiles():
+    """On tiles they are not: then this precision is what `DTYPES` of the other tests adds."""
+    case = Case("lstm", 9, 5, 21, 34)
+    results = [run(dataclasses.replace(case, dtype=dtype)) for dtype in ("float32", "fp32_split")]
+    assert all(np.array_equal(results[0][name], results[1][name]) for name in results[0]) == (isa() != "amx")
 
 
 @settings(max_examples=60, deadline=None)
@@ -201,7 +211,7 @@ def test_any_shape_lengths_threads_and_chunks_agree(data):
     cell = data.draw(st.sampled_from(CELL_NAMES))
     T, B, I, H = (data.draw(st.integers(low, high)) for low, high in ((0, 9), (0, 9), (1, 40), (1, 70)))
     lengths = data.draw(st.none() | st.tuples(*[st.integers(0, T)] * B))
-    dtype = data.draw(st.sampled_from(("float32", "bf16")))
+    dtype = data.draw(st.sampled_from(DTYPES))
     case = Case(cell, T, B, I, H, lengths=lengths, reverse=data.draw(st.booleans()), dtype=dtype)
     arrays, layer = case.arrays(), make_layer(case)
     want = layer.forward(arrays["x"], arrays["state"], lengths=lengths, reverse=case.reverse)

@@ -100,7 +100,7 @@ def test_bf16_off_the_core_is_refused(options, message):
 
 def test_an_unknown_precision_is_refused_at_once():
     for make in (lambda: nn.LSTM(3, 4, precision="fp16"), lambda: nn.LSTMCell(3, 4, precision="half")):
-        with pytest.raises(ConfigError, match="choose one of fp32, bf16, auto"):
+        with pytest.raises(ConfigError, match="choose one of fp32, fp32_split, bf16, auto"):
             make()
 
 

@@ -73,7 +73,7 @@ def test_a_precision_chosen_at_load_replaces_the_bundles_own(tmp_path):
     rounded, plain = own(IDS)[0], exact(IDS)[0]
     assert not np.array_equal(rounded, plain)
     np.testing.assert_allclose(rounded, plain, atol=0.02)
-    with pytest.raises(ConfigError, match="choose one of fp32, bf16, auto"):
+    with pytest.raises(ConfigError, match="choose one of fp32, fp32_split, bf16, auto"):
         runtime.LanguageModel.load(tmp_path, precision="int4")
 
 

@@ -124,7 +124,7 @@ def lm(
     recompute: Annotated[
         bool | None, typer.Option("--recompute/--no-recompute", help="Less memory, a third more time.")
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="Of matrix products: fp32, bf16 or auto.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Of matrix products: fp32, fp32_split, bf16 or auto.")] = None,
     # ---- training
     seed: Annotated[int | None, typer.Option(help="First weights, dropout, samples.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Parallel streams.")] = None,

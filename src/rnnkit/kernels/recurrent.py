@@ -19,8 +19,8 @@ from rnnkit.kernels import _core
 
 Array = NDArray[Any]
 Zoneout = Sequence[Any]  # for each part of the state: a number in 0..1, a bool mask [T, B, H], or None
-Precision = Literal["fp32", "bf16", "int8"]
-PRECISIONS = ("fp32", "bf16", "auto")  # what layers and models take; without gradients also "int8"
+Precision = Literal["fp32", "fp32_split", "bf16", "int8"]
+PRECISIONS = ("fp32", "fp32_split", "bf16", "auto")  # what layers and models take; without gradients also "int8"
 
 
 def resolve_precision(precision: str, *, forward_only: bool = False) -> Precision:
@@ -96,6 +96,8 @@ class Layer:
              that `CELLS[cell].parameters` names, and takes no others. They must not change while the layer is in use.
              precision: "bf16" rounds what the products multiply (inputs, h, weights, gate gradients) to bfloat16 and
              adds in float32; state, gates and every result stay float32. Ids gather columns that are not rounded.
+             "fp32_split" has fp32's accuracy: where there are tiles (AMX) it multiplies the three bfloat16 that a float is
+             the sum of, elsewhere it is fp32, bit for bit.
              "int8" makes integers of -127 .. 127 of them, x and h with a scale for each row (max|x| / 127), weights
              with one for each of their G*H rows; their sums are exact, the same on every instruction set. A row with
              a value that is not finite is NaN. No tape and no backward; I and H up to 131,072.

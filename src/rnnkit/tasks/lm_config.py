@@ -135,7 +135,7 @@ class ModelConfig(Section):
     recompute: bool = Field(
         default=False, description="Compute the gates again in backward: less memory, a third more time."
     )
-    precision: Literal["fp32", "bf16", "auto"] = Field(
+    precision: Literal["fp32", "fp32_split", "bf16", "auto"] = Field(
         default="fp32", description="Of matrix products; auto: bf16 where the processor has an instruction for it."
     )
 
