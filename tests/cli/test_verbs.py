@@ -234,6 +234,15 @@ def test_sample_writes_in_the_precision_asked_for(run: Path, call: Callable[...,
     assert "choose one of" in call("sample", run, "--precision", "int4").err
 
 
+def test_complete_and_predict_compute_in_the_precision_asked_for(run: Path) -> None:
+    for verb in (("complete", run, "the c"), ("predict", run)):
+        found = [
+            spawn(*verb, "--json", "--precision", name, stdin="the cat sat\n").out for name in ("fp32", "bf16", "int8")
+        ]
+        assert len(set(found)) == 3
+        assert "choose one of" in spawn(*verb, "--precision", "int4").err
+
+
 def test_a_reader_that_leaves_early_is_met_with_silence(run: Path) -> None:
     command = [*COMMAND, "sample", str(run), "-n", "100000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -9,6 +9,7 @@ import tiny
 
 from rnnkit import runtime
 from rnnkit.errors import ArgumentError, DtypeError
+from rnnkit.runtime.beam import _ranked
 
 PROMPTS = ["the quick", "", "fox\n", "a dog jumps over the lazy fox and the dog", "the quick"]
 
@@ -58,19 +59,30 @@ def small_model():
 
 @pytest.mark.parametrize("length_penalty", [1.0, 0.0, 2.5, -0.7])
 @pytest.mark.parametrize("stop", [None, "b", "ab"])
-def test_enough_beams_find_what_trying_everything_finds(small_model, length_penalty, stop):
+@pytest.mark.parametrize(("prompt", "num_return"), [("ba", 6), ("", 1), ("a", 1), ("b", 2)])
+def test_enough_beams_find_what_trying_everything_finds(small_model, length_penalty, stop, prompt, num_return):
     want = [
-        (total / n**length_penalty, total, n, text) for total, n, text in every_text(small_model, "ba", 4, stop=stop)
+        (total / n**length_penalty, total, n, text) for total, n, text in every_text(small_model, prompt, 4, stop=stop)
     ]
     want.sort(key=lambda item: -item[0])
     found = small_model.beam_search(
-        "ba", num_beams=256, num_return=6, max_new_tokens=4, length_penalty=length_penalty, stop=stop
+        prompt, num_beams=256, num_return=num_return, max_new_tokens=4, length_penalty=length_penalty, stop=stop
     )
-    assert [one.text for one in found] == [text for *_, text in want[:6]]
+    assert [one.text for one in found] == [text for *_, text in want[:num_return]]
     for one, (score, total, num_tokens, _) in zip(found, want, strict=False):
         assert one.num_tokens == num_tokens
         assert one.log_prob == pytest.approx(total, abs=1e-5)
         assert one.score == pytest.approx(score, abs=1e-5)
+
+
+def test_candidates_come_from_the_best_on_equal_ones_in_order_and_forbidden_ones_never():
+    rng = np.random.default_rng(0)
+    totals = rng.integers(-9, 0, (3, 40)).astype(np.float64)  # many are equal
+    totals[rng.random((3, 40)) < 0.2] = -np.inf
+    ranked = [(beam, token, totals[beam, token]) for beam in range(3) for token in range(40)]
+    want = sorted((item for item in ranked if item[2] > -np.inf), key=lambda item: -item[2])
+    for num_beams in (1, 4, 200):
+        assert list(_ranked(totals, num_beams)) == want
 
 
 def test_the_length_penalty_decides_between_short_and_long(small_model):
@@ -79,6 +91,14 @@ def test_the_length_penalty_decides_between_short_and_long(small_model):
         return found[0].num_tokens
 
     assert lengths(-2.0) < lengths(4.0)
+
+
+def test_a_likely_end_does_not_stop_the_search_while_a_longer_text_can_still_win(small_model):
+    config, tensors = small_model.config, dict(small_model._tensors)
+    tensors["head.bias"] = tensors["head.bias"] + np.float32([0, 3, 0, 0])  # "b" is by far the likeliest
+    model = runtime.LanguageModel.from_parts(config, tensors, small_model.tokenizer)
+    assert model.beam_search("a", num_beams=64, max_new_tokens=4, length_penalty=0.0, stop="b")[0].text == ""
+    assert model.beam_search("a", num_beams=64, max_new_tokens=4, length_penalty=4.0, stop="b")[0].num_tokens == 4
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)

@@ -1,5 +1,6 @@
 """Regular expressions against Python's `re`, and texts that match them whatever the model would rather write."""
 
+import json
 import re
 
 import numpy as np
@@ -12,6 +13,7 @@ from rnnkit import runtime
 from rnnkit.errors import ArgumentError, DtypeError
 from rnnkit.kernels.decode import sample
 from rnnkit.runtime.regex import compile_regex
+from rnnkit.text import from_json
 
 # ---- the automaton ---------------------------------------------------------------------------------------------------
 
@@ -243,6 +245,28 @@ def test_a_mask_that_cannot_be_is_refused_at_the_call_with_its_place(char_model,
         ArgumentError, match="prompt 0, new token 1: every token would repeat a run of 1 or leave the regex"
     ):
         list(run("the", regex="f{4}", no_repeat_ngram_size=1))
+
+
+def test_words_at_the_beginning_of_a_line_have_no_space_before_them():
+    model = runtime.LanguageModel.from_parts(*tiny.parts("word", hidden_size=16))
+    for prompt, regex in (("", r"[a-z]+ [a-z]+\n[a-z]+"), ("fox\n", r"[a-z]+\n"), ("fox", r" [a-z]+\n[a-z]+ [a-z]+")):
+        for seed in range(5):
+            text = "".join(model.generate(prompt, max_new_tokens=9, regex=regex, seed=seed))
+            assert re.fullmatch(regex, text)
+    with pytest.raises(ArgumentError, match="impossible at its character 0"):
+        model.generate("fox", max_new_tokens=9, regex="[a-z]+")
+
+
+def test_a_match_ends_where_all_that_goes_on_is_forbidden():
+    tokens = from_json(
+        json.dumps({"format": 1, "kind": "char", "characters": "\nab", "with_unknown": False, "special_tokens": []})
+    )
+    config = tiny.config(vocab_size=3)
+    model = runtime.LanguageModel.from_parts(config, tiny.tensors(config), tokens)
+    options = {"max_new_tokens": 9, "regex": "(.|\n)*", "no_repeat_ngram_size": 1}
+    assert sorted("".join(model.generate("", **options))) == ["\n", "a", "b"]
+    assert "".join(model.generate("", prefix="ab\n", **options)) == "ab\n"
+    assert sorted(model.beam_search("", **options)[0].text) == ["\n", "a", "b"]
 
 
 def test_an_unknown_or_special_token_is_no_text(char_model):

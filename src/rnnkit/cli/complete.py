@@ -14,13 +14,16 @@ def complete(
         str, typer.Argument(help="What comes before, for example 'the students opened their'.", metavar="TEXT")
     ],
     k: Annotated[int, typer.Option("--num", "-k", min=1, help="How many.")] = 10,
+    precision: Annotated[
+        str | None, typer.Option(help="Of matrix products: fp32, bf16, int8 or auto; else as it was trained.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Print what the model of RUN expects after TEXT, with probabilities."""
     from rnnkit.api import LanguageModel
     from rnnkit.cli import terminal
 
-    answers = LanguageModel.load(run).complete(text, k=k)
+    answers = LanguageModel.load(run, precision=precision).complete(text, k=k)
     if as_json:
         terminal.print_json([{"text": token, "probability": probability} for token, probability in answers])
         return

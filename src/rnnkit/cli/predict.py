@@ -29,6 +29,9 @@ def predict(
     output: Annotated[
         LineFormat, typer.Option("--format", help="tsv: nats, tokens, text; jsonl: every figure.")
     ] = LineFormat.TSV,
+    precision: Annotated[
+        str | None, typer.Option(help="Of matrix products: fp32, bf16, int8 or auto; else as it was trained.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     encoding: Annotated[str, typer.Option(help="Of the lines.")] = "utf-8",
     as_bytes: Annotated[bool, typer.Option("--bytes", help="Score bytes as they are; for a byte model.")] = False,
@@ -36,7 +39,7 @@ def predict(
     """Score every line of stdin with the model of RUN, each from a fresh state."""
     from rnnkit.api import LanguageModel
 
-    model = LanguageModel.load(run)
+    model = LanguageModel.load(run, precision=precision)
     lines = _byte_lines(sys.stdin.buffer) if as_bytes else _text_lines(sys.stdin.buffer, encoding)
     for number, line in enumerate(lines, start=1):
         try:
