@@ -56,6 +56,12 @@ enum class Bug {
   projected_gradient_holds_what_zoneout_kept,
   every_row_has_the_scale_of_the_first,
   hidden_in_eight_bits_is_not_reset,
+  norm_counts_padding_lanes,
+  norm_variance_about_zero,
+  norm_gradient_without_its_mean,
+  norm_gradient_without_its_slope,
+  norm_gain_gradient_of_the_last_block_only,
+  normalised_memory_carried,
 };
 
 #ifdef RNNKIT_MUTANTS

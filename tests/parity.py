@@ -56,6 +56,7 @@ class Case:
     dropout: float = 0.0  # in eval mode: must change nothing
     zoneout: float = 0.0
     recurrent_dropout: float = 0.0
+    layer_norm: bool = False
     training: bool = False  # the masks of the two above are drawn, from one seed on both sides
     through: str = "recurrent"  # or "layer", "batch_first", "packed", "cells"
 
@@ -79,7 +80,12 @@ class Case:
 # ---- values ----------------------------------------------------------------------------------------------------------
 
 
-SCALES = {"bias_ih": 0.5, "bias_hh": 0.3, "weight_peephole": 0.1}  # of the others: by width
+SCALES = {"bias_ih": 0.5, "bias_hh": 0.3, "weight_peephole": 0.1, "bias_norm_c": 0.3}  # of the others: by width
+
+
+def spec_of(case: Case) -> spec.CellSpec:
+    cell = spec.CELLS[case.cell]
+    return spec.layer_normed(cell) if case.layer_norm else cell
 
 
 def _remember(cell: spec.CellSpec, drawn: dict[str, Tensor], H: int) -> None:
@@ -99,7 +105,7 @@ def leaves(case: Case) -> dict[str, Tensor]:
     """The case's random float32 values by name: input, table, initial states, parameters and upstream gradients."""
     rng = np.random.default_rng(zlib.crc32(str(case).encode()))  # new fields change no old case
     T, B, D = case.T, case.B, case.num_directions
-    cell = spec.CELLS[case.cell]
+    cell = spec_of(case)
 
     def normal(*shape: int, scale: float = 1.0) -> Tensor:
         return torch.from_numpy((rng.standard_normal(shape) * scale).astype(np.float32))
@@ -122,6 +128,9 @@ def leaves(case: Case) -> dict[str, Tensor]:
                 kind: normal(*shape, scale=SCALES.get(kind) or shape[-1] ** -0.5)
                 for kind, shape in cell.shapes(input_size=width, hidden_size=H, bias=case.bias).items()
             }
+            for kind in drawn:
+                if kind.startswith("weight_norm"):  # calm gains: a network whose norm restores every scale is chaotic
+                    drawn[kind] = normal(*drawn[kind].shape, scale=0.2) + 0.6
             if case.T > 100:  # a long case needs a long memory, or its gradients vanish and show nothing
                 _remember(cell, drawn, H)
             values |= {kind + name: value for kind, value in drawn.items()}
@@ -192,11 +201,24 @@ def cell_step(cell: str, x: Tensor, state: tuple[Tensor, ...], p: dict[str, Tens
     def block(name: str, number: int) -> Tensor:
         return p[name][number * size : (number + 1) * size]
 
+    def product(kind: str, first: int, last: int, v: Tensor) -> Tensor:
+        rows = slice(first * size, last * size)
+        return normed(p[f"weight_{kind}"][rows] @ v, p[f"weight_norm_{kind}"][rows])
+
     def given(gate: int) -> Tensor:
+        if "weight_norm_ih" in p:
+            return product("ih", 0, len(GATES[cell]), x).split(size)[gate] + block("bias_ih", gate)
         return block("weight_ih", gate) @ x + block("bias_ih", gate)
 
     def kept(gate: int, h: Tensor = h) -> Tensor:
-        return block("weight_hh", gate) @ (h * p.get("mask", 1)) + block("bias_hh", gate)
+        h = h * p.get("mask", 1)
+        if "weight_norm_hh" in p:
+            first, last = (0, len(GATES[cell])) if cell != "gru_before" else (0, 2) if gate < 2 else (2, 3)
+            return product("hh", first, last, h).split(size)[gate - first] + block("bias_hh", gate)
+        return block("weight_hh", gate) @ h + block("bias_hh", gate)
+
+    def shown(memory: Tensor) -> Tensor:
+        return torch.tanh(normed(memory, p["weight_norm_c"]) + p["bias_norm_c"] if "weight_norm_c" in p else memory)
 
     def pre(gate: int) -> Tensor:
         return given(gate) + kept(gate)
@@ -207,7 +229,7 @@ def cell_step(cell: str, x: Tensor, state: tuple[Tensor, ...], p: dict[str, Tens
         return (torch.clamp(pre(0), min=0),)
     if cell == "lstm":
         memory = torch.sigmoid(pre(1)) * state[1] + torch.sigmoid(pre(0)) * torch.tanh(pre(2))
-        return torch.sigmoid(pre(3)) * torch.tanh(memory), memory
+        return torch.sigmoid(pre(3)) * shown(memory), memory
     if cell in ("gru_before", "gru_after"):
         r, z = torch.sigmoid(pre(0)), torch.sigmoid(pre(1))
         candidate = torch.tanh(given(2) + (kept(2, r * h) if cell == "gru_before" else r * kept(2)))
@@ -215,11 +237,11 @@ def cell_step(cell: str, x: Tensor, state: tuple[Tensor, ...], p: dict[str, Tens
     if cell == "lstm_peephole":
         i, f = (torch.sigmoid(pre(gate) + block("weight_peephole", gate) * state[1]) for gate in (0, 1))
         memory = f * state[1] + i * torch.tanh(pre(2))
-        return torch.sigmoid(pre(3) + block("weight_peephole", 2) * memory) * torch.tanh(memory), memory
+        return torch.sigmoid(pre(3) + block("weight_peephole", 2) * memory) * shown(memory), memory
     if cell == "lstm_coupled":
         write = torch.sigmoid(pre(0))
         memory = state[1] - write * state[1] + write * torch.tanh(pre(1))
-        return torch.sigmoid(pre(2)) * torch.tanh(memory), memory
+        return torch.sigmoid(pre(2)) * shown(memory), memory
     if cell == "min_gru":
         write = 1 - torch.sigmoid(given(0))
         return (h + write * (given(1) - h),)
@@ -227,6 +249,11 @@ def cell_step(cell: str, x: Tensor, state: tuple[Tensor, ...], p: dict[str, Tens
         i, f = torch.sigmoid(given(0)), torch.sigmoid(given(1))
         return ((f * h + i * given(2)) / (f + i),)
     raise NotImplementedError(f"write one step of {cell} out here: the suite holds the layers to it")
+
+
+def normed(v: Tensor, gain: Tensor) -> Tensor:
+    centred = v - v.mean()
+    return gain * centred / (centred.square().mean() + 1e-5).sqrt()
 
 
 def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
@@ -245,9 +272,9 @@ def reference_run(case: Case, values: dict[str, Tensor]) -> tuple[Tensor, list[t
         directions, below, H = [], x, case.width(layer)
         for end in ("", "_reverse")[: case.num_directions]:
             name, none = f"_l{layer}{end}", torch.zeros(H, dtype=dtype)
-            kinds = spec.CELLS[case.cell].parameters
+            kinds = spec_of(case).parameters
             no_bias = none.new_zeros(len(GATES[case.cell]) * H)
-            p = {kind: values.get(kind + name, no_bias) for kind in kinds}
+            p = {kind: values.get(kind + name, none if kind == "bias_norm_c" else no_bias) for kind in kinds}
             kept, mask = masks(case, H, dtype)
             rows, ends = [], []
             for row in range(case.B):
@@ -372,7 +399,7 @@ def torch_errors(case: Case) -> dict[str, dict[str, float]]:
     """torch's float32 error on this case; of the loop in float32 where torch has no such cell or length."""
     impossible = case.cell not in TORCH or case.T == 0 or 0 in (case.lengths or ())
     impossible = impossible or bool(case.widths) or case.residual or case.trainable_state
-    impossible = impossible or case.zoneout > 0 or case.training
+    impossible = impossible or case.zoneout > 0 or case.training or case.layer_norm
     got = reference(case, torch.float32) if impossible else collect(case, torch_run, torch.float32, once=True)
     want = reference(case)
     return {u: {n: relative_error(got[u][n], v, least=vanished(case, n)) for n, v in want[u].items()} for u in want}
@@ -455,9 +482,10 @@ def make_layer(case: Case, *, backend: str, dtype: torch.dtype) -> Any:
         if case.through == "recurrent":
             given |= {"residual": case.residual, "trainable_state": case.trainable_state}
             given |= {"zoneout": case.zoneout, "recurrent_dropout": case.recurrent_dropout}
+            given["layer_norm"] = case.layer_norm
             layer = nn.Recurrent(case.cell, case.I, case.widths or case.H, **given)
         else:
-            given["trainable_state"] = case.trainable_state
+            given |= {"trainable_state": case.trainable_state, "layer_norm": case.layer_norm}
             layer = getattr(nn, kind)(case.I, case.H, batch_first=case.through == "batch_first", **given, **extra)
     with torch.no_grad():  # weights of before must not stay in any cache
         layer.eval()(torch.zeros((1, case.I) if case.through == "cells" else (1, 1, case.I), dtype=dtype))
@@ -545,6 +573,11 @@ def suite() -> list[Case]:
         if "weight_hh" in spec.CELLS[cell].parameters
         for training in (True, False)
     ]
+    cases += [Case(cell, layer_norm=True, B=4, lengths=RAGGED, bidirectional=True) for cell in CELLS]
+    cases += [Case("lstm", layer_norm=True, zoneout=0.3, recurrent_dropout=0.4, training=True, num_layers=2)]
+    cases += [Case("gru_before", layer_norm=True, bias=False), Case("lstm", layer_norm=True, bias=False)]
+    cases += [Case("lstm", layer_norm=True, ids=True, vocabulary=v, T=9, B=2) for v in (0, 6)]
+    cases += [Case("lstm", layer_norm=True, trainable_state=True, initial=False, num_layers=2, through="layer")]
     cases += [Case(cell, B=3, lengths=(3, 7, 1), through="packed", num_layers=2) for cell in ("lstm", "gru_after")]
     cases += [Case(cell, through=door) for cell in DOORS for door in ("layer", "cells")]
     cases += [

@@ -152,14 +152,14 @@ struct PyTape {
 class PyLayer {
  public:
   PyLayer(const std::string& cell, nb::handle weight_ih, nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh,
-          nb::handle weight_peephole, nb::handle weight_hr, const std::string& precision) {
+          nb::handle weight_peephole, nb::handle weight_hr, const nb::dict& norms, const std::string& precision) {
     nb::ndarray<nb::ro> view;
     if (precision == "bf16") {
-      create(table().recurrent_bf16, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr);
+      create(table().recurrent_bf16, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr, norms);
     } else if (precision == "fp32_split" && table().recurrent_split != nullptr) {
-      create(*table().recurrent_split, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr);
+      create(*table().recurrent_split, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr, norms);
     } else if (precision == "int8") {
-      create(table().recurrent_int8, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr);
+      create(table().recurrent_int8, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr, norms);
       binding::check_quad_depth("the layer's input size", input_size());
       binding::check_quad_depth("the layer's hidden size", hidden_size());
     } else if (precision != "fp32" && precision != "fp32_split") {
@@ -168,9 +168,10 @@ class PyLayer {
       if (table().recurrent_double == nullptr)
         raise("DtypeError", std::string("weight_ih has dtype float64, the ") + table().isa +
                                 " kernels compute in float32; convert it with .astype(numpy.float32)");
-      create(*table().recurrent_double, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr);
+      create(*table().recurrent_double, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr,
+             norms);
     } else {
-      create(table().recurrent, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr);
+      create(table().recurrent, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr, norms);
     }
   }
 
@@ -218,7 +219,7 @@ class PyLayer {
   template <class S, class T>
   void create(const RecurrentTable<S, T>& functions, const std::string& cell, nb::handle weight_ih,
               nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh, nb::handle weight_peephole,
-              nb::handle weight_hr) {
+              nb::handle weight_hr, const nb::dict& norms) {
     std::string names;
     for (int i = 0; i < functions.num_cells; ++i) {
       const CellInfo& info = *functions.cells[i].info;
@@ -256,6 +257,11 @@ class PyLayer {
         owners_.push_back(floats<S>(value, name, axes, want));
         return static_cast<const S*>(owners_.back().data());
       };
+      const bool is_normed = norms.size() > 0;  // then all of them must be there
+      const auto norm = [&](const char* name, const char* axes, int64_t size, bool exists, bool is_optional) {
+        const nb::object value = norms.contains(name) ? nb::object(norms[name]) : nb::none();
+        return given(value, name, axes, {size}, exists, is_optional || !is_normed);
+      };
       const typename Layer<S, T>::Arguments arguments{
           .input_size = I,
           .hidden_size = H,
@@ -266,7 +272,11 @@ class PyLayer {
           .bias_hh = given(bias_hh, "bias_hh", "[G*H]", {rows}, has_products, true),
           .weight_peephole = given(weight_peephole, "weight_peephole", "[" + text(info.num_peepholes) + "*H]",
                                    {info.num_peepholes * H}, info.num_peepholes > 0, false),
-          .weight_hr = given(weight_hr, "weight_hr", "[P, H]", {P, H}, info.is_projected, false)};
+          .weight_hr = given(weight_hr, "weight_hr", "[P, H]", {P, H}, info.is_projected, false),
+          .weight_norm_ih = norm("weight_norm_ih", "[G*H]", rows, true, false),
+          .weight_norm_hh = norm("weight_norm_hh", "[G*H]", rows, has_products, false),
+          .weight_norm_c = norm("weight_norm_c", "[H]", H, info.num_parts > 1, false),
+          .bias_norm_c = norm("bias_norm_c", "[H]", H, info.num_parts > 1, true)};
       const nb::gil_scoped_release release;
       layer_ = std::make_unique<Layer<S, T>>(functions, functions.cells[i], arguments);
       return;
@@ -501,7 +511,9 @@ class PyLayer {
     return nb::make_tuple(
         numpy(result.x, {static_cast<size_t>(num_steps), batch, input}), state, numpy(result.weight_ih, {rows, input}),
         numpy(result.weight_hh, {rows, output_width}), numpy(result.bias_ih, {rows}), numpy(result.bias_hh, {rows}),
-        numpy(result.weight_peephole, {info.num_peepholes * width}), numpy(result.weight_hr, {output_width, width}));
+        numpy(result.weight_peephole, {info.num_peepholes * width}), numpy(result.weight_hr, {output_width, width}),
+        numpy(result.weight_norm_ih, {rows}), numpy(result.weight_norm_hh, {rows}),
+        numpy(result.weight_norm_c, {width}), numpy(result.bias_norm_c, {width}));
   }
 
   std::vector<AnyArray> owners_;  // the weights, which the layer borrows
@@ -527,9 +539,9 @@ void bind_recurrent(nb::module_& m) {
   nb::class_<PyTape>(m, "Tape");
   nb::class_<PyLayer>(m, "Layer")
       .def(nb::init<const std::string&, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle,
-                    const std::string&>(),
+                    const nb::dict&, const std::string&>(),
            nb::arg("cell"), nb::arg("weight_ih").none(), nb::arg("weight_hh").none(), nb::arg("bias_ih").none(),
-           nb::arg("bias_hh").none(), nb::arg("weight_peephole").none(), nb::arg("weight_hr").none(),
+           nb::arg("bias_hh").none(), nb::arg("weight_peephole").none(), nb::arg("weight_hr").none(), nb::arg("norms"),
            nb::arg("precision"))
       .def_prop_ro("cell", &PyLayer::cell)
       .def_prop_ro("input_size", &PyLayer::input_size)
@@ -543,7 +555,7 @@ void bind_recurrent(nb::module_& m) {
       .def("backward", &PyLayer::backward, nb::arg("tape"), nb::arg("d_output").none(), nb::arg("d_state").none(),
            nb::arg("need_dx"));
 
-  // name → (gates in torch's order, parts of the state, axes of every parameter by name)
+  // name → (gates in torch's order, parts of the state, axes of every parameter by name, and of layer normalisation's)
   m.def("cells", [] {
     nb::dict cells;
     for (int i = 0; i < table().recurrent.num_cells; ++i) {
@@ -555,8 +567,15 @@ void bind_recurrent(nb::module_& m) {
       if (info.num_products > 0) parameters["bias_hh"] = nb::make_tuple("G*H");
       if (info.num_peepholes > 0) parameters["weight_peephole"] = nb::make_tuple(text(info.num_peepholes) + "*H");
       if (info.is_projected) parameters["weight_hr"] = nb::make_tuple("P", "H");
-      cells[info.name] =
-          nb::make_tuple(cell_tuple(info.gates, info.num_gates), cell_tuple(info.parts, info.num_parts), parameters);
+      nb::dict norms;
+      norms["weight_norm_ih"] = nb::make_tuple("G*H");
+      if (info.num_products > 0) norms["weight_norm_hh"] = nb::make_tuple("G*H");
+      if (info.num_parts > 1) {
+        norms["weight_norm_c"] = nb::make_tuple("H");
+        norms["bias_norm_c"] = nb::make_tuple("H");
+      }
+      cells[info.name] = nb::make_tuple(cell_tuple(info.gates, info.num_gates), cell_tuple(info.parts, info.num_parts),
+                                        parameters, norms);
     }
     return cells;
   });

@@ -7,12 +7,22 @@
 #pragma once
 
 #include "gemm/layout.h"
+#include "gemm/row_norm.h"
 #include "gemm/tile_product.h"
 #include "isa/isa.h"
 #include "simd/operand.h"
 #include "simd/transpose.h"
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
+
+// Where dy is the gradient of gain∘n, and n the row's product of values x, normalised (gemm/row_norm.h): dW is then
+// that of the product.
+template <class S>
+struct NormedProduct {
+  int64_t values, moments;  // in a row of dy: [num_places][16], and its four moments
+  const S* gain;            // [num_places][16]
+  S* d_gain;                // [*] as the bias
+};
 
 template <class S>
 struct WeightGradient {
@@ -25,6 +35,7 @@ struct WeightGradient {
   S* out;                   // [*, width]: every row named by a place is written
   S* bias = nullptr;        // [*]: likewise; null: not wanted
   bool accumulate = false;  // add to what `out` and `bias` hold: the rows behind these, a multiple of the block away
+  const NormedProduct<S>* norm = nullptr;
 };
 
 namespace tiles {
@@ -195,16 +206,25 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
     for (int64_t p = place_begin; p < place_end; ++p) {
       const Place place = g.places[p];
       V total = V::zero(), part = V::zero();  // the bias in chains of 16
+      V gain_total = V::zero(), gain_part = V::zero();
       for (int64_t r = 0; r < depth * kStep; r += kStep) {
         V values[kStep];
         for (int64_t i = 0; i < kStep; ++i) {
           values[i] = r + i < rows ? tiles::load_lanes<V>(g.dy, row + r + i, place.column, place.lanes) : V::zero();
           part = part + values[i];
+          if (g.norm != nullptr && r + i < rows) {
+            const S* from = g.dy.base + (g.dy.index ? g.dy.index[row + r + i] : row + r + i) * g.dy.stride;
+            const RowNormBack<V> back(from + g.norm->moments);
+            const V x = V::load(from + g.norm->values + p * kLanes);
+            gain_part = fma(values[i], back.norm(x), gain_part);
+            values[i] = back(values[i], x, V::load(g.norm->gain + p * kLanes));
+          }
         }
         Operand<V, T>::store(values, packed_dy + r / kStep * kLanes, depth * kLanes);
         if ((r + kStep) % 16 == 0 || r + kStep >= rows) {
           total = total + part;
-          part = V::zero();
+          gain_total = gain_total + gain_part;
+          part = gain_part = V::zero();
         }
       }
       if constexpr (kOnTiles)
@@ -214,14 +234,22 @@ void gradient(const WeightGradient<S>& g, int64_t place_begin, int64_t place_end
         (is_first || planted(Bug::bias_gradient_of_the_last_block_only) ? total : V::load_n(at, place.lanes) + total)
             .store_n(at, place.lanes);
       }
+      if (g.norm != nullptr && begin == 0) {
+        S* at = g.norm->d_gain + place.row;
+        const bool is_all = is_first || planted(Bug::norm_gain_gradient_of_the_last_block_only);
+        (is_all ? gain_total : V::load_n(at, place.lanes) + gain_total).store_n(at, place.lanes);
+      }
       for (int64_t panel = begin; panel < end; panel += tiles::kGradientColumns) {
         const int64_t vectors = smaller(tiles::kGradientColumns, end - panel);
         const T* x = packed_x + (panel - begin) * stored<T>(kGradientBlock) * kLanes;
         // The next place's rows lie a page apart: the hardware does not fetch them ahead.
         if (p + 1 < place_end)
           for (int64_t r = rows * (panel - begin) / (end - begin); r < rows * (panel + vectors - begin) / (end - begin);
-               ++r)
-            prefetch(g.dy.base + (g.dy.index ? g.dy.index[row + r] : row + r) * g.dy.stride + g.places[p + 1].column);
+               ++r) {
+            const S* from = g.dy.base + (g.dy.index ? g.dy.index[row + r] : row + r) * g.dy.stride;
+            prefetch(from + g.places[p + 1].column);
+            if (g.norm != nullptr) prefetch(from + g.norm->values + (p + 1) * kLanes);
+          }
         if constexpr (kOnTiles) {
           tiles::accumulate_on_tiles(packed_dy, x, vectors, depth, g.out + place.row * g.width + panel * kLanes,
                                      g.width, place.lanes, g.width - panel * kLanes, is_first);

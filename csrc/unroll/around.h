@@ -39,16 +39,13 @@ void around_hidden(const Options<S>& options, const S* h_before, S* h, int64_t l
   if (mask != nullptr) store(load<V>(h, lanes) * V::load(mask), masked, lanes);
 }
 
-// One part of a cell's equations with whatever the call does around them, but for the h that a projection gives.
-// `at_output`: of these units in [T*B, H]; `carried`: where the memory goes after the blend; `mask`, `masked`: of these
+// What follows one part of a cell's equations, but for the h that a projection gives. `at_output`: of these units in
+// [T*B, H]; `old_memory`: before the step; `carried`: where the memory goes after the blend; `mask`, `masked`: of these
 // units, or null.
 template <class Cell, int kProduct, class V, class S = typename V::Scalar>
-void forward_around(const Options<S>& options, const ForwardBlock<V>& at, int64_t at_output, S* carried, const S* mask,
-                    S* masked) {
+void after_equations(const Options<S>& options, const ForwardBlock<V>& at, int64_t at_output, V old_memory, S* carried,
+                     const S* mask, S* masked) {
   constexpr bool kGivesState = kProduct == Cell::info.num_phases() - 1, kHasMemory = Cell::info.num_parts > 1;
-  V old_memory = V::zero();  // read now: without a tape the new one takes its place
-  if constexpr (kHasMemory) old_memory = V::load(at.memory_before);
-  Cell::template forward<kProduct>(at);
   if constexpr (!kGivesState) {
     if (mask != nullptr && !planted(Bug::reset_hidden_not_masked))
       (V::load(at.reset_hidden) * V::load(mask)).store(at.reset_hidden);
@@ -65,13 +62,24 @@ void forward_around(const Options<S>& options, const ForwardBlock<V>& at, int64_
   }
 }
 
+// One part of a cell's equations with whatever the call does around them.
 template <class Cell, int kProduct, class V, class S = typename V::Scalar>
+void forward_around(const Options<S>& options, const ForwardBlock<V>& at, int64_t at_output, S* carried, const S* mask,
+                    S* masked) {
+  V old_memory = V::zero();  // read now: without a tape the new one takes its place
+  if constexpr (Cell::info.num_parts > 1) old_memory = V::load(at.memory_before);
+  Cell::template forward<kProduct>(at);
+  after_equations<Cell, kProduct>(options, at, at_output, old_memory, carried, mask, masked);
+}
+
+// equations(at): the cell's, backward.
+template <class Cell, int kProduct, class V, class Equations, class S = typename V::Scalar>
 void backward_around(const Options<S>& options, BackwardBlock<V> at, int64_t at_output, S* d_reset_hidden,
-                     const S* mask) {
+                     const S* mask, Equations&& equations) {
   constexpr bool kGivesState = kProduct == Cell::info.num_phases() - 1, kHasMemory = Cell::info.num_parts > 1;
   if constexpr (!kGivesState) {
     if (mask != nullptr) (V::load(d_reset_hidden) * V::load(mask)).store(d_reset_hidden);
-    Cell::template backward<kProduct>(at);
+    equations(at);
   } else {
     const V one = V::broadcast(1);
     V dh_past = V::zero(), d_memory_past = V::zero();
@@ -89,7 +97,7 @@ void backward_around(const Options<S>& options, BackwardBlock<V> at, int64_t at_
         ((one - z) * d).store(at.d_memory);
       }
     }
-    Cell::template backward<kProduct>(at);
+    equations(at);
     if (planted(Bug::zoneout_gradient_not_passed_on)) return;
     if (blends_hidden) (V::load(at.dh) + dh_past).store(at.dh);
     if constexpr (kHasMemory) {

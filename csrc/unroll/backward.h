@@ -27,6 +27,8 @@ class BackwardLoop {
         output_row_(weights_.output_blocks * kLanes),
         mine_(share_call(call.steps, call.split, weights_, worker)),
         has_options_(call.options.is_any()),
+        is_normed_(weights_.norms.is_on()),
+        normed_(normed_row(kInfo, weights_.blocks)),
         gate_row_(call.lists + worker.index * 2 * call.chunk_rows),
         x_row_(gate_row_ + call.chunk_rows) {}
 
@@ -62,6 +64,7 @@ class BackwardLoop {
  private:
   static constexpr const CellInfo& kInfo = Cell::info;
   static constexpr bool kIsRounded = kPerOperand<T> > 1;
+  static constexpr bool kHasMemory = kInfo.num_parts > 1;
 
   int64_t rows_at(int64_t s) const { return smaller(mine_.rows.end, steps_.count(s)) - mine_.rows.begin; }
   int64_t compact(int64_t s, int64_t i) const { return steps_.offset[s] + mine_.rows.begin + i; }
@@ -193,29 +196,46 @@ class BackwardLoop {
 
   template <int kProduct>
   Rows<const Left<T>> gate_rows(int64_t s) const {
-    if constexpr (kIsRounded)
+    if (kIsRounded || is_normed_)
       return {gate_operands<kProduct>(s, mine_.rows.begin),
-              rnnkit::gate_operands<T>(kInfo, weights_.blocks, kInfo.num_products)};
-    else
+              rnnkit::gate_operands<Left<T>>(kInfo, weights_.blocks, kInfo.num_products)};
+    if constexpr (!kIsRounded)
       return {gates(compact(s, 0)) + kInfo.products[kProduct].first_slot * kLanes, weights_.row};
   }
 
   // What product kProduct takes of row r at step s.
   template <int kProduct>
-  T* gate_operands(int64_t s, int64_t r) const {
-    return call_.gate_operands + rnnkit::gate_operands<T>(kInfo, weights_.blocks, kProduct) +
-           (s % 2 * steps_.batch + r) * rnnkit::gate_operands<T>(kInfo, weights_.blocks, kInfo.num_products);
+  Left<T>* gate_operands(int64_t s, int64_t r) const {
+    return call_.gate_operands + rnnkit::gate_operands<Left<T>>(kInfo, weights_.blocks, kProduct) +
+           (s % 2 * steps_.batch + r) * rnnkit::gate_operands<Left<T>>(kInfo, weights_.blocks, kInfo.num_products);
   }
 
   // Neighbouring slots of a row of gates, rounded.
-  RNNKIT_INLINE void round_slots(const S* from, int64_t slots, T* to) const {
-    for (int64_t i = 0; i < slots; ++i)
-      Operand<V, T>::store_along(V::load(from + i * kLanes), to + i * operands<T>(kLanes));
+  RNNKIT_INLINE void round_slots(const S* from, int64_t slots, Left<T>* to) const {
+    for (int64_t i = 0; i < slots; ++i) put(V::load(from + i * kLanes), to + i * operands<T>(kLanes));
+  }
+  RNNKIT_INLINE void put(V values, Left<T>* to) const {
+    if constexpr (kIsRounded)
+      Operand<V, T>::store_along(values, to);
+    else
+      values.store(to);
   }
 
-  // A run of slots of every block as the reduced axis; rounded slots stand side by side.
+  // The gradient of product p of a row (0: of the input) as operands, from that of the slots that its norm went into.
+  void put_product(const S* row, int p, Left<T>* to) const {
+    const RowNormBack<V> back(row + normed_.moments + 4 * p);
+    const S *x = row + normed_.products[p], *gain = weights_.norms.products[p];
+    const int slots = p == 0 ? kInfo.num_gates : kInfo.products[p - 1].num_slots;
+    const int first = p == 0 ? 0 : kInfo.products[p - 1].first_slot;
+    for (int64_t block = 0; block < weights_.blocks; ++block)
+      for (int i = 0; i < slots; ++i, x += kLanes, gain += kLanes, to += operands<T>(kLanes))
+        put(back(V::load(row + (block * kInfo.num_slots + first + i) * kLanes), V::load(x), V::load(gain)), to);
+  }
+
+  // A run of slots of every block as the reduced axis; rounded or normed slots stand side by side.
   Depth depth(int64_t slots) const {
-    if (kIsRounded || slots == kInfo.num_slots) return {1, operands<T>(weights_.blocks * slots * kLanes), 0};
+    if (kIsRounded || is_normed_ || slots == kInfo.num_slots)
+      return {1, operands<T>(weights_.blocks * slots * kLanes), 0};
     return {weights_.blocks, slots * kLanes, kInfo.num_slots * kLanes};
   }
 
@@ -233,32 +253,82 @@ class BackwardLoop {
                             ? call_.options.new_memory + row * padded_
                             : call_.memory + (B + row) * padded_;
       const S* mask = call_.options.hidden_mask ? call_.options.hidden_mask + r * padded_ : nullptr;
-      const auto apply = [&]<class W>(int64_t block) {
+      const auto block_at = [&]<class W>(int64_t block) {
         const int64_t unit = block * kLanes;
-        const BackwardBlock<W> at{.gates = gates + block * kInfo.num_slots * kLanes,
-                                  .step = kInfo.num_slots * kLanes,
-                                  .h_before = call_.hidden + steps_.before[row] * weights_.output_size + unit,
-                                  .memory_before = memory_before + unit,
-                                  .memory = memory + unit,
-                                  .d_output = d_output ? d_output + unit : nullptr,
-                                  .dh = dh + unit,
-                                  .d_memory = call_.d_memory + r * padded_ + unit,
-                                  .d_reset_hidden = call_.d_reset_hidden + r * padded_ + unit,
-                                  .peepholes = weights_.peepholes + block * kInfo.num_peepholes * kLanes,
-                                  .peephole_step = kInfo.num_peepholes * kLanes,
-                                  .lanes = smaller(W::kWidth, H - unit)};
-        if constexpr (W::kWidth == kLanes) {
-          if (has_options_)
-            return backward_around<Cell, kProduct>(call_.options, at, steps_.position[row] * H + unit,
-                                                   call_.d_reset_hidden + r * padded_ + unit,
-                                                   mask ? mask + unit : nullptr);
-        }
+        return BackwardBlock<W>{.gates = gates + block * kInfo.num_slots * kLanes,
+                                .step = kInfo.num_slots * kLanes,
+                                .h_before = call_.hidden + steps_.before[row] * weights_.output_size + unit,
+                                .memory_before = memory_before + unit,
+                                .memory = memory + unit,
+                                .d_output = d_output ? d_output + unit : nullptr,
+                                .dh = dh + unit,
+                                .d_memory = call_.d_memory + r * padded_ + unit,
+                                .d_reset_hidden = call_.d_reset_hidden + r * padded_ + unit,
+                                .peepholes = weights_.peepholes + block * kInfo.num_peepholes * kLanes,
+                                .peephole_step = kInfo.num_peepholes * kLanes,
+                                .lanes = smaller(W::kWidth, H - unit)};
+      };
+      const auto apply_all = [&](auto&& cell) {
+        for_blocks<V>(mine_.blocks.begin, mine_.blocks.end, !has_options_, [&]<class W>(int64_t block) {
+          const int64_t unit = block * kLanes;
+          const BackwardBlock<W> at = block_at.template operator()<W>(block);
+          if constexpr (W::kWidth == kLanes) {
+            if (has_options_)
+              return backward_around<Cell, kProduct>(
+                  call_.options, at, steps_.position[row] * H + unit, call_.d_reset_hidden + r * padded_ + unit,
+                  mask ? mask + unit : nullptr, [&](const BackwardBlock<W>& inner) { cell(inner, unit); });
+          }
+          cell(at, unit);
+        });
+      };
+      const auto equations_of_cell = [&]<class W>(const BackwardBlock<W>& at, int64_t) {
         Cell::template backward<kProduct>(at);
       };
-      for_blocks<V>(mine_.blocks.begin, mine_.blocks.end, !has_options_, apply);
+      if constexpr (kHasMemory) {
+        if (is_normed_) {
+          const S *const squashed = gates + normed_.squashed, *const gain = weights_.norms.memory;
+          S *const d_shown = gates + normed_.d_shown, *const moments = gates + normed_.moments + kMemoryMoments;
+          for_blocks<V>(mine_.blocks.begin, mine_.blocks.end, !has_options_, [&]<class W>(int64_t block) {
+            const int64_t unit = block * kLanes;
+            const BackwardBlock<W> at = block_at.template operator()<W>(block);
+            W dh = at.total_dh();
+            if constexpr (W::kWidth == kLanes) {
+              if (call_.options.zoneout[0].is_on() && !kInfo.is_projected)
+                dh = (W::broadcast(1) -
+                      kept_share<W>(call_.options.zoneout[0], steps_.position[row] * H + unit, at.lanes)) *
+                     dh;
+            }
+            through_tanh(dh * at.slot(Cell::kOutputGate), W::load(squashed + unit)).store(d_shown + unit);
+          });
+          take_gradient_moments<V, 1>(d_shown, kLanes, memory, gain, H, weights_.blocks, moments);
+          apply_all([&]<class W>(const BackwardBlock<W>& at, int64_t unit) {
+            Cell::remember_back(
+                at, at.total_dh(), W::load(squashed + unit),
+                RowNormBack<W>(moments)(W::load(d_shown + unit), W::load(at.memory), W::load(gain + unit)));
+          });
+        } else {
+          apply_all(equations_of_cell);
+        }
+      } else {
+        apply_all(equations_of_cell);
+      }
+      if (is_normed_) {
+        if constexpr (kInfo.num_products > 0) {
+          constexpr RecurrentProduct kThis = kInfo.products[kProduct];
+          take_gradient_moments<V, kThis.num_slots>(
+              gates + kThis.first_slot * kLanes, kInfo.num_slots * kLanes, gates + normed_.products[kProduct + 1],
+              weights_.norms.products[kProduct + 1], H, weights_.blocks, gates + normed_.moments + 4 * (kProduct + 1));
+          put_product(gates, kProduct + 1, gate_operands<kProduct>(s, r));
+        }
+        if (kProduct == 0)
+          take_gradient_moments<V, kInfo.num_gates>(gates, kInfo.num_slots * kLanes, gates + normed_.products[0],
+                                                    weights_.norms.products[0], H, weights_.blocks,
+                                                    gates + normed_.moments);
+        continue;
+      }
       if constexpr (kIsRounded && kInfo.num_products > 0) {
         constexpr RecurrentProduct kThis = kInfo.products[kProduct];
-        T* to = gate_operands<kProduct>(s, r);
+        Left<T>* to = gate_operands<kProduct>(s, r);
         for (int64_t block = mine_.blocks.begin; block < mine_.blocks.end; ++block)
           round_slots(gates + (block * kInfo.num_slots + kThis.first_slot) * kLanes, kThis.num_slots,
                       to + block * operands<T>(kThis.num_slots * kLanes));
@@ -283,22 +353,24 @@ class BackwardLoop {
   }
 
   Rows<const Left<T>> listed_gate_rows(int64_t num_rows) const {
-    if constexpr (kIsRounded) {
+    if (kIsRounded || is_normed_) {
       const int64_t width = operands<T>(kInfo.num_gates * kLanes),
-                    stride = stored<T>(weights_.blocks * kInfo.num_gates * kLanes);
-      T* to = call_.chunk_operands + worker_.index * call_.chunk_rows * stride;
+                    stride = stored<Left<T>>(weights_.blocks * kInfo.num_gates * kLanes);
+      Left<T>* to = call_.chunk_operands + worker_.index * call_.chunk_rows * stride;
       for (int64_t i = 0; i < num_rows; ++i) {
-        T* row = to + i * stride;
-        for (int64_t block = 0; block < weights_.blocks; ++block)
-          round_slots(call_.gates + gate_row_[i] * weights_.row + block * kInfo.num_slots * kLanes, kInfo.num_gates,
-                      row + block * width);
+        Left<T>* row = to + i * stride;
+        if (is_normed_)
+          put_product(call_.gates + gate_row_[i] * weights_.row, 0, row);
+        else
+          for (int64_t block = 0; block < weights_.blocks; ++block)
+            round_slots(call_.gates + gate_row_[i] * weights_.row + block * kInfo.num_slots * kLanes, kInfo.num_gates,
+                        row + block * width);
         memset(static_cast<void*>(row + weights_.blocks * width), 0,
-               static_cast<size_t>(stride - weights_.blocks * width) * sizeof(T));
+               static_cast<size_t>(stride - weights_.blocks * width) * sizeof(Left<T>));
       }
       return {to, stride};
-    } else {
-      return {call_.gates, weights_.row, gate_row_};
     }
+    if constexpr (!kIsRounded) return {call_.gates, weights_.row, gate_row_};
   }
 
   // The compact rows [begin, end); those behind them have been added before.
@@ -308,7 +380,7 @@ class BackwardLoop {
     } else {
       weight_gradient(begin, end, kInfo.num_gates, weights_.input_places,
                       {call_.x, weights_.input_size, steps_.position + begin}, weights_.input_size, call_.d_weight_ih,
-                      call_.d_bias_ih);
+                      call_.d_bias_ih, 0);
     }
     const bool is_masked = call_.options.hidden_mask && !planted(Bug::recurrent_mask_missing_in_weight_gradient);
     const S* source = is_masked ? call_.options.masked_hidden : call_.hidden;
@@ -320,13 +392,14 @@ class BackwardLoop {
                           ? Rows<const S>{call_.hidden + steps_.batch * width, width, steps_.position + begin}
                       : from_hidden ? Rows<const S>{source, width, steps_.before + begin}
                                     : Rows<const S>{call_.reset_hidden + begin * padded_, padded_},
-                      width, call_.d_weight_hh, call_.d_bias_hh);
+                      width, call_.d_weight_hh, call_.d_bias_hh, p + 1);
     }
     if constexpr (kInfo.is_projected)
       weight_gradient(begin, end, {call_.d_projected + begin * output_row_, output_row_}, weights_.projection_places,
                       weights_.output_blocks, {call_.reset_hidden + begin * padded_, padded_}, weights_.hidden_size,
-                      call_.d_weight_hr, nullptr);
+                      call_.d_weight_hr, nullptr, nullptr);
     if constexpr (kInfo.num_peepholes > 0) peephole_gradients(begin, end);
+    if (kHasMemory && is_normed_) memory_norm_gradients(begin, end);
   }
 
   // Each a sum over rows of its slot's gradient times the memory that it saw, in the blocks and chains of every weight
@@ -353,6 +426,32 @@ class BackwardLoop {
     }
   }
 
+  // Those of the gain and the bias that the memory is shown with, in the same blocks.
+  void memory_norm_gradients(int64_t begin, int64_t end) {
+    const int64_t H = weights_.hidden_size;
+    const Range mine = share(weights_.blocks, worker_.index, worker_.size);
+    for (int64_t unit = mine.begin * kLanes; unit < mine.end * kLanes; unit += kLanes) {
+      const int64_t lanes = smaller(kLanes, H - unit);
+      const bool is_first = end >= steps_.num_rows(), has_bias = call_.d_norm_bias_c != nullptr;
+      V gain = is_first ? V::zero() : load<V>(call_.d_norm_c + unit, lanes);
+      V bias = is_first || !has_bias ? V::zero() : load<V>(call_.d_norm_bias_c + unit, lanes);
+      for (int64_t block = (larger<int64_t>(end, 1) - 1) / kGradientBlock * kGradientBlock; block >= begin;
+           block -= kGradientBlock) {
+        V gain_sum = V::zero(), bias_sum = V::zero();
+        for (int64_t row = block; row < smaller(end, block + kGradientBlock); ++row) {
+          const V d = V::load(gates(row) + normed_.d_shown + unit);
+          const S* memory = memory_seen(Source::memory, 0, row) + unit;
+          gain_sum = fma(d, RowNorm<V>(gates(row) + normed_.moments + kMemoryMoments)(V::load(memory)), gain_sum);
+          bias_sum = bias_sum + d;
+        }
+        gain = gain + gain_sum;
+        bias = bias + bias_sum;
+      }
+      store(gain, call_.d_norm_c + unit, lanes);
+      if (has_bias) store(bias, call_.d_norm_bias_c + unit, lanes);
+    }
+  }
+
   // The step that a compact row belongs to.
   int64_t step_of(int64_t row) const {
     int64_t low = 0, high = steps_.num_steps;  // offset[low] <= row < offset[high], if there is such a row
@@ -367,13 +466,21 @@ class BackwardLoop {
     return call_.memory + (s > 0 ? steps_.batch + steps_.offset[s - 1] + r : r) * padded_;
   }
 
-  // One part of a weight gradient: the workers form a grid over its rows (gates) and its columns.
+  NormedProduct<S> normed_product(int p) const {
+    return {normed_.products[p], normed_.moments + 4 * p, weights_.norms.products[p],
+            p == 0 ? call_.d_norm_ih : call_.d_norm_hh};
+  }
+
+  // One part of a weight gradient, of product p (0: of the input): the workers form a grid over its rows (gates) and
+  // its columns.
   void weight_gradient(int64_t begin, int64_t end, int64_t slots, const Place* places, Rows<const S> x, int64_t width,
-                       S* out, S* bias) {
-    weight_gradient(begin, end, {gates(begin), weights_.row}, places, weights_.blocks * slots, x, width, out, bias);
+                       S* out, S* bias, int p) {
+    const NormedProduct<S> norm = normed_product(p);
+    weight_gradient(begin, end, {gates(begin), weights_.row}, places, weights_.blocks * slots, x, width, out, bias,
+                    is_normed_ ? &norm : nullptr);
   }
   void weight_gradient(int64_t begin, int64_t end, Rows<const S> dy, const Place* places, int64_t num_places,
-                       Rows<const S> x, int64_t width, S* out, S* bias) {
+                       Rows<const S> x, int64_t width, S* out, S* bias, const NormedProduct<S>* norm) {
     int64_t num_rows = end - begin;
     if (planted(Bug::last_rows_missing_in_weight_gradient)) num_rows -= num_rows % 16;
     const WeightGradient<S> product{.dy = dy,
@@ -384,7 +491,8 @@ class BackwardLoop {
                                     .num_rows = num_rows,
                                     .out = out,
                                     .bias = bias,
-                                    .accumulate = end < steps_.num_rows()};
+                                    .accumulate = end < steps_.num_rows(),
+                                    .norm = norm};
     int columns = 1;  // of the grid; squarer grids pack less
     while (worker_.size % (columns * 2) == 0 && columns * columns * 2 < worker_.size) columns *= 2;
     const int grid_rows = worker_.size / columns;
@@ -408,14 +516,21 @@ class BackwardLoop {
         for (end = begin + 1; end < block_end && id_of(call_.sorted[end]) == id;) ++end;
         for (int64_t v = mine.begin; v < mine.end; ++v) {
           V sum = V::zero();
-          for (int64_t i = planted(Bug::repeated_ids_counted_once) ? end - 1 : begin; i < end; ++i)
-            sum = sum + V::load(gates(call_.sorted[i]) + weights_.input_places[v].column);
+          for (int64_t i = planted(Bug::repeated_ids_counted_once) ? end - 1 : begin; i < end; ++i) {
+            const S* row = gates(call_.sorted[i]);
+            const V d = V::load(row + weights_.input_places[v].column);
+            sum = sum + (is_normed_
+                             ? RowNormBack<V>(row + normed_.moments)(d, V::load(row + normed_.products[0] + v * kLanes),
+                                                                     V::load(weights_.norms.products[0] + v * kLanes))
+                             : d);
+          }
           S* at = call_.d_table + (id * vectors + v) * kLanes;
           (V::load(at) + sum).store(at);
         }
       }
     }
-    if (call_.d_bias_ih != nullptr) {
+    if (call_.d_bias_ih != nullptr || is_normed_) {
+      const NormedProduct<S> norm = normed_product(0);
       const WeightGradient<S> sums{.dy = {gates(first), weights_.row},
                                    .places = weights_.input_places,
                                    .num_places = vectors,
@@ -424,7 +539,8 @@ class BackwardLoop {
                                    .num_rows = last - first,
                                    .out = nullptr,
                                    .bias = call_.d_bias_ih,
-                                   .accumulate = last < steps_.num_rows()};
+                                   .accumulate = last < steps_.num_rows(),
+                                   .norm = is_normed_ ? &norm : nullptr};
       gradient<V>(sums, mine.begin, mine.end, 0, 0, scratch());
     }
   }
@@ -457,7 +573,8 @@ class BackwardLoop {
   const threads::Worker& worker_;
   const int64_t padded_, output_row_;
   const Share mine_;
-  const bool has_options_;
+  const bool has_options_, is_normed_;
+  const NormedRow normed_;
   int64_t first_row_ = 0;  // the compact row at the start of the gates
   int64_t* const gate_row_;
   int64_t* const x_row_;

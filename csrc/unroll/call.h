@@ -21,6 +21,31 @@ struct Steps {
   int64_t num_rows() const { return offset[num_steps]; }
 };
 
+// Where the values of layer normalisation lie in a row of gates, behind the slots (unroll/norm.h).
+struct NormedRow {
+  int64_t products[3];  // W x, then the recurrent ones: as multiplied, [block][slot of the product][16]
+  int64_t squashed;     // [padded H] tanh of the normalised memory; before, the memory itself
+  int64_t d_shown;      // [padded H] gradient of the normalised memory
+  int64_t moments;      // of every product and of the memory: mean, 1/√(variance + ε), and backward's two
+  int64_t size;
+};
+__attribute__((always_inline)) constexpr NormedRow normed_row(const CellInfo& cell, int64_t blocks) {
+  const int64_t padded = blocks * 16, memory = cell.num_parts > 1 ? padded : 0;
+  const int64_t first = padded * cell.num_slots, second = first + padded * cell.num_gates;
+  const int64_t third = second + padded * (cell.num_products > 0 ? cell.products[0].num_slots : 0);
+  const int64_t end = third + padded * (cell.num_products > 1 ? cell.products[1].num_slots : 0);
+  return {{first, second, third}, end, end + memory, end + 2 * memory, end + 2 * memory + 16};
+}
+inline constexpr int kMemoryMoments = 12;  // behind those of three products
+
+// Gains in the order of the values in a row; all null: no layer normalisation.
+template <class S>
+struct Norms {
+  const S* products[3];
+  const S *memory, *memory_bias;  // [padded H]
+  bool is_on() const { return products[0] != nullptr; }
+};
+
 // A layer's weights in the forms the loops want, packed as operands T. Bias vectors are in the order of the vectors of
 // their product.
 template <class S, class T>
@@ -36,12 +61,13 @@ struct Weights {
   const S* input_bias;                      // [vectors][16]
   const S* late_bias;                       // [blocks][slots beyond the gates][16]
   const S* peepholes;                       // [blocks][num_peepholes][16]
-  Packed<T> recurrent[2];                   // W_hh
-  const Place* projection_places;           // [output_blocks], of projected cells
-  Packed<T> projection;                     // W_hr
-  Packed<T> projection_back;                // for the gradient of what W_hr multiplies
-  Packed<T> input_back;                     // for dx
-  Packed<T> recurrent_back[2];              // for dh
+  Norms<S> norms;
+  Packed<T> recurrent[2];          // W_hh
+  const Place* projection_places;  // [output_blocks], of projected cells
+  Packed<T> projection;            // W_hr
+  Packed<T> projection_back;       // for the gradient of what W_hr multiplies
+  Packed<T> input_back;            // for dx
+  Packed<T> recurrent_back[2];     // for dh
 };
 
 // What happens around a cell's equations, the same for every cell (unroll/around.h); all empty: nothing.
@@ -152,13 +178,17 @@ struct BackwardCall {
   S* d_bias_ih;         // [G*H] or null
   S* d_bias_hh;         // [G*H] or null
   S* d_peephole;        // [num_peepholes*H]
+  S* d_norm_ih;         // [G*H]; this and the next three with layer normalisation only
+  S* d_norm_hh;         // [G*H]
+  S* d_norm_c;          // [H]
+  S* d_norm_bias_c;     // [H] or null
   S* d_table;           // one-hot: [I][vectors][16] of scratch
   int64_t chunk_rows;
-  int64_t* lists;         // [workers, 2, chunk_rows]
-  T* gate_operands;       // [2, B, gate_operands(all products)] of the sorted rows: those of one product side by side
-  T* projected_operands;  // [B, stored(padded P)] of the sorted rows
-  T* chunk_operands;      // [workers, chunk_rows, stored(blocks * num_gates * 16)]
-  T* scratch;             // [workers, scratch_size]
+  int64_t* lists;           // [workers, 2, chunk_rows]
+  Left<T>* gate_operands;   // with rounding or norms: [2, B, gate_operands(all products)] of the sorted rows
+  T* projected_operands;    // [B, stored(padded P)] of the sorted rows
+  Left<T>* chunk_operands;  // [workers, chunk_rows, stored(blocks * num_gates * 16)]
+  T* scratch;               // [workers, scratch_size]
   int64_t scratch_size;
 };
 

@@ -9,6 +9,7 @@
 #include "gemm/quads.h"
 #include "threads/parallel.h"
 #include "unroll/around.h"
+#include "unroll/norm.h"
 #include "unroll/share.h"
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
@@ -26,6 +27,8 @@ class ForwardLoop {
         gate_row_(call.lists + worker.index * 2 * call.chunk_rows),
         x_row_(gate_row_ + call.chunk_rows),
         has_options_(call.options.is_any()),
+        is_normed_(weights_.norms.is_on()),
+        normed_(normed_row(kInfo, weights_.blocks)),
         source_(call.options.hidden_mask ? call.options.masked_hidden : call.hidden),
         gates_(call.has_gates || call.split == Split::units
                    ? call.gates
@@ -85,6 +88,7 @@ class ForwardLoop {
   static constexpr const CellInfo& kInfo = Cell::info;
   static constexpr bool kIsRounded = kPerOperand<T> > 1 && !kIsScaled<T>;
   static constexpr bool kMeets = kInfo.num_products > 0;  // whether the units of a step read each other's
+  static constexpr bool kHasMemory = kInfo.num_parts > 1;
 
   int64_t rows_end(int64_t s) const { return steps_.num_steps == 0 ? 0 : smaller(mine_.rows.end, steps_.count(s)); }
   int64_t rows_at(int64_t s) const { return rows_end(s) - mine_.rows.begin; }
@@ -105,12 +109,13 @@ class ForwardLoop {
       const Product<S, T> product{.x = input_rows(num_rows),
                                   .depth = {1, operands<T>(weights_.input_size), 0},
                                   .weight = weights_.input,
-                                  .places = weights_.input_places,
-                                  .y = {gates_, weights_.row, gate_row_},
-                                  .bias = weights_.input_bias};
+                                  .places = is_normed_ ? nullptr : weights_.input_places,
+                                  .y = {gates_ + (is_normed_ ? normed_.products[0] : 0), weights_.row, gate_row_},
+                                  .bias = is_normed_ ? nullptr : weights_.input_bias};
       const Range panels = panels_of(mine_.blocks, kInfo.num_gates, weights_.input);
       multiply<V>(product, 0, num_rows, panels.begin, panels.end);
     }
+    if (is_normed_) return;  // biases come behind the norm
     for (int slot = kInfo.num_gates; slot < kInfo.num_slots; ++slot)
       for (int64_t i = 0; i < num_rows; ++i)
         for (int64_t block = mine_.blocks.begin; block < mine_.blocks.end; ++block)
@@ -143,8 +148,11 @@ class ForwardLoop {
       const S* column = weights_.input_table + call_.ids[x_row_[i]] * vectors * kLanes;
       S* row = gates_ + gate_row_[i] * weights_.row;
       for (int64_t v = mine_.blocks.begin * kInfo.num_gates; v < mine_.blocks.end * kInfo.num_gates; ++v)
-        ((V::zero() + V::load(column + v * kLanes)) + V::load(weights_.input_bias + v * kLanes))
-            .store(row + weights_.input_places[v].column);
+        if (is_normed_)
+          (V::zero() + V::load(column + v * kLanes)).store(row + normed_.products[0] + v * kLanes);
+        else
+          ((V::zero() + V::load(column + v * kLanes)) + V::load(weights_.input_bias + v * kLanes))
+              .store(row + weights_.input_places[v].column);
     }
   }
 
@@ -167,20 +175,23 @@ class ForwardLoop {
     } else {
       constexpr RecurrentProduct kThis = kInfo.products[kProduct];
       const Packed<T>& packed = weights_.recurrent[kProduct];
+      S* const product_of_row = gates_ + (is_normed_ ? normed_.products[kProduct + 1] : 0);
       const Product<S, T> product{.x = source_rows(kThis.source, s),
                                   .depth = {1, operands<T>(source_size(kThis.source)), 0},
                                   .weight = packed,
-                                  .places = weights_.recurrent_places[kProduct],
-                                  .y = {gates_, weights_.row, gate_row},
-                                  .accumulate = true};
+                                  .places = is_normed_ ? nullptr : weights_.recurrent_places[kProduct],
+                                  .y = {product_of_row, weights_.row, gate_row},
+                                  .accumulate = !is_normed_};
       const int64_t rows = rows_at(s), blocks_per_panel = packed.panel / kThis.num_slots;
       const Range panels = panels_of(mine_.blocks, kThis.num_slots, packed);
       const int64_t wide = larger<int64_t>(1, Wide<V>::kWidth / kLanes / blocks_per_panel);  // as the equations like it
       to_and_fro(panels, panels_together<T>(panels, rows, wide), s + call_.turn, [&](Range some, int64_t next) {
         multiply<V>(product, 0, rows, some.begin, some.end, next);
-        equations<kProduct>(s, gate_row, rows, some.begin * blocks_per_panel,
-                            smaller(weights_.blocks, some.end * blocks_per_panel));
+        if (!is_normed_)
+          equations<kProduct>(s, gate_row, rows, some.begin * blocks_per_panel,
+                              smaller(weights_.blocks, some.end * blocks_per_panel));
       });
+      if (is_normed_) equations<kProduct>(s, gate_row, rows, 0, weights_.blocks);  // a norm is that of a whole row
     }
   }
 
@@ -274,18 +285,23 @@ class ForwardLoop {
       const bool is_masked = call_.options.hidden_mask && !kInfo.is_projected;
       const S* mask = is_masked ? call_.options.hidden_mask + r * padded_ : nullptr;
       S* masked = mask ? call_.options.masked_hidden + (B + steps_.position[row]) * H : nullptr;
+      if (is_normed_) normalise_products<Cell, kProduct, V>(weights_, gates);
+      const auto block_at = [&]<class W>(int64_t block) {
+        const int64_t unit = block * kLanes;
+        return ForwardBlock<W>{.gates = gates + block * kInfo.num_slots * kLanes,
+                               .step = kInfo.num_slots * kLanes,
+                               .h_before = h_before + unit,
+                               .memory_before = memory_before + unit,
+                               .memory = memory + unit,
+                               .reset_hidden = reset_hidden + unit,
+                               .h = h + unit,
+                               .peepholes = weights_.peepholes + block * kInfo.num_peepholes * kLanes,
+                               .peephole_step = kInfo.num_peepholes * kLanes,
+                               .lanes = smaller(W::kWidth, H - unit)};
+      };
       const auto apply = [&]<class W>(int64_t block) {
         const int64_t unit = block * kLanes;
-        const ForwardBlock<W> at{.gates = gates + block * kInfo.num_slots * kLanes,
-                                 .step = kInfo.num_slots * kLanes,
-                                 .h_before = h_before + unit,
-                                 .memory_before = memory_before + unit,
-                                 .memory = memory + unit,
-                                 .reset_hidden = reset_hidden + unit,
-                                 .h = h + unit,
-                                 .peepholes = weights_.peepholes + block * kInfo.num_peepholes * kLanes,
-                                 .peephole_step = kInfo.num_peepholes * kLanes,
-                                 .lanes = smaller(W::kWidth, H - unit)};
+        const ForwardBlock<W> at = block_at.template operator()<W>(block);
         if constexpr (W::kWidth == kLanes) {
           if (has_options_)
             return forward_around<Cell, kProduct>(call_.options, at, steps_.position[row] * H + unit, carried + unit,
@@ -293,7 +309,36 @@ class ForwardLoop {
         }
         Cell::template forward<kProduct>(at);
       };
-      for_blocks<V>(block_begin, block_end, !has_options_, apply);
+      if constexpr (kHasMemory) {
+        if (is_normed_) {
+          S* const squashed = gates + normed_.squashed;
+          S* const moments = gates + normed_.moments + kMemoryMoments;
+          for_blocks<V>(block_begin, block_end, true, [&]<class W>(int64_t block) {
+            ForwardBlock<W> at = block_at.template operator()<W>(block);
+            at.memory = squashed + block * kLanes;  // not yet to its place, where the old one may be
+            W c;
+            Cell::remember(at, c);
+          });
+          take_moments<V>(squashed, H, weights_.blocks, 1, moments);
+          for_blocks<V>(block_begin, block_end, !has_options_, [&]<class W>(int64_t block) {
+            const int64_t unit = block * kLanes;
+            const ForwardBlock<W> at = block_at.template operator()<W>(block);
+            const W c = W::load(squashed + unit), old_memory = W::load(at.memory_before);
+            const W shown = fma(W::load(weights_.norms.memory + unit), RowNorm<W>(moments)(c),
+                                W::load(weights_.norms.memory_bias + unit));
+            tanh(shown).store(squashed + unit);
+            (planted(Bug::normalised_memory_carried) ? shown : c).store(at.memory);
+            store(at.slot(Cell::kOutputGate) * W::load(squashed + unit), at.h, at.lanes);
+            if constexpr (W::kWidth == kLanes) {
+              if (has_options_)
+                after_equations<Cell, kProduct>(call_.options, at, steps_.position[row] * H + unit, old_memory,
+                                                carried + unit, mask ? mask + unit : nullptr,
+                                                mask ? masked + unit : nullptr);
+            }
+          });
+        }
+      }
+      if (!kHasMemory || !is_normed_) for_blocks<V>(block_begin, block_end, !has_options_, apply);
       if constexpr (kIsRounded && kMeets) {
         constexpr bool kGivesHidden = kProduct == kInfo.num_stages() - 1;
         const Range blocks{block_begin, block_end};
@@ -313,7 +358,8 @@ class ForwardLoop {
   const Share mine_;
   int64_t* const gate_row_;
   int64_t* const x_row_;
-  const bool has_options_;
+  const bool has_options_, is_normed_;
+  const NormedRow normed_;
   const S* const source_;  // of the hidden products: h, or h times the mask
   S* const gates_;
   int64_t first_row_ = 0;  // the compact row at the start of the gates

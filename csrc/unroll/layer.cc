@@ -150,6 +150,32 @@ Layer<S, T>::Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>&
       copy_padded(arguments_.weight_peephole + p * H + block * kLanes, std::min(kLanes, H - block * kLanes), kLanes,
                   peepholes_.get() + (block * cell.num_peepholes + p) * kLanes);
   weights_.peepholes = peepholes_.get();
+  if (arguments_.weight_norm_ih != nullptr) pack_norms();
+}
+
+template <class S, class T>
+void Layer<S, T>::pack_norms() {
+  const CellInfo& cell = info();
+  const NormedRow at = normed_row(cell, weights_.blocks);
+  const int64_t H = hidden_size(), padded = weights_.blocks * kLanes;
+  weights_.row = at.size;
+  norms_ = Buffer<S>(at.moments - at.products[0]);  // gains lie as the values of a row do
+  std::fill_n(norms_.get(), at.moments - at.products[0], S(0));
+  for (int p = 0; p <= cell.num_products; ++p) {
+    S* to = norms_.get() + at.products[p] - at.products[0];
+    weights_.norms.products[p] = to;
+    const S* gain = p == 0 ? arguments_.weight_norm_ih : arguments_.weight_norm_hh;
+    for (const Place& place : p == 0 ? input_places_ : recurrent_places_[p - 1]) {
+      std::copy_n(gain + place.row, place.lanes, to);
+      to += kLanes;
+    }
+  }
+  if (cell.num_parts == 1) return;
+  S* const memory = norms_.get() + at.squashed - at.products[0];
+  copy_padded(arguments_.weight_norm_c, H, padded, memory);
+  if (arguments_.bias_norm_c != nullptr) std::copy_n(arguments_.bias_norm_c, H, memory + padded);
+  weights_.norms.memory = memory;
+  weights_.norms.memory_bias = memory + padded;
 }
 
 template <class S, class T>
@@ -210,6 +236,7 @@ int64_t Layer<S, T>::recurrent_weights() const {
 // step must be worth: on a busy machine a barrier costs a time slice.
 template <class S, class T>
 Split Layer<S, T>::choose_split(int64_t batch, int workers) const {
+  if (weights_.norms.is_on()) return Split::rows;  // a norm wants whole rows: units would meet twice more per product
   constexpr int64_t kManyRows = 24, kFewRows = 6, kWorthABarrier = 200'000;
   const int64_t weights = recurrent_weights(), rows = batch / workers;
   if (info().num_products == 0)  // nothing to wait for: units only where rows would leave a worker idle
@@ -351,6 +378,11 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
   if (cell.num_products > 0) result.weight_hh = Buffer<S>(G * H * P);
   if (cell.is_projected) result.weight_hr = Buffer<S>(P * H);
   if (cell.num_peepholes > 0) result.weight_peephole = Buffer<S>(cell.num_peepholes * H);
+  const bool is_normed = weights_.norms.is_on();
+  if (is_normed) result.weight_norm_ih = Buffer<S>(G * H);
+  if (is_normed && cell.num_products > 0) result.weight_norm_hh = Buffer<S>(G * H);
+  if (is_normed && cell.num_parts > 1) result.weight_norm_c = Buffer<S>(H);
+  if (arguments_.bias_norm_c != nullptr) result.bias_norm_c = Buffer<S>(H);
   if (arguments_.bias_ih != nullptr) result.bias_ih = Buffer<S>(G * H);
   if (arguments_.bias_hh != nullptr) result.bias_hh = Buffer<S>(G * H);
   std::array<Buffer<S>, 2> d_state{Buffer<S>(0), Buffer<S>(0)};
@@ -364,12 +396,15 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
   const Buffer<S> d_reset_hidden(cell.has_inner() ? B * padded : 0);
   const Buffer<S> d_projected(cell.is_projected ? steps.num_rows() * padded_output : 0);
   const bool is_rounded = kPerOperand<T> > 1;
-  const int64_t gate_size = is_rounded ? 2 * B * rnnkit::gate_operands<T>(cell, weights_.blocks, cell.num_products) : 0;
-  const int64_t chunk_size = is_rounded && need_dx ? chunk_rows * stored<T>(weights_.blocks * G * kLanes) : 0;
+  const int64_t gate_size =
+      is_rounded || is_normed ? 2 * B * rnnkit::gate_operands<Left<T>>(cell, weights_.blocks, cell.num_products) : 0;
+  const int64_t chunk_size =
+      (is_rounded || is_normed) && need_dx ? chunk_rows * stored<Left<T>>(weights_.blocks * G * kLanes) : 0;
   const int64_t projected_size = is_rounded && cell.is_projected ? B * stored<T>(padded_output) : 0;
   const Buffer<T> projected_operands(projected_size);
   clear(projected_operands, projected_size);
-  const Buffer<T> gate_operands(gate_size), chunk_operands(workers * chunk_size), scratch(workers * scratch_size);
+  const Buffer<Left<T>> gate_operands(gate_size), chunk_operands(workers * chunk_size);
+  const Buffer<T> scratch(workers * scratch_size);
   clear(gate_operands, gate_size);
   const Buffer<int64_t> lists(2 * workers * chunk_rows);
   const Buffer<S> d_masked(tape.options.hidden_mask ? B * padded : 0);
@@ -444,6 +479,10 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
                        .d_bias_ih = result.bias_ih.get(),
                        .d_bias_hh = result.bias_hh.get(),
                        .d_peephole = result.weight_peephole.get(),
+                       .d_norm_ih = result.weight_norm_ih.get(),
+                       .d_norm_hh = result.weight_norm_hh.get(),
+                       .d_norm_c = result.weight_norm_c.get(),
+                       .d_norm_bias_c = result.bias_norm_c.get(),
                        .d_table = d_table.get(),
                        .chunk_rows = chunk_rows,
                        .lists = lists.get(),

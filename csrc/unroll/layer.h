@@ -75,6 +75,7 @@ struct Gradients {
   Buffer<S> x;                     // [T, B, I]; empty when not wanted or one-hot
   std::array<Buffer<S>, 2> state;  // [B, H or P], [B, H]
   Buffer<S> weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr;  // empty where the layer has none
+  Buffer<S> weight_norm_ih, weight_norm_hh, weight_norm_c, bias_norm_c;
 };
 
 // T: the operands of its products; everything else is computed and kept in S.
@@ -90,6 +91,10 @@ class Layer {
     const S* bias_hh;          // [G*H] or null
     const S* weight_peephole;  // [num_peepholes*H]
     const S* weight_hr;        // [P, H], for projected cells
+    const S* weight_norm_ih;   // [G*H]; null: no layer normalisation. With it, and where the cell has what they act on:
+    const S* weight_norm_hh;   // [G*H]
+    const S* weight_norm_c;    // [H]
+    const S* bias_norm_c;      // [H] or null
   };
 
   Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>& functions, const Arguments& arguments);
@@ -135,6 +140,7 @@ class Layer {
   int64_t next_turn() { return turn_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
+  void pack_norms();
   void pack_for_forward(bool one_hot);
   void pack_for_backward(bool need_dx);
   Packed<T> pack_rows(const S* weight, int64_t inputs, const std::vector<Place>& places, int64_t panel);
@@ -150,7 +156,7 @@ class Layer {
   std::array<std::vector<Place>, 2> recurrent_places_;
   std::vector<Place> projection_places_;
   std::vector<Buffer<T>> packed_;  // what weights_ points to
-  Buffer<S> input_table_, input_bias_, late_bias_, peepholes_;
+  Buffer<S> input_table_, input_bias_, late_bias_, peepholes_, norms_;
   std::mutex packing_;
   std::atomic<int64_t> turn_{0};
   Zoneouts zoneout_{};

@@ -22,7 +22,9 @@ class LayerStepper final : public Stepper<S> {
   LayerStepper(Layer<S, T>& layer, int64_t batch, bool one_hot)
       : functions_(layer.functions()),
         weights_(layer.weights_for_forward(one_hot)),
-        granule_(weights_.cell->num_slots == 1 ? 2 * kPanel : kPanel),
+        granule_(weights_.norms.is_on()          ? weights_.blocks  // a norm is that of a whole row
+                 : weights_.cell->num_slots == 1 ? 2 * kPanel
+                                                 : kPanel),
         one_hot_(one_hot) {
     const int64_t bytes = lay_out(nullptr, batch);
     memory_ = Buffer<char>(bytes);

@@ -19,6 +19,7 @@ GENERATORS = [
     GeneratorConfig(vocab_size=11, hidden_size=6, zoneout=(0.1, 0.5), recurrent_dropout=0.5, recompute=True),
     GeneratorConfig(vocab_size=11, hidden_size=(6, 7), proj_size=3, embedding_size=4, tied=True, trainable_state=True),
     GeneratorConfig(vocab_size=40, hidden_size=33, proj_size=32, softmax="adaptive", cutoffs=(5, 17), bias=False),
+    GeneratorConfig(vocab_size=11, hidden_size=(6, 4), embedding_size=3, layer_norm=True, trainable_state=True),
     GeneratorConfig(vocab_size=40, hidden_size=33, cell="elman_relu", softmax="adaptive", cutoffs=(5, 17), unk_id=3),
 ]
 PEERS = [
@@ -31,6 +32,9 @@ PEERS = [
 def test_the_cells_are_those_of_the_native_core():
     known = schema.CELLS | dict(schema.PROJECTED.values())
     assert {name: (len(info.gates), info.parts, info.parameters) for name, info in CELLS.items()} == known
+    for name in schema.CELLS:
+        assert schema.layer_parameters({"cell": name, "layer_norm": True}) == CELLS[name].parameters | CELLS[name].norms
+        assert schema.layer_parameters({"cell": name}) == CELLS[name].parameters
 
 
 @pytest.mark.parametrize("model", [*map(Generator, GENERATORS), *map(WindowMLP, PEERS)])
@@ -43,8 +47,9 @@ def test_the_schema_demands_what_the_learn_half_exports(model):
 
 @pytest.mark.parametrize("cell", schema.GATES)
 def test_every_cell_of_the_run_half_has_its_tensors(cell):
-    for bias in (True, False):
-        config, tensors = Generator(GeneratorConfig(vocab_size=5, hidden_size=3, cell=cell, bias=bias)).export()
+    for bias, layer_norm in ((True, False), (False, False), (True, True), (False, True)):
+        given = GeneratorConfig(vocab_size=5, hidden_size=3, cell=cell, bias=bias, layer_norm=layer_norm)
+        config, tensors = Generator(given).export()
         schema.check_tensors(config, tensors)
 
 

@@ -47,6 +47,8 @@ CASES: dict[str, tuple[list[str], str, Any]] = {
     "--no-residual": (["--no-residual"], "model.residual", False),
     "--trainable-state": (["--trainable-state"], "model.trainable_state", True),
     "--no-trainable-state": (["--no-trainable-state"], "model.trainable_state", False),
+    "--layer-norm": (["--layer-norm"], "model.layer_norm", True),
+    "--no-layer-norm": (["--no-layer-norm"], "model.layer_norm", False),
     "--tied": (["--tied", "--emsize", "9"], "model.tied", True),
     "--untied": (["--untied"], "model.tied", False),
     "--softmax": ([*ADAPTIVE, "--cutoffs", "2,5"], "model.softmax", "adaptive"),

@@ -108,6 +108,12 @@ def test_zoneout_and_a_projection_are_refused_by_name(tmp_path, int8):
 
 
 @pytest.mark.parametrize("int8", [False, True], ids=["fp32", "int8"])
+def test_layer_norm_is_refused_by_name(tmp_path, int8):
+    with pytest.raises(ArgumentError, match=r"layer_norm.*serve the bundle with rnnkit"):
+        exported(language_model(layer_norm=True), tmp_path, int8=int8)
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["fp32", "int8"])
 def test_a_learned_initial_state_is_in_the_metadata(tmp_path, int8):
     model = language_model(hidden_size=[7, 4], num_layers=2, trainable_state=True)
     session = exported(model, tmp_path, int8=int8)

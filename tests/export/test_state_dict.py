@@ -169,6 +169,12 @@ def test_options_that_torch_has_not_are_refused_by_name(tmp_path, shape, name):
     assert not (tmp_path / "model.pt").exists()
 
 
+def test_layer_norm_is_refused_by_name(tmp_path):
+    saved(tmp_path, layer_norm=True)
+    with pytest.raises(ArgumentError, match=r"torch\.nn has no layer normalisation; serve the bundle with rnnkit"):
+        export_torch(tmp_path)
+
+
 def test_equal_widths_in_a_list_are_torchs_layers(tmp_path):
     saved(tmp_path, num_layers=2, hidden_size=[5, 5])
     assert torch.nn.LSTM in {

@@ -45,6 +45,7 @@ class Case:
     zoneout: str = ""  # "share": a number for each part of the state, "mask": a bool array
     masked: bool = False  # a mask on the h that enters the recurrent products
     recompute: bool = False
+    normed: bool = False  # layer normalisation
 
     @property
     def output_size(self) -> int:
@@ -66,6 +67,9 @@ class Case:
         scales = {"weight_ih": 1.5 / np.sqrt(self.I), "weight_hh": gain / np.sqrt(self.H), "weight_peephole": 0.1}
         scales["weight_hr"] = 1.0 / np.sqrt(self.H)
         arrays = {name: normal(*shape, scale=scales.get(name, 0.5)) for name, shape in shapes(self).items()}
+        for name in arrays:
+            if name.startswith("weight_norm"):  # calm gains: a network whose norm restores every scale is chaotic
+                arrays[name] = arrays[name].dtype.type(0.6) + arrays[name] / 3
         arrays |= {
             "x": rng.integers(0, self.I, (self.T, self.B)) if self.ids else normal(self.T, self.B, self.I),
             "state": tuple(normal(self.B, size, scale=0.5) for size in self.part_sizes),
@@ -98,12 +102,18 @@ def shapes(case: Case) -> dict[str, tuple[int, ...]]:
     """The shape of each of the cell's parameters by name."""
     cell = CELLS[case.cell]
     sizes = {"G*H": len(cell.gates) * case.H, "3*H": 3 * case.H, "H": case.H, "I": case.I, "P": case.output_size}
-    return {name: tuple(sizes[axis] for axis in axes) for name, axes in cell.parameters.items()}
+    return {name: tuple(sizes[axis] for axis in axes) for name, axes in parameters(case).items()}
+
+
+def parameters(case: Case) -> dict[str, tuple[str, ...]]:
+    """The axes of each parameter of the case's layer by name."""
+    cell = CELLS[case.cell]
+    return cell.parameters | (cell.norms if case.normed else {})
 
 
 def make_layer(case: Case, arrays: Arrays | None = None) -> Layer:
     given = arrays or case.arrays()
-    weights = {name: given[name] for name in CELLS[case.cell].parameters}
+    weights = {name: given[name] for name in parameters(case)}
     return Layer(case.cell, **weights, precision=case.dtype if case.dtype in ("bf16", "fp32_split") else "fp32")
 
 
@@ -118,7 +128,7 @@ def run(case: Case, arrays: Arrays | None = None) -> Arrays:
     results = {"output": unrolled.output, "d_x": gradients.x}
     for part, value, gradient in zip(CELLS[case.cell].parts, unrolled.state, gradients.state, strict=True):
         results |= {part: value, f"d_{part}0": gradient}
-    for name in CELLS[case.cell].parameters:
+    for name in parameters(case):
         results[f"d_{name}"] = getattr(gradients, name)
     return {name: value for name, value in results.items() if value is not None}
 
@@ -391,6 +401,7 @@ __all__ = [
     "check_close",
     "check_equal",
     "make_layer",
+    "parameters",
     "reference",
     "relative_error",
     "replace",

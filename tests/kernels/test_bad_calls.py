@@ -27,6 +27,7 @@ def weights(cell="lstm", gates=4, **other):
         "bias_hh": zeros(gates * H),
         "weight_peephole": None,
         "weight_hr": None,
+        "norms": {},
         "precision": "fp32",
     }
     return given | other

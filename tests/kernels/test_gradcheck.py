@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from kernels.cases import CELL_NAMES, Case, make_layer, run
+from kernels.cases import CELL_NAMES, Case, make_layer, parameters, run
 
-from rnnkit.kernels import CELLS, isa
+from rnnkit.kernels import isa
 
 pytestmark = pytest.mark.skipif(isa() != "portable", reason="float64 is in the portable build only; see test_isa.py")
 
@@ -35,6 +35,9 @@ def objective(case, arrays):
         {"ids": True},
         {"zoneout": "share"},
         {"zoneout": "mask", "masked": True, "lengths": (4, 0, 2)},
+        {"normed": True},
+        {"normed": True, "bias": False, "ids": True},
+        {"normed": True, "zoneout": "mask", "masked": True, "reverse": True, "lengths": (4, 0, 2)},
     ],
     ids=str,
 )
@@ -44,7 +47,7 @@ def test_gradients_are_the_central_differences(cell, options):
     for row, length in enumerate(case.row_lengths()):
         arrays["d_output"][length:, row] = 0
     got = run(case, arrays)
-    named = {f"d_{name}": arrays[name] for name in CELLS[cell].parameters}
+    named = {f"d_{name}": arrays[name] for name in parameters(case)}
     named |= {f"d_{part}0": value for part, value in zip("hc", arrays["state"], strict=False)}
     named |= {} if case.ids else {"d_x": arrays["x"]}
     for name, value in named.items():

@@ -53,7 +53,7 @@ def planted(bug: Bug) -> Iterator[None]:
         function.__code__ = original
 
 
-LOOP = inspect.getmodule(unroll)
+LOOP, CELL = inspect.getmodule(unroll), inspect.getmodule(spec.recurrent)
 UNROLL, CROSS_ENTROPY = operators._Unroll, operators._LinearCrossEntropy
 
 BUGS = [
@@ -63,7 +63,7 @@ BUGS = [
     Bug("lstm: nothing is forgotten", lstm, "step", "c = f * c", "c = c"),
     Bug("lstm: no gradient through the memory", lstm, "step", "c = f * c", "c = f * c.detach()"),
     Bug("lstm: no gradient through the hidden state", lstm, "step", "recurrent(h,", "recurrent(h.detach(),"),
-    Bug("lstm: memory shown without tanh", lstm, "step", "* torch.tanh(c), c", "* c, c"),
+    Bug("lstm: memory shown without tanh", lstm, "step", "* squashed(c, weights), c", "* c, c"),
     Bug("lstm: h and c swapped on the way in", lstm, "step", "h, c = state", "c, h = state"),
     Bug("gru_after: mixing reversed", gru, "after_step", "(1 - z) * n + z * h", "z * n + (1 - z) * h"),
     Bug("gru_before: mixing reversed", gru, "before_step", "(1 - z) * n + z * h", "z * n + (1 - z) * h"),
@@ -84,7 +84,7 @@ BUGS = [
     Bug("unroll: padding is read", LOOP, "unroll", "x = x.masked_fill(", "_ = x.masked_fill("),
     Bug("unroll: initial state ignored", LOOP, "unroll", "if state is None", "if True"),
     Bug("unroll: first step repeated", LOOP, "unroll", "projected[t]", "projected[max(t, 1) if steps > 1 else t]"),
-    Bug("unroll: ids without the input bias", LOOP, "unroll", "projected if bias_ih is None else", "projected if True else"),
+    Bug("unroll: ids without the input bias", LOOP, "unroll", "projected if bias_ih is None or", "projected if True or"),
     # autograd over the core
     Bug("operator: gradient of the last memory dropped", UNROLL, "backward", "tuple(d_state)", "(*d_state[:1], *(None for _ in d_state[1:]))"),
     Bug("operator: gradients of h and c swapped", UNROLL, "backward", "tuple(d_state)", "tuple(reversed(d_state))"),
@@ -103,7 +103,16 @@ BUGS = [
     Bug("zoneout: forgotten in the core", operators, "unroll", "if zoneout is not None", "if zoneout is None"),
     Bug("zoneout: masks in eval", stack.Stack, "_around", "if z and self.training", "if z"),
     Bug("recurrent dropout: in eval", stack.Stack, "_around", "if self.recurrent_dropout and self.training", "if self.recurrent_dropout"),
-    Bug("recurrent dropout: forgotten in the equations", inspect.getmodule(spec.recurrent), "recurrent", "h if mask is None else h * mask", "h"),
+    Bug("recurrent dropout: forgotten in the equations", CELL, "recurrent", "h if mask is None else h * mask", "h"),
+    # layer normalisation
+    Bug("norm: the recurrent product as it is", CELL, "recurrent", "if gain is None:", "if True:"),
+    Bug("norm: gains of other gates", CELL, "recurrent", "gain[rows], bias)", "gain[: len(gain[rows])], bias)"),
+    Bug("norm: the memory shown as it is", CELL, "squashed", "c if gain is None else", "c if True else"),
+    Bug("norm: the memory shown without its bias", CELL, "squashed", 'weights.get("bias_norm_c")', "None"),
+    Bug("norm: the memory carried normalised", lstm, "step", "c = f * c + i * g", 'c = f * c + i * g if "weight_norm_c" not in weights else torch.nn.functional.layer_norm(f * c + i * g, c.shape[-1:])'),
+    Bug("norm: the input's product as it is", LOOP, "unroll", "projected = normalised(projected, gain, bias_ih)", "projected = projected + (0 if bias_ih is None else bias_ih)"),
+    Bug("norm: input bias normalised away", LOOP, "unroll", "bias_ih if gain is None else None", "bias_ih"),
+    Bug("norm: forgotten in a stack", stack.Stack, "__init__", "if self.layer_norm:", "if False:"),
     # stacks and doors
     Bug("stack: second direction runs forwards", stack.Stack, "_direction", "self.num_directions == 1", "self.num_directions == 2"),
     Bug("stack: directions joined in the wrong order", stack.Stack, "_unroll", "torch.cat(outputs,", "torch.cat(outputs[::-1],"),

@@ -19,6 +19,7 @@ BUGS = re.findall(r"^  (\w+),$", HEADER, re.MULTILINE)  # in the order of the en
 TESTS = {  # stopped at the first failure; the folder or file whose bugs a test finds
     "tests/kernels/test_parity.py": "csrc",
     "tests/kernels/test_options.py": "csrc/unroll/around.h",
+    "tests/kernels/test_norm.py": "csrc/gemm/row_norm.h csrc/unroll/norm.h",
     "tests/kernels/test_heads.py": "csrc/heads",
     "tests/kernels/test_sampling_loop.py": "csrc/decode csrc/unroll/stepper.cc",
     "tests/kernels/test_decode.py": "csrc/decode/sample.cc",

@@ -21,6 +21,10 @@ def layers(cell, **options):
     """The same float32 layer on the native core and as equations in float64."""
     torch.manual_seed(3)
     native = recurrent(cell, 5, 9, 2, bidirectional=True, backend="native", **options)
+    with torch.no_grad():
+        for name, parameter in native.named_parameters():
+            if name.startswith(("weight_norm", "bias_norm")):  # distinct, and calm: a norm restores every scale
+                parameter.uniform_(0.2, 0.6)
     equations = recurrent(cell, 5, 9, 2, bidirectional=True, backend="spec", dtype=torch.float64, **options)
     equations.load_state_dict(native.state_dict())
     return native, equations
@@ -59,6 +63,14 @@ def check(cell, options, *, train=True, **call):
 def test_zoneout_agrees_with_the_equations(cell, lengths, train):
     rates = (0.3, 0.5)[: len(SPECS[cell].parts)]
     _, x, got = check(cell, {"zoneout": rates}, train=train, lengths=lengths)
+    plain, _ = layers(cell)
+    assert not torch.equal(got["y"], plain(x, lengths=lengths)[0])
+
+
+@each_cell
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "ragged"])
+def test_layer_norm_agrees_with_the_equations(cell, lengths):
+    _, x, got = check(cell, {"layer_norm": True}, lengths=lengths, trace=True)
     plain, _ = layers(cell)
     assert not torch.equal(got["y"], plain(x, lengths=lengths)[0])
 

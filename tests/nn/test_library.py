@@ -95,6 +95,7 @@ def test_inductor_too(tmp_path, monkeypatch):
         {"precision": "auto"},
         {"trainable_state": True, "bidirectional": True},
         {"recompute": True},
+        {"layer_norm": True, "trainable_state": True},
     ],
     ids=str,
 )

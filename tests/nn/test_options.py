@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from rnnkit import nn
 from rnnkit.errors import ConfigError, DtypeError, ShapeError
+from rnnkit.nn import spec as nn_spec
 from rnnkit.nn.dropout import dropout
 from rnnkit.nn.options import DEFAULTS
 from rnnkit.state import State
@@ -133,6 +134,62 @@ def test_residual_adds_what_a_layer_reads_before_its_dropout():
     a = first(x)[0]
     b = a + second(dropout(a, 0.5))[0]
     assert torch.equal(y, b + third(dropout(b, 0.5))[0])
+
+
+# ---- layer normalisation ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru_after", "min_gru"])
+def test_gains_start_at_one_and_the_rest_as_without(cell):
+    model, plain = layer(cell, layer_norm=True)[0], layer(cell)[0]
+    own = {name: parameter for name, parameter in model.named_parameters() if "norm" in name}
+    assert {name.removesuffix("_l1") for name in own if name.endswith("_l1")} == {
+        "lstm": {"weight_norm_ih", "weight_norm_hh", "weight_norm_c", "bias_norm_c"},
+        "gru_after": {"weight_norm_ih", "weight_norm_hh"},
+        "min_gru": {"weight_norm_ih"},
+    }[cell]
+    for name, parameter in own.items():
+        assert (parameter == name.startswith("weight")).all()
+    for name, parameter in plain.named_parameters():
+        assert torch.equal(parameter, model.get_parameter(name))
+    assert "layer_norm=True" in repr(model)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_layer_norm_is_the_papers_lstm(backend):
+    """One step written out with torch.nn.functional.layer_norm: the memory is carried as it is."""
+    model, x = layer(num_layers=1, layer_norm=True, backend=backend)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    p = {name.removesuffix("_l0"): parameter for name, parameter in model.named_parameters()}
+    h, c = torch.randn(3, 6), torch.randn(3, 6)
+    pre = F.layer_norm(x[0] @ p["weight_ih"].T, (24,), p["weight_norm_ih"]) + p["bias_ih"] + p["bias_hh"]
+    i, f, g, o = (pre + F.layer_norm(h @ p["weight_hh"].T, (24,), p["weight_norm_hh"])).chunk(4, dim=1)
+    memory = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    hidden = o.sigmoid() * F.layer_norm(memory, (6,), p["weight_norm_c"], p["bias_norm_c"]).tanh()
+    y, state = model(x[:1], State([{"h": h, "c": c}]))
+    torch.testing.assert_close(y[0], hidden)
+    torch.testing.assert_close(state.layers[0]["c"], memory)
+
+
+def test_layer_norm_goes_through_the_doors_of_torch():
+    for made in (nn.LSTM(4, 6, layer_norm=True), nn.GRU(4, 6, reset="before", layer_norm=True), nn.RNN(4, 6)):
+        y = made(torch.randn(5, 3, 4))[0]
+        y.sum().backward()
+        assert all(parameter.grad is not None for parameter in made.parameters())
+
+
+def test_a_cell_that_cannot_be_normalised_is_refused_by_name():
+    def step(projected, state, weights):
+        return torch.tanh(projected + state[0] @ weights["weight_hh"].t()), projected
+
+    own = nn_spec.CellSpec("by_hand", gates=("h",), parts=("h",), step=step, source="here")
+    with pytest.raises(ConfigError, match=r"layer_norm.*by_hand does not read weight_norm_hh.*spec\.recurrent"):
+        nn.Recurrent(own, 4, 6, backend="spec", layer_norm=True)(torch.randn(5, 3, 4))
+    with pytest.raises(DtypeError, match="layer_norm must be True or False"):
+        nn.LSTM(4, 6, layer_norm=1)
 
 
 # ---- the initial state -----------------------------------------------------------------------------------------------

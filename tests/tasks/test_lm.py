@@ -225,6 +225,7 @@ MODEL_CHANGES: dict[str, dict[str, Any]] = {
     "chrono": {"chrono": 20},
     "residual": {"num_layers": 2, "residual": True},
     "trainable_state": {"trainable_state": True},
+    "layer_norm": {"layer_norm": True},
     "zoneout": {"zoneout": [0.1, 0.5]},
     "recurrent_dropout": {"recurrent_dropout": 0.5},
 }

@@ -108,7 +108,7 @@ def _language_model(model: Mapping[str, Any]) -> Shapes:
     _check_keys(
         model,
         {"vocab_size", "embedding_size", "cell", "hidden_size", "num_layers", "bias", "tied", "softmax", "cutoffs"},
-        unused | {"residual", "trainable_state", "zoneout", "proj_size"},
+        unused | {"residual", "trainable_state", "zoneout", "proj_size", "layer_norm"},
         "model",
     )
     V, E = _size(model, "vocab_size"), _size(model, "embedding_size", least=0)
@@ -128,7 +128,7 @@ def _language_model(model: Mapping[str, Any]) -> Shapes:
     shapes: Shapes = {"embedding.weight": (V, E)} if E else {}
     for layer, (H, P) in enumerate(zip(widths, outputs, strict=True)):
         sizes = {"G": cell.gates, "H": H, "P": P, "I": outputs[layer - 1] if layer else (E or V)}
-        for name, axes in cell.parameters.items():
+        for name, axes in layer_parameters(model).items():
             if has_bias or not name.startswith("bias"):
                 shapes[f"recurrent.{name}_l{layer}"] = tuple(
                     math.prod(sizes.get(factor) or int(factor) for factor in axis.split("*")) for axis in axes
@@ -144,6 +144,20 @@ def _language_model(model: Mapping[str, Any]) -> Shapes:
     if E != H:
         shapes["projection.weight"] = (E, H)
     return shapes | {"head.bias": (V,)}
+
+
+def layer_parameters(model: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The axes of every parameter of a recurrent layer by name; biases are there if the layer has them.
+
+    Raises: SchemaError.
+    """
+    _, cell = layer_cell(model)
+    if "layer_norm" not in model or not _flag(model, "layer_norm"):
+        return cell.parameters
+    norms: dict[str, tuple[str, ...]] = {"weight_norm_ih": ("G*H",)}
+    norms |= {"weight_norm_hh": ("G*H",)} if "weight_hh" in cell.parameters else {}
+    norms |= {"weight_norm_c": ("H",), "bias_norm_c": ("H",)} if "c" in cell.parts else {}
+    return cell.parameters | norms
 
 
 def zoneout_shares(model: Mapping[str, Any]) -> tuple[float, ...] | None:

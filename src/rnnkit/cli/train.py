@@ -95,6 +95,9 @@ def lm(
     trainable_state: Annotated[
         bool | None, typer.Option("--trainable-state/--no-trainable-state", help="Learn the initial state.")
     ] = None,
+    layer_norm: Annotated[
+        bool | None, typer.Option("--layer-norm/--no-layer-norm", help="Normalise the products of every step.")
+    ] = None,
     tied: Annotated[bool | None, typer.Option("--tied/--untied", help="Score with the embedding table.")] = None,
     softmax: Annotated[str | None, typer.Option(help="full, or adaptive for large vocabularies.")] = None,
     cutoffs: Annotated[

@@ -41,6 +41,11 @@ def serialize(
             "the model projects its h (proj_size), which no ONNX operator does; serve the bundle with rnnkit, or train "
             "without"
         )
+    if config["kind"] == "language_model" and model.get("layer_norm"):
+        raise ArgumentError(
+            "the model normalises the products of every step (layer_norm), which ONNX's recurrent operators do not; "
+            "serve the bundle with rnnkit, or train without"
+        )
     ids = graph.input("ids", np.int64, ["T", "B"])
     lengths = graph.input("sequence_lens", np.int32, ["B"])
     writer = _Writer(graph, model, tensors, int8)

@@ -53,9 +53,10 @@ def torch_modules(config: Mapping[str, Any]) -> dict[str, str]:
         H, *others = sorted(set(layer_widths(model)))
         lacking = {"layers of different widths": others, "residual connections": model.get("residual"),
                    "trainable initial state": model.get("trainable_state"),
-                   "zoneout": zoneout_shares(model)}  # fmt: skip
+                   "zoneout": zoneout_shares(model), "layer normalisation": model.get("layer_norm")}  # fmt: skip
         for what in (what for what, is_there in lacking.items() if is_there):
-            raise ArgumentError(f"torch.nn has no {what}; export it with --to onnx, or train without")
+            remedy = "serve the bundle with rnnkit" if model.get("layer_norm") else "export it with --to onnx"
+            raise ArgumentError(f"torch.nn has no {what}; {remedy}, or train without")
         options = f", num_layers={model['num_layers']}" + ("" if model["bias"] else ", bias=False")
         options += ", nonlinearity='relu'" if cell == "elman_relu" else ""
         features = model.get("proj_size") or H

@@ -41,15 +41,18 @@ def resolve_precision(precision: str, *, forward_only: bool = False) -> Precisio
 class CellInfo(NamedTuple):
     """A cell's gates, in the order of torch's weights, and the parts of its state; the first part is the output.
 
-    `parameters` holds the axes of each parameter by name, as products of G, H, I, P and numbers.
+    `parameters` holds the axes of each parameter by name, as products of G, H, I, P and numbers; `norms` those of the
+    parameters that layer normalisation adds.
     """
 
     gates: tuple[str, ...]
     parts: tuple[str, ...]
     parameters: dict[str, tuple[str, ...]]
+    norms: dict[str, tuple[str, ...]]
 
 
 CELLS: dict[str, CellInfo] = {name: CellInfo(*info) for name, info in _core.cells().items()}
+_NORMS = ("weight_norm_ih", "weight_norm_hh", "weight_norm_c", "bias_norm_c")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,10 @@ class Gradients:
     bias_hh: Array | None
     weight_peephole: Array | None
     weight_hr: Array | None
+    weight_norm_ih: Array | None
+    weight_norm_hh: Array | None
+    weight_norm_c: Array | None
+    bias_norm_c: Array | None
 
 
 class Layer:
@@ -93,7 +100,12 @@ class Layer:
 
     Args:    cell: a key of `CELLS`.  weight_ih: [G*H, I].  weight_hh: [G*H, H].  bias_ih, bias_hh: [G*H] or None.
              weight_peephole: [3*H].  weight_hr: [P, H], P at most H; weight_hh is then [G*H, P].  A cell has those
-             that `CELLS[cell].parameters` names, and takes no others. They must not change while the layer is in use.
+             that `CELLS[cell].parameters` names, and takes no others.
+             norms: layer normalisation (Ba et al. 2016, arXiv:1607.06450): the gains of the products W x and U h, and
+             gain and bias of the memory as h sees it, all those that `CELLS[cell].norms` names (bias_norm_c may be
+             left out); none: no normalisation. Statistics are float32 in every precision, of whole rows, with 1e-5
+             added to the variance; a product is what is multiplied at once: of gru_before's, r and z, then n.
+             No array may change while the layer is in use.
              precision: "bf16" rounds what the products multiply (inputs, h, weights, gate gradients) to bfloat16 and
              adds in float32; state, gates and every result stay float32. Ids gather columns that are not rounded.
              "fp32_split" has fp32's accuracy: where there are tiles (AMX) it multiplies the three bfloat16 that a float is
@@ -119,9 +131,13 @@ class Layer:
         weight_hr: Any = None,
         precision: Precision = "fp32",
         zoneout: Sequence[float] | None = None,
+        **norms: Any,
     ) -> None:
         common = (_array(weight_ih), _array(weight_hh), _array(bias_ih), _array(bias_hh))
-        self._core = _core.Layer(cell, *common, _array(weight_peephole), _array(weight_hr), precision)
+        if unknown := sorted(norms.keys() - _NORMS):
+            raise TypeError(f"unexpected keyword argument {unknown[0]!r}; layer normalisation has {', '.join(_NORMS)}")
+        gains = {name: _array(norm) for name, norm in norms.items() if norm is not None}
+        self._core = _core.Layer(cell, *common, _array(weight_peephole), _array(weight_hr), gains, precision)
         if zoneout is not None:
             self._core.set_zoneout(tuple(zoneout))
         self.cell, self.precision = cell, precision
@@ -172,7 +188,7 @@ class Layer:
         )
         named = None
         if traced is not None:
-            gates, parts, _ = CELLS[self.cell]
+            gates, parts = CELLS[self.cell][:2]
             named = dict(zip((*gates, *parts[1:]), traced, strict=True)) | {parts[0]: output}
         return Unrolled(output, final, tape, named)
 

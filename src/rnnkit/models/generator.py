@@ -42,8 +42,8 @@ class GeneratorConfig:
         forget_bias: the forget gate's bias at the start (Jozefowicz et al. 2015); only for cells that have one.
         tied: score with the embedding table itself; a projection H→E precedes it when E ≠ H.
         softmax: "full" or "adaptive"; cutoffs: where the clusters of the adaptive one end.
-        init, chrono, residual, trainable_state, weight_dropout, zoneout, recurrent_dropout, recompute: of the recurrent
-            layers, see `rnnkit.nn.Options`.
+        init, chrono, residual, trainable_state, layer_norm, weight_dropout, zoneout, recurrent_dropout, recompute: of
+            the recurrent layers, see `rnnkit.nn.Options`.
         dropout: between layers. output_dropout: on the last hidden state. input_dropout: on the embedded input.
         locked_dropout: draw these three masks once per window and row instead of at each step.
         embedding_dropout: rows of the table. word_dropout: single tokens, replaced by `unk_id`; None: by zeros.
@@ -63,6 +63,7 @@ class GeneratorConfig:
     chrono: int | None = None
     residual: bool = False
     trainable_state: bool = False
+    layer_norm: bool = False
     tied: bool = False
     softmax: str = "full"
     cutoffs: tuple[int, ...] = ()
@@ -156,6 +157,7 @@ class GeneratorConfig:
             "weight_dropout": self.weight_dropout,
             "zoneout": self.zoneout,
             "recurrent_dropout": self.recurrent_dropout,
+            "layer_norm": self.layer_norm,
             "recompute": self.recompute,
             "residual": self.residual,
             "trainable_state": self.trainable_state,

@@ -32,11 +32,13 @@ def compare_with_core(cells: dict[str, spec.CellSpec], core: dict[str, Any]) -> 
     """
     for name in cells.keys() & core.keys():
         ours, theirs = cells[name], core[name]
-        for what in ("gates", "parts", "parameters"):
-            if getattr(ours, what) != getattr(theirs, what):
+        normed = {n: axes for n, axes in spec.layer_normed(ours).parameters.items() if n not in ours.parameters}
+        pairs = [(what, getattr(ours, what), getattr(theirs, what)) for what in ("gates", "parts", "parameters")]
+        for what, our, their in (*pairs, ("norms", normed, theirs.norms)):
+            if our != their:
                 raise RnnkitError(
-                    f"cell {name!r}: nn/spec has {what} {getattr(ours, what)}, the native core has "
-                    f"{getattr(theirs, what)}; rebuild the core (pip install -e .) or correct the cell file"
+                    f"cell {name!r}: nn/spec has {what} {our}, the native core has {their}; rebuild the core "
+                    "(pip install -e .) or correct the cell file"
                 )
 
 

@@ -34,6 +34,10 @@ class Options(TypedDict, total=False):
             2017, arXiv:1606.01305). Its masks are a byte for each unit and step, in steps of 2⁻¹⁶.
         recurrent_dropout: probability of each unit of the h that enters the recurrent products; one mask per call, row,
             layer and direction (Gal and Ghahramani 2016). What a gate carries on past the products stays whole.
+        layer_norm: the products W x and U h are normalised over all of their gates before the bias, each with a gain
+            `weight_norm_ih`, `weight_norm_hh` `[G*H]`; of a memory c, h shows tanh(gain∘norm(c) + bias) with
+            `weight_norm_c`, `bias_norm_c` `[H]`, while c is carried as it is. Gains start at 1; 1e-5 is added to every
+            variance. Of gru_before r and z are one product, n another (Ba, Kiros and Hinton 2016, arXiv:1607.06450).
         recompute: keep only the states for backward, and compute the gates again there: the same bits, for a third more
             time and the memory of the states alone.
         residual: add to a layer's output what it reads (without its dropout), from the second layer on; the state is
@@ -54,6 +58,7 @@ class Options(TypedDict, total=False):
     weight_dropout: float
     zoneout: float | tuple[float, ...]
     recurrent_dropout: float
+    layer_norm: bool
     recompute: bool
     residual: bool
     trainable_state: bool
@@ -69,6 +74,7 @@ DEFAULTS: Options = {
     "weight_dropout": 0.0,
     "zoneout": 0.0,
     "recurrent_dropout": 0.0,
+    "layer_norm": False,
     "recompute": False,
     "residual": False,
     "trainable_state": False,
@@ -86,7 +92,7 @@ def checked_options(cell: CellSpec, given: Any, *, bias: bool, widths: tuple[int
     options["zoneout"] = checked_zoneout(cell, options["zoneout"])
     for name in ("input_dropout", "output_dropout", "weight_dropout", "recurrent_dropout"):
         options[name] = check_probability(name, options[name])
-    for name in ("locked_dropout", "residual", "trainable_state", "recompute"):
+    for name in ("locked_dropout", "residual", "trainable_state", "recompute", "layer_norm"):
         if not isinstance(options[name], bool):
             raise DtypeError(f"{name} must be True or False, got {type(options[name]).__name__}")
     if options["init"] not in INITS:
@@ -148,8 +154,10 @@ def start_parameters(
 ) -> None:
     """Draw one layer's parameters, by their names without `_l0`: first as torch.nn does, then what was asked for."""
     for name, parameter in weights.items():
-        if name.startswith("initial_"):
+        if name.startswith(("initial_", "bias_norm_")):
             nn.init.zeros_(parameter)
+        elif name.startswith("weight_norm_"):
+            nn.init.ones_(parameter)
         else:
             nn.init.uniform_(parameter, -1 / math.sqrt(hidden_size), 1 / math.sqrt(hidden_size))
     if init == "orthogonal":

@@ -47,6 +47,7 @@ class Stack(nn.Module):
     weight_dropout: float
     zoneout: float | tuple[float, ...]
     recurrent_dropout: float
+    layer_norm: bool
     recompute: bool
     residual: bool
     trainable_state: bool
@@ -89,6 +90,8 @@ class Stack(nn.Module):
         self.precision = precision
         for name, value in checked_options(cell, options, bias=bias, widths=self.hidden_sizes).items():
             setattr(self, name, value)
+        if self.layer_norm:
+            self.cell = cell = spec.layer_normed(cell)
         ends = ("", "_reverse")[: self.num_directions]
         self._suffixes = [f"_l{n}{end}" for n in range(self.num_layers) for end in ends]
         self._packed = {suffix: operators.PackedWeights() for suffix in self._suffixes}

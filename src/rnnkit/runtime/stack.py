@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.bundle.schema import layer_cell, zoneout_shares
+from rnnkit.bundle.schema import layer_cell, layer_parameters, zoneout_shares
 from rnnkit.kernels import heads
 from rnnkit.kernels.recurrent import Layer, Precision, Unrolled
 
@@ -41,7 +41,8 @@ class Stack:
                 # Then ids enter as one-hot rows, without a product: the same bits, but in int8, which need not round.
                 weight = heads.linear(self.table, weight, precision="fp32" if precision == "int8" else precision).T
                 self.table = None
-            weights: dict[str, Any] = {name: tensors.get(f"recurrent.{name}_l{index}") for name in info.parameters}
+            names = layer_parameters(model)
+            weights: dict[str, Any] = {name: tensors.get(f"recurrent.{name}_l{index}") for name in names}
             weights["weight_ih"] = weight
             run = LAYERS.get(cell, Layer)
             self.layers.append(run(cell, **weights, precision=precision, zoneout=zoneout_shares(model)))

@@ -112,6 +112,9 @@ class ModelConfig(Section):
     )
     residual: bool = Field(default=False, description="From the second layer on, add what a layer reads to its output.")
     trainable_state: bool = Field(default=False, description="Learn the state that a document starts from.")
+    layer_norm: bool = Field(
+        default=False, description="Normalise each step's products, and the memory that h shows (Ba et al. 2016)."
+    )
     tied: bool = Field(default=False, description="Score with the embedding table itself.")
     softmax: Literal["full", "adaptive"] = Field(
         default="full", description="adaptive saves time with a large vocabulary of words."

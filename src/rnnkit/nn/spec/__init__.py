@@ -1,6 +1,6 @@
 """The equations of every cell, in plain torch; adding a cell is one file here and one line in `CELLS`."""
 
-from rnnkit.nn.spec.cell import CellSpec, recurrent
+from rnnkit.nn.spec.cell import CellSpec, layer_normed, recurrent, squashed
 from rnnkit.nn.spec.elman import ELMAN_RELU, ELMAN_TANH
 from rnnkit.nn.spec.gru import GRU_AFTER, GRU_BEFORE
 from rnnkit.nn.spec.lstm import LSTM
@@ -28,4 +28,4 @@ CELLS: dict[str, CellSpec] = {
 # What a cell becomes with a proj_size, without which it cannot be: so it is not among CELLS.
 PROJECTED: dict[str, CellSpec] = {"lstm": LSTM_PROJECTED}
 
-__all__ = ["CELLS", "PROJECTED", "CellSpec", "recurrent", "unroll"]
+__all__ = ["CELLS", "PROJECTED", "CellSpec", "layer_normed", "recurrent", "squashed", "unroll"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,6 +24,7 @@ PARAMETERS: dict[str, Axes] = {
     "bias_ih": ("G*H",),
     "bias_hh": ("G*H",),
 }
+NORM_EPSILON = 1e-5  # as in csrc/gemm/row_norm.h
 RECURRENT_MASK = "recurrent_mask"  # [B, H], beside the weights while recurrent dropout is on
 WITHOUT_STATE: dict[str, Axes] = {name: axes for name, axes in PARAMETERS.items() if name.endswith("_ih")}
 
@@ -43,7 +45,8 @@ class CellSpec:
         parameters: the axes of each by name, as products of G, H, I and numbers; those of torch.nn's layers by default.
             With `weight_hr` `("P", "H")` the first part of the state has the width P, a layer's `proj_size`.
             `weight_ih` `("G*H", "I")` is always there, `bias_ih` `("G*H",)` is added to the projection; what begins
-            with "bias" is left out of layers with `bias=False`. A layer appends `_l0`, `_l0_reverse`, … to the names.
+            with "bias" is left out of layers with `bias=False`. Layer normalisation adds some (`layer_normed`). A
+            layer appends `_l0`, `_l0_reverse`, … to the names.
     Raises: ConfigError for parameters that are named or shaped otherwise.
     """
 
@@ -56,7 +59,7 @@ class CellSpec:
 
     def __post_init__(self) -> None:
         for name, axes in self.parameters.items():
-            if not re.fullmatch(r"(weight|bias)_[a-z]+", name) or name.endswith("_reverse"):
+            if not re.fullmatch(r"(weight|bias)_[a-z]+(_[a-z]+)*", name) or name.endswith("_reverse"):
                 raise ConfigError(f"cell {self.name!r}: a parameter is named weight_… or bias_…, got {name!r}")
             if not all(re.fullmatch(r"([GHIP]|\d+)(\*([GHIP]|\d+))*", axis) for axis in axes):
                 raise ConfigError(f"cell {self.name!r}: the axes of {name} are products of G, H, I, P, got {axes}")
@@ -90,9 +93,41 @@ class CellSpec:
 def recurrent(h: Tensor, weights: Weights, first: int = 0, last: int | None = None) -> Tensor:
     """U h + b_hh for the gates from `first` to before `last`: how a step multiplies `h` (or r∘h) by `weight_hh`.
 
-    Recurrent dropout acts here: it is then U (mask ∘ h) + b_hh. A step that multiplies by itself cannot have it.
+    Recurrent dropout acts here: it is then U (mask ∘ h) + b_hh; and layer normalisation: then gain ∘ norm(U h) + b_hh,
+    over all of these gates. A step that multiplies by itself cannot have either.
     """
     weight, bias, mask = weights["weight_hh"], weights.get("bias_hh"), weights.get(RECURRENT_MASK)
-    size = weight.shape[1]
+    size, gain = weight.shape[1], weights.get("weight_norm_hh")
     rows = slice(first * size, None if last is None else last * size)
-    return F.linear(h if mask is None else h * mask, weight[rows], None if bias is None else bias[rows])
+    h, bias = h if mask is None else h * mask, None if bias is None else bias[rows]
+    if gain is None:
+        return F.linear(h, weight[rows], bias)
+    return normalised(F.linear(h, weight[rows]), gain[rows], bias)
+
+
+def squashed(c: Tensor, weights: Weights) -> Tensor:
+    """tanh(c), by which a step shows its memory; with layer normalisation tanh(gain ∘ norm(c) + bias)."""
+    gain = weights.get("weight_norm_c")
+    return torch.tanh(c if gain is None else normalised(c, gain, weights.get("bias_norm_c")))
+
+
+def normalised(x: Tensor, gain: Tensor, bias: Tensor | None = None) -> Tensor:
+    """gain ∘ norm(x) + bias along the last axis.
+
+    norm(x) = (x − mean(x)) / √(variance(x) + ε), ε = 1e-5. Source: Ba, Kiros and Hinton 2016, arXiv:1607.06450.
+    """
+    return F.layer_norm(x, x.shape[-1:], gain, bias, NORM_EPSILON)
+
+
+def layer_normed(cell: CellSpec) -> CellSpec:
+    """`cell` with the parameters of layer normalisation beside its own.
+
+    W x + b_ih becomes gain_ih ∘ norm(W x) + b_ih, U h + b_hh likewise, over all gates that one product gives; of a
+    memory c, which is carried as it is, h shows tanh(gain_c ∘ norm(c) + bias_c).
+    """
+    norms: dict[str, Axes] = {"weight_norm_ih": ("G*H",)}
+    if "weight_hh" in cell.parameters:
+        norms["weight_norm_hh"] = ("G*H",)
+    if "c" in cell.parts:
+        norms |= {"weight_norm_c": ("H",), "bias_norm_c": ("H",)}
+    return replace(cell, parameters={**cell.parameters, **norms})

@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rnnkit.nn.spec.cell import CellSpec, Weights, recurrent
+from rnnkit.nn.spec.cell import CellSpec, Weights, recurrent, squashed
 
 
 def step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
@@ -24,7 +24,7 @@ def step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
     i, f, g, o = (projected + recurrent(h, weights)).chunk(4, dim=-1)
     i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
     c = f * c + i * g
-    return o * torch.tanh(c), c, i, f, g, o
+    return o * squashed(c, weights), c, i, f, g, o
 
 
 LSTM = CellSpec("lstm", gates=("i", "f", "g", "o"), parts=("h", "c"), step=step, source="Gers et al. 2000")

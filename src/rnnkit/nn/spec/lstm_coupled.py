@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rnnkit.nn.spec.cell import CellSpec, Weights, recurrent
+from rnnkit.nn.spec.cell import CellSpec, Weights, recurrent, squashed
 
 
 def step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
@@ -22,7 +22,7 @@ def step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
     i, g, o = (projected + recurrent(h, weights)).chunk(3, dim=-1)
     i, g, o = torch.sigmoid(i), torch.tanh(g), torch.sigmoid(o)
     c = (1 - i) * c + i * g
-    return o * torch.tanh(c), c, i, g, o
+    return o * squashed(c, weights), c, i, g, o
 
 
 LSTM_COUPLED = CellSpec("lstm_coupled", gates=("i", "g", "o"), parts=("h", "c"), step=step, source="Greff et al. 2017")

@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rnnkit.nn.spec.cell import PARAMETERS, CellSpec, Weights, recurrent
+from rnnkit.nn.spec.cell import PARAMETERS, CellSpec, Weights, recurrent, squashed
 
 
 def step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
@@ -28,7 +28,7 @@ def step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
     i, f, g = torch.sigmoid(i + peephole_i * c), torch.sigmoid(f + peephole_f * c), torch.tanh(g)
     c = f * c + i * g
     o = torch.sigmoid(o + peephole_o * c)
-    return o * torch.tanh(c), c, i, f, g, o
+    return o * squashed(c, weights), c, i, f, g, o
 
 
 LSTM_PEEPHOLE = CellSpec(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnkit.nn.spec.cell import PARAMETERS, CellSpec, Weights, recurrent
+from rnnkit.nn.spec.cell import PARAMETERS, CellSpec, Weights, recurrent, squashed
 
 
 def step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
@@ -23,7 +23,7 @@ def step(projected: Tensor, state: tuple[Tensor, ...], weights: Weights):
     i, f, g, o = (projected + recurrent(h, weights)).chunk(4, dim=-1)
     i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
     c = f * c + i * g
-    return F.linear(o * torch.tanh(c), weights["weight_hr"]), c, i, f, g, o
+    return F.linear(o * squashed(c, weights), weights["weight_hr"]), c, i, f, g, o
 
 
 LSTM_PROJECTED = CellSpec(

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnkit.errors import ConfigError
-from rnnkit.nn.spec.cell import RECURRENT_MASK, CellSpec
+from rnnkit.nn.spec.cell import RECURRENT_MASK, CellSpec, normalised
 
 
 def unroll(
@@ -41,7 +41,7 @@ def unroll(
         trace: a dict to put every gate and part into, each `[T, B, H]`, detached, 0 beyond a row's length.
 
     Returns: the outputs `[T, B, H]` and the final state, one `[B, H]` per part.
-    Raises: ConfigError where the cell's step leaves out what `recurrent_mask` or `trace` need.
+    Raises: ConfigError where the cell's step leaves out what layer normalisation, `recurrent_mask` or `trace` need.
     Cost: 2·T·B·G·H·(I+H) flop, and a dozen small torch calls per step.
     """
     steps, batch = x.shape[:2]
@@ -55,18 +55,27 @@ def unroll(
     if lengths is not None:
         running = torch.arange(steps, device=x.device)[:, None] < lengths.to(x.device)  # [T, B]
         x = x.masked_fill(~running if x.dim() == 2 else ~running[..., None], 0)
+    gain = weights.get("weight_norm_ih")
     if x.is_floating_point():
-        projected = F.linear(x, weight_ih, bias_ih)
+        projected = F.linear(x, weight_ih, bias_ih if gain is None else None)
     else:
         projected = F.embedding(x, weight_ih.t())
-        projected = projected if bias_ih is None else projected + bias_ih
+        projected = projected if bias_ih is None or gain is not None else projected + bias_ih
+    if gain is not None:
+        projected = normalised(projected, gain, bias_ih)
     given = _Watched(weights if recurrent_mask is None else {**weights, RECURRENT_MASK: recurrent_mask})
     outputs = [weight_ih.new_zeros(0)] * steps
     traced = {name: [weight_ih.new_zeros(0)] * steps for name in (() if trace is None else cell.gates + cell.parts)}
     for t in reversed(range(steps)) if reverse else range(steps):
         stepped = cell.step(projected[t], state, given)
         new, gates = stepped[: len(state)], stepped[len(state) :]
-        if recurrent_mask is not None and not given.is_mask_read:
+        if unread := [name for name in _NORMS if name in weights and name not in given.read]:
+            acts = "multiply h by weight_hh with rnnkit.nn.spec.recurrent and show c with rnnkit.nn.spec.squashed"
+            raise ConfigError(
+                f"layer_norm: the step of cell {cell.name} does not read {unread[0]}; leave layer_norm out, or let the "
+                f"step {acts}"
+            )
+        if recurrent_mask is not None and RECURRENT_MASK not in given.read:
             raise ConfigError(
                 f"recurrent dropout has no effect on cell {cell.name}, which does not multiply h by weight_hh with "
                 "rnnkit.nn.spec.recurrent; leave it out, or write the step with it"
@@ -90,13 +99,18 @@ def unroll(
     return torch.stack(outputs) if steps else nothing, state
 
 
-class _Watched(dict[str, Tensor]):
-    """A cell's weights; says whether the mask among them was asked for."""
+_NORMS = ("weight_norm_hh", "weight_norm_c")  # what a step must act on
 
-    is_mask_read = False
+
+class _Watched(dict[str, Tensor]):
+    """A cell's weights; says which names among them were asked for."""
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        super().__init__(weights)
+        self.read: set[str] = set()
 
     def get(self, name: str, default: Any = None) -> Any:
-        self.is_mask_read |= name == RECURRENT_MASK
+        self.read.add(name)
         return super().get(name, default)
 
 
