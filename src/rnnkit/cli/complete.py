@@ -15,7 +15,7 @@ def complete(
     ],
     k: Annotated[int, typer.Option("--num", "-k", min=1, help="How many.")] = 10,
     precision: Annotated[
-        str | None, typer.Option(help="Of matrix products: fp32, bf16, int8 or auto; else as it was trained.")
+        str | None, typer.Option(help="Of products: fp32, fp32_split, bf16, int8 or auto; else as it was trained.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:

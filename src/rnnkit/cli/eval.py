@@ -22,7 +22,7 @@ def evaluate(
         list[Path] | None, typer.Option("--arpa", help="Also an n-gram model of another tool, from its ARPA file.")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="Of matrix products: fp32, fp32_split, bf16, int8 or auto; else as it was trained.")
+        str | None, typer.Option(help="Of products: fp32, fp32_split, bf16, int8 or auto; else as it was trained.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:

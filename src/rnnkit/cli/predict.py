@@ -30,7 +30,7 @@ def predict(
         LineFormat, typer.Option("--format", help="tsv: nats, tokens, text; jsonl: every figure.")
     ] = LineFormat.TSV,
     precision: Annotated[
-        str | None, typer.Option(help="Of matrix products: fp32, bf16, int8 or auto; else as it was trained.")
+        str | None, typer.Option(help="Of products: fp32, fp32_split, bf16, int8 or auto; else as it was trained.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     encoding: Annotated[str, typer.Option(help="Of the lines.")] = "utf-8",

@@ -32,7 +32,7 @@ def sample(
     length_penalty: Annotated[float, typer.Option(help="With --num-beams: above 0 favours longer texts.")] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed writes the same text on any number of threads.")] = 0,
     precision: Annotated[
-        str | None, typer.Option(help="Of matrix products: fp32, fp32_split, bf16, int8 or auto; else as it was trained.")
+        str | None, typer.Option(help="Of products: fp32, fp32_split, bf16, int8 or auto; else as it was trained.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
