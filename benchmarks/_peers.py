@@ -22,7 +22,7 @@ import numpy as np
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE / "peers"))
-from worker import Case  # noqa: E402
+from worker import Case, LayerCase  # noqa: E402
 
 TURN_S = 0.05  # a peer's turn is at least so long: a clock's step and a process's waking do not count
 PAUSE_S = 0.005  # between turns: idle workers of the last peer stop spinning
@@ -30,6 +30,9 @@ KEPT = 6  # exact results of as many cases
 HOPELESS = 2.5  # times slower than the fastest peer of its dtype: one turn is enough
 # What numerics.md allows between a float32 or bf16 result and exact arithmetic: outputs, dx, gradients of parameters.
 TOLERANCE = {"fp32": (1e-6, 2e-6, 5e-6), "bf16": (1e-2, 1.5e-2, 2e-2), "int8": (5e-2, 5e-2, 5e-2)}
+# A network whose norm restores every scale keeps its roundings alive: over 35 steps of (20, 200) the equations in
+# float32 torch are 1.5e-6 off.
+NORM_SLACK = 6
 SLACK = 10  # peers may be as much less accurate than we may; another gate order or layout is off by about 1
 
 
@@ -127,7 +130,8 @@ class Peers:
             results = self._prepare(process, name, case, timing, under=name)
             if results is None:
                 continue
-            if name in exact and (wrong := self._compare(results, self._reference(case), dtype_of(process), 1)):
+            slack = NORM_SLACK if isinstance(case, LayerCase) and case.options.get("layer_norm") else 1
+            if name in exact and (wrong := self._compare(results, self._reference(case), dtype_of(process), slack)):
                 timing.refused[name] = wrong
             else:
                 jobs[name] = (process, name)

@@ -38,7 +38,7 @@ class Rnnkit:
         torch.manual_seed(0)  # a cell that no peer has keeps the parameters it starts with
         backend = "spec" if self.is_reference else "native"
         cell, projection = ("lstm", {"proj_size": case.output_size}) if case.output_size != case.H else (case.cell, {})
-        layer = nn.Recurrent(cell, case.I, case.H, backend=backend, **projection, **case.options, **self._keywords)
+        layer = nn.Recurrent(cell, case.I, case.H, backend=backend, **(projection | case.options), **self._keywords)
         layer = layer.double() if self.is_reference else layer
         return torch_job(case, layer, lambda x, lengths: layer(x, lengths=lengths if case.is_ragged else None)[0])
 

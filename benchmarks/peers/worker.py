@@ -43,7 +43,7 @@ class LayerCase:
     @property
     def output_size(self) -> int:
         """The width of y."""
-        return self.H // 2 if self.cell == "lstm_projected" else self.H
+        return self.H // 2 if self.cell == "lstm_projected" else int(self.options.get("proj_size", self.H))
 
     @property
     def flop(self) -> float:
