@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from rnnkit import kernels
 from rnnkit.errors import ArgumentError, DtypeError, RnnkitError, ShapeError
-from rnnkit.kernels import _core, heads, isa
+from rnnkit.kernels import _core, heads
 
 F = np.float32
 # relative L2 of outputs, input gradients and weight gradients: the guide's numbers
 TOLERANCE = {"fp32": (1e-6, 2e-6, 5e-6), "bf16": (1e-2, 1.5e-2, 2e-2)}
-if isa() == "amx":  # elsewhere it is fp32
+if kernels.isa() == "amx":  # elsewhere it is fp32
     TOLERANCE["fp32_split"] = TOLERANCE["fp32"]
 OUTPUT, INPUT_GRADIENT, WEIGHT_GRADIENT = TOLERANCE["fp32"]
 each_precision = pytest.mark.parametrize("precision", TOLERANCE)
@@ -393,7 +393,12 @@ BAD_CALLS = [
     (heads.linear, ([[1.0]], W), DtypeError, "x is a list"),
     (heads.linear, (None, W), DtypeError, "x is a NoneType"),
     (heads.linear, (X, "w"), DtypeError, "weight is a str"),
-    (lambda: heads.linear(X, W, precision="fp8"), (), ArgumentError, "precision is 'fp8', want 'fp32', 'fp32_split' or 'bf16'"),
+    (
+        lambda: heads.linear(X, W, precision="fp8"),
+        (),
+        ArgumentError,
+        "precision is 'fp8', want 'fp32', 'fp32_split' or 'bf16'",
+    ),
     (heads.PackedLinear, (W[0], B), ShapeError, "weight has shape"),
     (heads.PackedLinear, (W, T), DtypeError, "bias has dtype int64"),
     (heads.PackedLinear(W, B), (X[:, :2],), ShapeError, "x's last axis is 2"),

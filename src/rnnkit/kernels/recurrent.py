@@ -108,8 +108,8 @@ class Layer:
              No array may change while the layer is in use.
              precision: "bf16" rounds what the products multiply (inputs, h, weights, gate gradients) to bfloat16 and
              adds in float32; state, gates and every result stay float32. Ids gather columns that are not rounded.
-             "fp32_split" has fp32's accuracy: where there are tiles (AMX) it multiplies the three bfloat16 that a float is
-             the sum of, elsewhere it is fp32, bit for bit.
+             "fp32_split" has fp32's accuracy: where there are tiles (AMX) it multiplies the three bfloat16 that a float
+             is the sum of, elsewhere it is fp32, bit for bit.
              "int8" makes integers of -127 .. 127 of them, x and h with a scale for each row (max|x| / 127), weights
              with one for each of their G*H rows; their sums are exact, the same on every instruction set. A row with
              a value that is not finite is NaN. No tape and no backward; I and H up to 131,072.
@@ -214,9 +214,9 @@ class Layer:
         Returns: (output [B, H], the new state).
         """
         # The common case by itself: all the checks take as long as a quarter of a small layer's step.
-        if type(x) is np.ndarray and type(state) is tuple and state:
-            if type(state[0]) is np.ndarray and type(state[-1]) is np.ndarray:
-                return self._core.step(x, state)
+        plain = np.ndarray
+        if type(x) is plain and type(state) is tuple and state and type(state[0]) is type(state[-1]) is plain:
+            return self._core.step(x, state)
         return self._core.step(_array(x), self._parts(state))
 
     def _parts(self, state: dict[str, Any] | Sequence[Any] | None) -> tuple[Array | None, ...] | None:

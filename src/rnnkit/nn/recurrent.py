@@ -29,7 +29,8 @@ class Recurrent(Stack):
         backend: "auto", "native" or "spec"; see `explain_backend`. device, dtype: as in torch.nn.
         precision: "fp32"; "bf16" rounds what products multiply (inputs, h, weights, gate gradients) to bfloat16 and
             adds in float32: parameters, states, outputs and gradients stay float32, with relative errors of about
-            0.5 %; "fp32_split" is as accurate as fp32 and faster on AMX, the same elsewhere; "auto" is bf16 where the processor has an instruction for it.
+            0.5 %; "fp32_split" is as accurate as fp32, by AMX's tiles where there are some, and fp32 itself elsewhere;
+            "auto" is bf16 where the processor has an instruction for it.
         options: see `Options`: dropouts, residual connections, a trainable initial state, other starts of the weights.
 
     Call: `layer(x, state=None, *, lengths=None, embedding=None, trace=False)`
