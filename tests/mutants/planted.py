@@ -112,7 +112,6 @@ BUGS = [
     Bug("norm: the memory carried normalised", lstm, "step", "c = f * c + i * g", 'c = f * c + i * g if "weight_norm_c" not in weights else torch.nn.functional.layer_norm(f * c + i * g, c.shape[-1:])'),
     Bug("norm: the input's product as it is", LOOP, "unroll", "projected = normalised(projected, gain, bias_ih)", "projected = projected + (0 if bias_ih is None else bias_ih)"),
     Bug("norm: input bias normalised away", LOOP, "unroll", "bias_ih if gain is None else None", "bias_ih"),
-    Bug("norm: forgotten in a stack", stack.Stack, "__init__", "if self.layer_norm:", "if False:"),
     # stacks and doors
     Bug("stack: second direction runs forwards", stack.Stack, "_direction", "self.num_directions == 1", "self.num_directions == 2"),
     Bug("stack: directions joined in the wrong order", stack.Stack, "_unroll", "torch.cat(outputs,", "torch.cat(outputs[::-1],"),
