@@ -29,7 +29,8 @@ from _peers import HERE, Peers
 
 from rnnkit import kernels
 
-PRECISIONS = ("fp32", "fp32_split", "bf16", "int8")
+# Without tiles fp32_split is fp32 once more.
+PRECISIONS = ("fp32", *(("fp32_split",) if kernels.isa() == "amx" else ()), "bf16", "int8")
 # What each section takes of the time; the rest is the start of the processes.
 SECTIONS = {
     "layers": 0.64,
