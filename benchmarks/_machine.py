@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from _peers import HERE, Peers, dtype_of, is_ours
-from worker import GATES, GemmCase, LayerCase
+from worker import GATES, GemmCase, LayerCase, SampleCase
 
 from rnnkit import kernels
 
@@ -62,9 +62,16 @@ def peak_rate(machine: dict[str, Any], dtype: str) -> float:
     return 1e9 * machine["threads"] * max(core.get(kind, 0) for kind in kinds)
 
 
-def read_time(machine: dict[str, Any], case: LayerCase, dtype: str) -> float:
-    """Seconds that reading the weights of one step takes at least, the cores sharing them, from where they fit."""
-    bytes_read = GATES[case.cell] * case.H * (case.I + case.H) * WEIGHT_BYTES[dtype] / machine["threads"]
+def weights_read(case: LayerCase | SampleCase) -> int:
+    """Weights that one step, or one token, has to read; of the first layer's input a token reads a column."""
+    if isinstance(case, LayerCase):
+        return GATES[case.cell] * case.H * (case.I + case.H)
+    return 4 * case.H * case.H * (2 * case.num_layers - 1) + case.vocab_size * case.H
+
+
+def read_time(machine: dict[str, Any], case: LayerCase | SampleCase, dtype: str) -> float:
+    """Seconds that reading those weights takes at least, the cores sharing them, from where they fit."""
+    bytes_read = weights_read(case) * WEIGHT_BYTES[dtype] / machine["threads"]
     rates = machine["per_core"].get("read_gb_per_s", {})
     fitting = [rate for kb, rate in rates.items() if int(kb) * 1024 >= bytes_read] or list(rates.values())[-1:]
     return bytes_read / (1e9 * fitting[0]) if fitting else 0.0

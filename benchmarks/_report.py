@@ -100,15 +100,20 @@ def _stream_promises(report: Row) -> Iterable[Promise]:
                     name = f"rnnkit {dtype}"
                     note = row["left_out"].get(name, row["refused"].get(name, ""))
                     what = f"one step of {row['cell']}, H = {row['H']}, {dtype} weights, against ONNX Runtime"
-                    found, share = row["over_onnxruntime"].get(name), row["share_of_read_rate"].get(name)
-                    limit = found / share if found and share else None
-                    yield Promise(what, wanted[row["H"]], found, note=note, limit=limit)
+                    found = row["over_onnxruntime"].get(name)
+                    yield Promise(what, wanted[row["H"]], found, note=note, limit=_read_limit(row, name))
         else:
             ratios = row["over_onnxruntime"]
             best = max(ratios, key=ratios.__getitem__, default=None)
             what = f"sampling 65 symbols, {row['num_layers']} x {row['H']}, against an ONNX Runtime loop"
             wanted = {1: 15.0, 2: 6.0}[row["num_layers"]]
-            yield Promise(what, wanted, ratios[best] if best else None, note=best or "not measured")
+            limit = _read_limit(row, best) if best else None
+            yield Promise(what, wanted, ratios[best] if best else None, note=best or "not measured", limit=limit)
+
+
+def _read_limit(row: Row, name: str) -> float | None:
+    found, share = row["over_onnxruntime"].get(name), row["share_of_read_rate"].get(name)
+    return found / share if found and share else None
 
 
 def _option_promises(report: Row) -> Iterable[Promise]:

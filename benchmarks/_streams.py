@@ -39,12 +39,11 @@ def measure(peers: Peers, machine: dict[str, Any], *, seconds: float, quick: boo
             "left_out": timing.left_out,
             "refused": timing.refused,
         }
-        if isinstance(case, LayerCase):  # the least that reading the weights takes, as a share of the time
-            found["share_of_read_rate"] = {
-                name: read_time(machine, case, dtype_of(name)) / (timing.median(name) / STEPS)
-                for name in timing.seconds
-                if is_ours(name) and dtype_of(name) in WEIGHT_BYTES
-            }
+        found["share_of_read_rate"] = {  # the least that reading the weights takes, as a share of the time
+            name: read_time(machine, case, dtype_of(name)) / (timing.median(name) / STEPS)
+            for name in timing.seconds
+            if is_ours(name) and dtype_of(name) in WEIGHT_BYTES
+        }
         rows.append(found)
         print(
             {k: rows[-1][k] for k in ("what", "cell", "H", "over_onnxruntime", "refused")}, file=sys.stderr, flush=True
