@@ -265,9 +265,11 @@ class Stack(nn.Module):
         given: dict[str, Any] = {}
         zoneout = self.zoneout if isinstance(self.zoneout, tuple) else (self.zoneout,) * len(self.cell.parts)
         if any(zoneout):
-            drawn = zip(zoneout, sizes, strict=True) if self.training else ()
-            masks = [drop_mask(z, *x.shape[:2], size, like=weight) if z else z for z, size in drawn]
-            given["zoneout"] = tuple(masks) if self.training else zoneout
+            shares = zip(zoneout, sizes, strict=True)
+            masks = tuple(
+                drop_mask(z, *x.shape[:2], size, like=weight) if z and self.training else z for z, size in shares
+            )
+            given["zoneout"] = masks
         if self.recurrent_dropout and self.training:
             given["recurrent_mask"] = keep_mask(self.recurrent_dropout, x.shape[1], sizes[0], like=weight)
         return given
