@@ -51,31 +51,23 @@ def complete(tmp_path_factory):
     return build(tmp_path_factory.mktemp("all"), RNNKIT_ISAS="all", RNNKIT_MUTANTS="ON")
 
 
-class Runs:
-    """The tests with each bug, two at a time and ahead of whoever asks: most of a run is Python's start."""
-
-    def __init__(self, core, isa, pool):
-        self._runs = {bug: pool.submit(run_with, bug, core, isa) for bug in BUGS}
-
-    def __getitem__(self, bug):
-        return self._runs[bug].result()
-
-
 @pytest.fixture(scope="module")
-def portable_runs(portable):
+def portable_runs(portable, request):
+    """The tests with each bug that is asked for, two at a time: most of a run is Python's start."""
+    items = [item for item in request.session.items if "portable_runs" in item.fixturenames]
+    bugs = [item.callspec.params["bug"] if hasattr(item, "callspec") else "none" for item in items]
     pool = ThreadPoolExecutor(2)
-    yield Runs(portable, "portable", pool)
+    yield {bug: pool.submit(run_with, bug, portable, "portable") for bug in bugs}
     pool.shutdown(cancel_futures=True)
 
 
 def run_with(bug, core, isa):
     """The file that should find the bug by itself, then the others: collecting them all takes longer."""
     first = [test for test in TESTS if test == FIRST.get(bug)]
-    for tests in filter(None, (first, [test for test in TESTS if test not in first])):
-        done = run_tests(core, *tests, "-k", "not torch", RNNKIT_ISA=isa, RNNKIT_BUG=str(BUGS.index(bug)))
-        if done.returncode:
-            break
-    return done
+    options = {"RNNKIT_ISA": isa, "RNNKIT_BUG": str(BUGS.index(bug))}
+    if first and (done := run_tests(core, *first, "-k", "not torch", **options)).returncode:
+        return done
+    return run_tests(core, *(test for test in TESTS if test not in first), "-k", "not torch", **options)
 
 
 def check_found(bug, done):
@@ -103,12 +95,12 @@ def test_there_are_enough_bugs():
 
 
 def test_the_core_without_a_bug_passes(portable_runs):
-    check_clean(portable_runs["none"])
+    check_clean(portable_runs["none"].result())
 
 
 @each_bug
 def test_the_suite_finds(bug, portable_runs):
-    check_found(bug, portable_runs[bug])
+    check_found(bug, portable_runs[bug].result())
 
 
 @pytest.mark.slow
