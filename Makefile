@@ -30,7 +30,7 @@ help:  ## this list
 demo: $(BUILT)  ## train on the embedded text, print the table and a sample
 	$(VENV)/bin/rnnkit train lm --run runs/demo --force
 
-test: $(BUILT) $(VENV)/.group-test  ## the tests, about twelve minutes on two cores
+test: $(BUILT) $(VENV)/.group-test  ## the tests, about a quarter of an hour on two cores
 	$(PY) -m pytest
 
 test-slow: $(BUILT) $(VENV)/.group-test  ## what `make test` cannot hold, at most 45 minutes

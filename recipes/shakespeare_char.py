@@ -4,8 +4,8 @@ Reproduces: nats per character on tinyshakespeare, first 90 % for training, the 
 Expected:   LSTM after 90 s at most 1.48 (nanoGPT's CPU recipe 1.886 in the same time, a plain torch LSTM in bf16
             1.535); after ten minutes at most 1.43 (nanoGPT's GPU recipe 1.4697); both in the precision that the machine
             is fast in. bf16 loses nothing: over three seeds and the same steps its mean is at most 0.01 above fp32's.
-            The held-out text chose the best evaluation, and the ten-minute run's dropouts after a few trials: its margin
-            over a text that was never looked at is a little smaller.
+            The held-out text chose the best evaluation, and the ten-minute run's settings after a few trials: its
+            margin over a text that was never looked at is a little smaller.
 Beside it:  Elman network and GRU after 90 s; n-grams and the window MLP in the table.
 Takes:      ten minutes for the main model, about 22 in all.
 """
