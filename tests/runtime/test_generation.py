@@ -7,8 +7,10 @@ import pytest
 import tiny
 
 from rnnkit import runtime, text
-from rnnkit.errors import ArgumentError, DtypeError
+from rnnkit.bundle import schema
+from rnnkit.errors import ArgumentError, DtypeError, ShapeError, StateError
 from rnnkit.kernels.decode import sample
+from rnnkit.state import State
 
 PROMPTS = ["the quick", "", "fox\n", "a dog jumps over the lazy fox and the dog", "the quick"]
 
@@ -236,3 +238,60 @@ def test_the_same_seed_gives_the_same_text_in_every_process_and_for_any_number_o
             check=True,
         )
         assert done.stdout.decode() == want
+
+
+CELLS = {
+    **{cell: {"cell": cell, "hidden_size": 24} for cell in schema.CELLS},
+    "projected": {"hidden_size": 24, "proj_size": 9},
+    "normed": {"hidden_size": 24, "layer_norm": True},
+    "zoneout": {"hidden_size": 24, "zoneout": 0.2},
+    "tied": {"hidden_size": 24, "embedding_size": 8, "tied": True},
+    "adaptive": {"hidden_size": 24, "softmax": "adaptive", "cutoffs": [7, 15]},
+    **SHAPES,
+}
+
+
+@pytest.mark.parametrize("shape", CELLS.values(), ids=CELLS)
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.0}, {"top_k": 4, "stop": ["the lazy dog"]}], ids=str)
+def test_a_saved_state_goes_on_as_if_nothing_had_happened(shape, options):
+    model = runtime.LanguageModel.from_parts(*tiny.parts(**shape))
+    options = {"seed": 3, "stream": 2, **options}
+    whole = text_of(model, "the quick", max_new_tokens=40, **options)
+    assert text_of(model, "ick", state=model.read("the qu"), max_new_tokens=40, **options) == whole
+    drawn = "the quick" + whole[:15]
+    state = model.read(drawn[5:-1], model.read(drawn[:5]))
+    state = State.from_bytes(state.to_bytes(), like=model.initial_state())
+    rest = {"max_new_tokens": 25, "first_step": 15, **options}
+    assert text_of(model, drawn[-1], state=state, **rest) == whole[15:]
+    if not shape.get("residual"):
+        assert text_of(model, "", state=model.read(drawn), **rest) == whole[15:]
+
+
+def test_prompts_side_by_side_go_on_each_from_its_own_state(model, monkeypatch):
+    monkeypatch.setattr("rnnkit.runtime.generation.MAX_BATCH", 2)
+    before = ["the ", "fox ", "over the dog "]
+    prompts = ["quick", "jumps over", "the"]
+    state = State.stack([model.read(text) for text in before])
+    options = {"max_new_tokens": 20, "seed": 4, "stop": ["q"]}
+    want = [text_of(model, p, stream=5 + i, state=state[i], **options) for i, p in enumerate(prompts)]
+    assert model.generate(prompts, stream=5, state=state, **options) == want
+    assert want != model.generate(prompts, stream=5, **options)
+
+
+def test_rows_that_read_nothing_stand_beside_rows_that_do(char_model):
+    state = State.stack([char_model.read("the "), char_model.read("the quick")])
+    got = char_model.generate(["quick", ""], state=state, temperature=0.0, max_new_tokens=20)
+    assert got == [text_of(char_model, "the quick", temperature=0.0, max_new_tokens=20)] * 2
+
+
+def test_states_that_do_not_fit_are_refused_at_the_call(char_model):
+    other = runtime.LanguageModel.from_parts(*tiny.parts(hidden_size=24, num_layers=2, seed=1))
+    with pytest.raises(StateError, match="belongs to model"):
+        char_model.generate("a", state=other.read("a"))
+    with pytest.raises(ShapeError, match=r"batch=2"):
+        char_model.generate(["a", "b"], state=char_model.read("a"))
+    with pytest.raises(ArgumentError, match="first_step"):
+        char_model.generate("a", first_step=-1)
+    residual = runtime.LanguageModel.from_parts(*tiny.parts(**SHAPES["residual"]))
+    with pytest.raises(ArgumentError, match=r"prompt 0 is empty.*one token less"):
+        residual.generate("", state=residual.read("the"))

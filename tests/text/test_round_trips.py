@@ -84,6 +84,9 @@ def test_streamed_text_is_the_decoded_text_for_any_ids(tokenizer, data):
     for _ in range(2):  # a flushed decoder starts afresh
         streamed = [decoder.push(token) for token in ids]
         assert "".join([*streamed, decoder.flush()]) == tokenizer.decode(ids)
+    cut = len(ids) // 2
+    streamed = [decoder.push_all(ids[:cut]), decoder.push_all(ids[cut:])]
+    assert "".join([*streamed, decoder.flush()]) == tokenizer.decode(ids)
 
 
 def test_a_stream_never_shows_half_a_character():
@@ -125,3 +128,4 @@ def test_special_tokens_are_never_encoded_and_decode_to_nothing(kind, s, special
     assert tokenizer.decode([token, *ids, token]) == tokenizer.decode(ids)
     assert tokenizer.token_text(token) == special
     assert tokenizer.stream_decoder().push(token) == ""
+    assert tokenizer.stream_decoder().push_all([token, *ids.tolist(), token]) == tokenizer.decode(ids)

@@ -19,6 +19,7 @@ from rnnkit.runtime.softmax import FullSoftmax
 if TYPE_CHECKING:
     from rnnkit.runtime.language_model import LanguageModel
     from rnnkit.runtime.stack import Parts
+    from rnnkit.state import State
 
 MAX_BATCH = 256  # prompts side by side
 _MAX_PROMPT_ROWS = 8192  # features held at a time while prompts are read
@@ -68,10 +69,13 @@ class Options(Request):
     min_p: float
     repetition_penalty: float
     seed: int
+    first_step: int
 
     def check(self, stream: int) -> None:
         """As `check_request`, and for the options of sampling."""
         self.check_request()
+        if type(self.first_step) is not int or not 0 <= self.first_step < 2**62:
+            raise ArgumentError(f"first_step is {self.first_step!r}; give the number of tokens drawn before")
         sample(np.zeros((1, 1), np.float32), streams=_streams(stream), step=0, **self.sampling())
 
     def sampling(self) -> dict[str, Any]:
@@ -95,20 +99,17 @@ def mask_of(model: LanguageModel, ids: np.ndarray, options: Request, *, number: 
     )
 
 
-def pieces(model: LanguageModel, prompt: str, options: Options, *, stream: int) -> Iterator[str]:
+def pieces(model: LanguageModel, prompt: str, options: Options, *, stream: int, state: State | None) -> Iterator[str]:
     """The continuation of one prompt, piece by piece."""
-    options.check(stream)
-    row = _Row(model, prompt, options, stream=stream)
+    (row,) = _rows(model, [prompt], options, stream=stream, state=state)
     return (piece for _, piece in _run(model, [row], options))
 
 
-def texts(model: LanguageModel, prompts: Sequence[str], options: Options, *, stream: int) -> list[str]:
+def texts(
+    model: LanguageModel, prompts: Sequence[str], options: Options, *, stream: int, state: State | None
+) -> list[str]:
     """The continuations of several prompts."""
-    options.check(stream)
-    options.check(stream + max(len(prompts) - 1, 0))
-    rows = [
-        _Row(model, prompt, options, stream=stream + number, number=number) for number, prompt in enumerate(prompts)
-    ]
+    rows = _rows(model, prompts, options, stream=stream, state=state)
     found: list[list[str]] = [[] for _ in rows]
     batch = min(MAX_BATCH, row_limit(model.vocab_size))
     for first in range(0, len(rows), batch):
@@ -117,14 +118,21 @@ def texts(model: LanguageModel, prompts: Sequence[str], options: Options, *, str
     return ["".join(parts) for parts in found]
 
 
-def read_prompts(model: LanguageModel, prompts: Sequence[np.ndarray]) -> tuple[np.ndarray, Parts]:
-    """Read the begin token and then each prompt's ids [n]: the features of the last token [B, F], and the state."""
-    lengths = np.array([len(ids) + 1 for ids in prompts])
+def read_prompts(
+    model: LanguageModel, prompts: Sequence[np.ndarray], before: Parts | None = None
+) -> tuple[np.ndarray, Parts]:
+    """Read each prompt's ids [n], after the begin token or after what gave the state `before`.
+
+    Returns: the features of the last token [B, F], and the state. Those of a row that reads nothing are its state's h.
+    """
+    start = [model.begin_id] if before is None else []
+    lengths = np.array([len(start) + len(ids) for ids in prompts])
     tokens = np.zeros((int(lengths.max()), len(prompts)), np.int64)
-    tokens[0] = model.begin_id
     for row, ids in enumerate(prompts):
-        tokens[1 : len(ids) + 1, row] = ids
-    parts, found, places = model._initial_parts(len(prompts)), [], []
+        tokens[: lengths[row], row] = [*start, *ids]
+    parts = model._initial_parts(len(prompts)) if before is None else before
+    places = [np.flatnonzero(lengths == 0)]
+    found = [parts[-1][0][places[0]]]
     window = max(1, _MAX_PROMPT_ROWS // len(prompts))
     for first in range(0, len(tokens), window):
         piece = tokens[first : first + window]
@@ -139,11 +147,19 @@ def read_prompts(model: LanguageModel, prompts: Sequence[np.ndarray]) -> tuple[n
 class _Row:
     """One prompt, its random stream, and the text after it that is not certain yet."""
 
-    def __init__(self, model: LanguageModel, prompt: str, options: Options, *, stream: int, number: int = 0) -> None:
+    def __init__(
+        self, model: LanguageModel, prompt: str, options: Options, *, stream: int, number: int, before: Parts | None
+    ) -> None:
         if not isinstance(prompt, str):
             raise DtypeError(f"a prompt must be a str, got {type(prompt).__name__}; decode it first")
         self.stream = stream
+        self.before = before  # what it has seen, as [H] for each part, where it does not begin a document
         self.ids = model.tokenizer.encode(prompt + options.prefix)
+        if before is not None and not len(self.ids) and model._stack.is_residual:
+            raise ArgumentError(
+                f"prompt {number} is empty, and the state of residual layers does not hold what the next token is "
+                "scored from; read one token less into the state and give it as the prompt"
+            )
         self.is_done = False
         self._drawn: list[int] = []  # kept where there is a mask
         self._mask = mask_of(model, self.ids, options, number=number)
@@ -153,8 +169,7 @@ class _Row:
         self._stop = options.stop
         self._held = ""  # the end of the text so far, as long as it may be the beginning of a stop string
         self._decoder = model.tokenizer.stream_decoder()
-        for token in self.ids.tolist():
-            self._decoder.push(token)  # the first new word has to know what stands before it
+        self._decoder.push_all(self.ids.tolist())  # the first new word has to know what stands before it
 
     def begin(self, prefix: str) -> str:
         """The text that is certain before anything is drawn."""
@@ -163,7 +178,7 @@ class _Row:
     def push(self, tokens: list[int]) -> str:
         """Take the next tokens; the text that became certain by them. What comes after its end is left alone."""
         if not self._stop and self._mask is None:
-            return "".join(map(self._decoder.push, tokens))
+            return self._decoder.push_all(tokens)
         certain = ""
         for token in tokens:
             if self._mask is not None and self._mask.ends_at(self._place)[token]:
@@ -203,6 +218,19 @@ class _Row:
         return text[: len(text) - held]
 
 
+def _rows(
+    model: LanguageModel, prompts: Sequence[str], options: Options, *, stream: int, state: State | None
+) -> list[_Row]:
+    options.check(stream)
+    options.check(stream + max(len(prompts) - 1, 0))
+    parts = None if state is None else model._checked(state, len(prompts))
+    rows = []
+    for number, prompt in enumerate(prompts):
+        before = None if parts is None else [tuple(array[number] for array in arrays) for arrays in parts]
+        rows.append(_Row(model, prompt, options, stream=stream + number, number=number, before=before))
+    return rows
+
+
 def _run(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Iterator[tuple[int, str]]:
     """Draw tokens for all rows in step; yields (number of the row, piece of its text)."""
     for number, row in enumerate(rows):
@@ -232,11 +260,14 @@ def _run(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Iterat
 
 def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> SamplingLoop | _StepLoop:
     """Read the prompts; what draws the tokens after them."""
-    features, parts = read_prompts(model, [row.ids for row in rows])
+    before = [row.before for row in rows if row.before is not None]
+    stacked = [tuple(map(np.stack, zip(*arrays, strict=True))) for arrays in zip(*before, strict=True)]
+    features, parts = read_prompts(model, [row.ids for row in rows], stacked or None)
     previous = None if options.repetition_penalty == 1.0 else [np.unique(row.ids) for row in rows]
     streams, softmax, stack = _streams(*(row.stream for row in rows)), model._softmax, model._stack
     is_native = all(isinstance(layer, Layer) for layer in stack.layers)
-    if not isinstance(softmax, FullSoftmax) or stack.is_residual or not is_native or options.is_masked:
+    needs_python = stack.is_residual or options.is_masked or options.first_step > 0
+    if not isinstance(softmax, FullSoftmax) or not is_native or needs_python:
         return _StepLoop(model, features, parts, streams, previous, options, rows)
     return SamplingLoop(
         stack.layers,
@@ -251,7 +282,10 @@ def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Samp
 
 
 class _StepLoop:
-    """`SamplingLoop` by Python: for an adaptive softmax, residual layers, a cell of one's own, forbidden tokens."""
+    """`SamplingLoop` by Python: for an adaptive softmax, residual layers, a cell of one's own, forbidden tokens.
+
+    Also where tokens were drawn from the streams before.
+    """
 
     def __init__(
         self,
@@ -265,7 +299,7 @@ class _StepLoop:
     ) -> None:
         self._model, self._features, self._parts = model, features, parts
         self._streams, self._previous, self._options = streams, previous, options.sampling()
-        self._step = 0
+        self._step = options.first_step
         self._rows = rows
         self._tokens: np.ndarray | None = None  # [B] drawn and not read
 

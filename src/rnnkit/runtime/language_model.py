@@ -15,6 +15,7 @@ from rnnkit.runtime.beam import Hypothesis
 from rnnkit.runtime.grammar import Grammar
 from rnnkit.runtime.model import NextTokenModel
 from rnnkit.runtime.stack import Parts, Stack
+from rnnkit.state import State
 from rnnkit.text import Tokenizer
 
 _MAX_GRAMMARS = 8
@@ -65,6 +66,8 @@ class LanguageModel(NextTokenModel):
         no_repeat_ngram_size: int = ...,
         seed: int = ...,
         stream: int = ...,
+        first_step: int = ...,
+        state: State | None = ...,
         prefix: str = ...,
         stop: str | Sequence[str] | None = ...,
         regex: str | None = ...,
@@ -84,6 +87,8 @@ class LanguageModel(NextTokenModel):
         no_repeat_ngram_size: int = ...,
         seed: int = ...,
         stream: int = ...,
+        first_step: int = ...,
+        state: State | None = ...,
         prefix: str = ...,
         stop: str | Sequence[str] | None = ...,
         regex: str | None = ...,
@@ -102,6 +107,8 @@ class LanguageModel(NextTokenModel):
         no_repeat_ngram_size: int = 0,
         seed: int = 0,
         stream: int = 0,
+        first_step: int = 0,
+        state: State | None = None,
         prefix: str = "",
         stop: str | Sequence[str] | None = None,
         regex: str | None = None,
@@ -116,6 +123,10 @@ class LanguageModel(NextTokenModel):
             no_repeat_ngram_size: no run of so many tokens, of prompt and new ones, comes twice; 0: any may.
             seed, stream: the name of the random numbers. Prompt i of a list draws from stream + i, so that
                 `generate(prompts, seed=s)[i] == "".join(generate(prompts[i], seed=s, stream=i))`.
+            state: what was read before the prompts, as `read` gives it: one row for each prompt, which then begins no
+                document and may be empty. Penalty, n-grams and regex know the prompt and the new text alone.
+            first_step: how many tokens were drawn from the streams before: so a text goes on as if it had not been
+                interrupted.
             prefix: what every new text begins with: it is read as if it stood at the end of the prompt, and
                 `max_new_tokens` counts what follows it.
             stop: strings that end the text; they are not part of it.
@@ -125,10 +136,10 @@ class LanguageModel(NextTokenModel):
         Returns: the new text: for one prompt an iterator over pieces of whole characters, as they come; for several
             a list of strings. The same on every run, for any number of threads and any other prompts.
         Cost:    of a token: reading the weights once, in the native core and without the GIL; pieces come after 1, 2, 4
-            … 64 tokens, fewer when they take long. An adaptive softmax, `no_repeat_ngram_size`
-            and `regex` draw each token by way of Python.
+            … 64 tokens, fewer when they take long. An adaptive softmax, `no_repeat_ngram_size`,
+            `first_step` and `regex` draw each token by way of Python.
         Raises:  ArgumentError at the call, for an option out of range and, with the place, for a regex that this model
-            cannot match; DataError for a prompt that does not encode.
+            cannot match; DataError for a prompt that does not encode; StateError for another model's state.
         """
         options = generation.Options(
             max_new_tokens=max_new_tokens,
@@ -139,13 +150,28 @@ class LanguageModel(NextTokenModel):
             repetition_penalty=repetition_penalty,
             no_repeat_ngram_size=no_repeat_ngram_size,
             seed=seed,
+            first_step=first_step,
             prefix=prefix,
             stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
             regex=regex,
         )
         if isinstance(prompt, str):
-            return generation.pieces(self, prompt, options, stream=stream)
-        return generation.texts(self, list(prompt), options, stream=stream)
+            return generation.pieces(self, prompt, options, stream=stream, state=state)
+        return generation.texts(self, list(prompt), options, stream=stream, state=state)
+
+    def read(self, text: str | bytes, state: State | None = None) -> State:
+        """The state of one stream after a text: from the start of a document, or going on from `state`.
+
+            state = model.read("Once upon a ")
+            data = state.to_bytes()                            # keep it; a fork is the same value used twice
+            "".join(model.generate("time", state=state))       # what follows "Once upon a time"
+
+        Raises: DataError for text that does not encode; StateError, ShapeError for a state that is not one row of this
+            model's.
+        Cost:   one pass over the text, without scores.
+        """
+        parts = None if state is None else self._checked(state, 1)
+        return self._state(generation.read_prompts(self, [self.tokenizer.encode(text)], parts)[1])
 
     @overload
     def beam_search(

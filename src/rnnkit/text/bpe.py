@@ -152,8 +152,8 @@ class BpeTokenizer(Tokenizer):
     def _decode(self, ids: np.ndarray) -> str:
         return b"".join(map(self._bytes.__getitem__, ids.tolist())).decode("utf-8", "replace")
 
-    def _push(self, token: int, decoder: StreamDecoder) -> str:
-        return decoder.utf8.decode(self._bytes[token])
+    def _push(self, tokens: list[int], decoder: StreamDecoder) -> str:
+        return decoder.utf8.decode(b"".join(map(self._bytes.__getitem__, tokens)))
 
 
 class _Words(dict[str, tuple[int, ...]]):

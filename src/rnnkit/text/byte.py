@@ -47,5 +47,5 @@ class ByteTokenizer(Tokenizer):
     def _decode(self, ids: np.ndarray) -> str:
         return ids.astype(np.uint8).tobytes().decode("utf-8", "replace")
 
-    def _push(self, token: int, decoder: StreamDecoder) -> str:
-        return decoder.utf8.decode(bytes([token]))
+    def _push(self, tokens: list[int], decoder: StreamDecoder) -> str:
+        return decoder.utf8.decode(bytes(tokens))

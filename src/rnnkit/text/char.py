@@ -39,6 +39,7 @@ class CharTokenizer(Tokenizer):
         self.begin_id = max(characters.find("\n"), 0)
         if with_unknown:
             self.unknown_nats = math.log(_NUM_CHARACTERS - len(codes))
+        self._shown = characters + REPLACEMENT if with_unknown else characters
         self._codes = np.append(codes, ord(REPLACEMENT)) if with_unknown else codes
         top = int(codes.max(initial=0)) + 1
         self._table = np.full(top + 1, -1 if self.unk_id is None else self.unk_id, np.int32)  # the last entry: beyond
@@ -95,8 +96,8 @@ class CharTokenizer(Tokenizer):
     def _decode(self, ids: np.ndarray) -> str:
         return self._codes[ids].astype("<u4").tobytes().decode("utf-32-le")
 
-    def _push(self, token: int, decoder: StreamDecoder) -> str:
-        return REPLACEMENT if token == self.unk_id else self.characters[token]
+    def _push(self, tokens: list[int], decoder: StreamDecoder) -> str:
+        return "".join(map(self._shown.__getitem__, tokens))
 
 
 def _code_points(text: str) -> np.ndarray:

@@ -109,14 +109,14 @@ class WordTokenizer(Tokenizer):
         return np.array(ids, np.int32)
 
     def _decode(self, ids: np.ndarray) -> str:
-        decoder = StreamDecoder(self)
-        return "".join(self._push(token, decoder) for token in ids.tolist())
+        return self._push(ids.tolist(), StreamDecoder(self))
 
-    def _push(self, token: int, decoder: StreamDecoder) -> str:
-        word = self.words[token]
-        space = "" if decoder.is_line_start or word == END_OF_LINE else " "
-        decoder.is_line_start = word == END_OF_LINE
-        return space + word
+    def _push(self, tokens: list[int], decoder: StreamDecoder) -> str:
+        pieces = []
+        for word in map(self.words.__getitem__, tokens):
+            pieces.append(word if decoder.is_line_start or word == END_OF_LINE else " " + word)
+            decoder.is_line_start = word == END_OF_LINE
+        return "".join(pieces)
 
 
 class _Ids(dict[str, int]):
