@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 
+from rnnkit.api.classification import ClassifyRunConfig
 from rnnkit.api.training import RunConfig
 from rnnkit.cli import app
 
@@ -22,6 +23,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by MkDocs for every page."""
     if "<!-- configuration -->" in markdown:
         markdown = markdown.replace("<!-- configuration -->", "\n".join(_sections(RunConfig)))
+    if "<!-- classify configuration -->" in markdown:
+        markdown = markdown.replace("<!-- classify configuration -->", "\n".join(_sections(ClassifyRunConfig)))
     if "<!-- command line -->" in markdown:
         group: Any = typer.main.get_command(app)
         markdown = markdown.replace("<!-- command line -->", "\n".join(_commands(group, "rnnkit")))

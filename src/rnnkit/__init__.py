@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnnkit.api import LanguageModel, compare, doctor, dry_run, register_cell
+    from rnnkit.api import Classifier, LanguageModel, compare, doctor, dry_run, load, register_cell
     from rnnkit.errors import RnnkitError
     from rnnkit.kernels.threads import get_num_threads, set_num_threads
     from rnnkit.nn import explain_backend
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Classifier",
     "LanguageModel",
     "RnnkitError",
     "State",
@@ -28,10 +29,12 @@ __all__ = [
     "dry_run",
     "explain_backend",
     "get_num_threads",
+    "load",
     "register_cell",
     "set_num_threads",
 ]
 _HOMES = {
+    "Classifier": "rnnkit.api",
     "LanguageModel": "rnnkit.api",
     "RnnkitError": "rnnkit.errors",
     "State": "rnnkit.state",
@@ -40,6 +43,7 @@ _HOMES = {
     "dry_run": "rnnkit.api",
     "explain_backend": "rnnkit.nn",
     "get_num_threads": "rnnkit.kernels.threads",
+    "load": "rnnkit.api",
     "register_cell": "rnnkit.api",
     "set_num_threads": "rnnkit.kernels.threads",
 }

@@ -11,6 +11,7 @@ import rnnkit
 from rnnkit import api, runtime
 
 PUBLIC = {
+    "Classifier",
     "LanguageModel",
     "RnnkitError",
     "State",
@@ -19,6 +20,7 @@ PUBLIC = {
     "dry_run",
     "explain_backend",
     "get_num_threads",
+    "load",
     "register_cell",
     "set_num_threads",
 }

@@ -114,7 +114,7 @@ def _spellings() -> set[str]:
     return {
         spelling
         for parameter in _command().params
-        if parameter.name not in train._NOT_CONFIG and parameter.name != "help"
+        if parameter.name not in train.NOT_CONFIG and parameter.name != "help"
         for spelling in [*parameter.opts, *parameter.secondary_opts]
     }
 
@@ -165,7 +165,7 @@ def test_a_width_for_each_layer_arrives(received: Callable[..., dict[str, Any]])
 def test_every_option_is_named_after_one_key() -> None:
     keys = known_keys(RunConfig)
     for parameter in _command().params:
-        if parameter.name not in train._NOT_CONFIG and parameter.name != "help":
+        if parameter.name not in train.NOT_CONFIG and parameter.name != "help":
             assert find_key(parameter.name, keys) in keys
 
 

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnkit.api.benchmark import bench
+    from rnnkit.api.classification_report import classification_table
+    from rnnkit.api.classifier import Classifier
     from rnnkit.api.comparison import compare
     from rnnkit.api.evaluation import export_arpa
     from rnnkit.api.language_model import LanguageModel
+    from rnnkit.api.loading import load
     from rnnkit.api.own_cell import register_cell
     from rnnkit.api.report import result_table
     from rnnkit.api.training import dry_run
@@ -18,26 +21,32 @@ if TYPE_CHECKING:
     from rnnkit.runtime import Hypothesis
 
 _HOMES = {
+    "Classifier": "rnnkit.api.classifier",
     "Hypothesis": "rnnkit.runtime",
     "LanguageModel": "rnnkit.api.language_model",
     "ResultTable": "rnnkit.metrics",
     "bench": "rnnkit.api.benchmark",
+    "classification_table": "rnnkit.api.classification_report",
     "compare": "rnnkit.api.comparison",
     "doctor": "rnnkit.data",
     "dry_run": "rnnkit.api.training",
     "export_arpa": "rnnkit.api.evaluation",
+    "load": "rnnkit.api.loading",
     "register_cell": "rnnkit.api.own_cell",
     "result_table": "rnnkit.api.report",
 }
 __all__ = [
+    "Classifier",
     "Hypothesis",
     "LanguageModel",
     "ResultTable",
     "bench",
+    "classification_table",
     "compare",
     "doctor",
     "dry_run",
     "export_arpa",
+    "load",
     "register_cell",
     "result_table",
 ]

@@ -44,6 +44,18 @@ def draw_runs(runs: Mapping[str, Mapping[str, Any]]) -> bytes:
     return _png(figure, axes)
 
 
+def draw_accuracy(metrics: Mapping[str, Any]) -> bytes:
+    """The validation accuracy of a classifier over seconds as PNG, the test accuracies of all as horizontal lines."""
+    figure, axes = _axes()
+    axes.set_ylabel("accuracy")
+    curve = metrics["curve"]
+    axes.plot([p["seconds"] for p in curve], [p["accuracy"] for p in curve], marker=".", label="model, validation")
+    axes.axhline(metrics["model"]["accuracy"], color="C0", linestyle="--", linewidth=1, label="model, test")
+    for number, entry in enumerate(metrics["baselines"], start=1):
+        axes.axhline(entry["accuracy"], color=f"C{number}", linewidth=1, label=f"{entry['name']}, test")
+    return _png(figure, axes)
+
+
 def write_png(path: str | Path, data: bytes) -> None:
     """Write a picture, replacing the one before only once it is whole."""
     from rnnkit import durable

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rnnkit import durable
 from rnnkit.api import curves, observers, report
@@ -16,6 +16,7 @@ try:
     from pydantic import Field
 
     from rnnkit.api import config as configuration
+    from rnnkit.api.config import ModelT
 except ModuleNotFoundError as error:  # in the run half alone, before torch is asked for
     raise MissingExtraError(f"training needs `{error.name}`", extra="train") from error
 
@@ -31,14 +32,40 @@ _TRACES_OF_A_RUN = ("manifest.json", "metrics.json", "checkpoints")
 
 
 class RunConfig(LmConfig):
-    """Everything that can be chosen about a run; the keys of its YAML."""
+    """Everything that can be chosen about a run of a language model; the keys of its YAML."""
 
     training: TrainConfig = Field(default_factory=lambda: TrainConfig.model_validate({}))
 
     @property
-    def task(self) -> LmConfig:
-        """All but the training."""
-        return LmConfig(**{name: getattr(self, name) for name in LmConfig.model_fields})
+    def task_name(self) -> str:
+        return "lm"
+
+    def make_task(self) -> Any:
+        """The task, its text read. Raises: MissingExtraError, DataError."""
+        require_torch()
+        from rnnkit.tasks.lm import LanguageModelTask
+
+        return LanguageModelTask(LmConfig(**{name: getattr(self, name) for name in LmConfig.model_fields}))
+
+    def pages(self, metrics: Mapping[str, Any], name: str) -> dict[str, bytes]:
+        """What people look at in a finished run's folder, by file name."""
+        return {"curve.png": curves.draw_run(metrics), "README.md": report.model_card(metrics, name=name).encode()}
+
+
+class Settings(Protocol):
+    """What `train` asks of a task's configuration: `RunConfig`, or another task's."""
+
+    data: Any
+
+    @property
+    def training(self) -> TrainConfig: ...
+
+    @property
+    def task_name(self) -> str: ...
+
+    def make_task(self) -> Any: ...
+
+    def pages(self, metrics: Mapping[str, Any], name: str) -> dict[str, bytes]: ...
 
 
 def configure(
@@ -48,21 +75,23 @@ def configure(
     overrides: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
     resumed: str | Path | None = None,
-) -> RunConfig:
+    model: type[ModelT] = RunConfig,
+) -> ModelT:
     """The configuration of a run. Raises: ConfigError; see `rnnkit.api.config.build`.
 
     Args: resumed: the folder of a run to go on with; what it keeps of its configuration stands in for `config`.
+          model: of which task.
     """
     options = dict(options or {})
     if config is None and resumed is not None and (Path(resumed) / SETTINGS).exists():
         config = Path(resumed) / SETTINGS
     if sources is not None:
         options["data.sources"] = [str(s) for s in ([sources] if isinstance(sources, str | Path) else sources)]
-    return configuration.build(RunConfig, file=config, options=options, overrides=overrides)
+    return configuration.build(model, file=config, options=options, overrides=overrides)
 
 
 def train(
-    settings: RunConfig,
+    settings: Settings,
     *,
     run: str | Path | None = None,
     resume: bool = False,
@@ -74,8 +103,8 @@ def train(
 
     Raises: as `LanguageModel.train`.
     """
-    folder = choose_folder(run, resume=resume, force=force)
-    task = _task(settings)
+    folder = choose_folder(run, resume=resume, force=force, task=settings.task_name)
+    task = settings.make_task()
     watching, closing = [_keep(settings, folder), *watchers], contextlib.ExitStack()
     if tensorboard:
         board = closing.enter_context(contextlib.closing(observers.TensorBoard(folder / "tensorboard")))
@@ -87,8 +116,8 @@ def train(
 
     with closing:
         metrics = fit(task, run_dir=folder, config=settings.training, observers=watching, resume=resume).metrics
-    durable.write_file(folder / "curve.png", curves.draw_run(metrics))
-    durable.write_file(folder / "README.md", report.model_card(metrics, name=folder.name).encode())
+    for name, content in settings.pages(metrics, folder.name).items():
+        durable.write_file(folder / name, content)
     return folder
 
 
@@ -102,21 +131,21 @@ def dry_run(
     Cost: reads the text and makes a few steps and an evaluation; writes nothing but the token files in the cache.
     """
     settings = configure(sources, config=config, overrides=overrides, options=options)
-    task = _task(settings)
+    task = settings.make_task()
     from rnnkit import training
 
     return training.dry_run(task, config=settings.training)
 
 
-def choose_folder(run: str | Path | None, *, resume: bool, force: bool) -> Path:
-    """Where the run goes: `run`, or the first free `runs/lm-N`.
+def choose_folder(run: str | Path | None, *, resume: bool, force: bool, task: str = "lm") -> Path:
+    """Where the run goes: `run`, or the first free `runs/lm-N`, of another task its name for lm.
 
     Raises: UsageError if something is there that would be lost, or nothing where something must be.
     """
     if run is None:
         if resume or force:
             raise UsageError(f"{'--resume' if resume else '--force'} needs to know which run: add --run FOLDER")
-        return next(folder for n in range(1, 1_000_000) if not (folder := RUNS / f"lm-{n}").exists())
+        return next(folder for n in range(1, 1_000_000) if not (folder := RUNS / f"{task}-{n}").exists())
     folder = Path(run)
     if resume and force:
         raise UsageError("--resume goes on with a run, --force replaces it: choose one")
@@ -134,7 +163,7 @@ def choose_folder(run: str | Path | None, *, resume: bool, force: bool) -> Path:
     return folder
 
 
-def _keep(settings: RunConfig, folder: Path) -> Observer:
+def _keep(settings: Any, folder: Path) -> Observer:
     """An observer that writes down the configuration once the run begins, with sources found from any folder."""
     data = settings.data
     found = {
@@ -151,12 +180,10 @@ def _keep(settings: RunConfig, folder: Path) -> Observer:
     return observe
 
 
-def _task(settings: RunConfig) -> Any:
+def require_torch() -> None:
+    """Raises: MissingExtraError without torch."""
     try:
         import torch
     except ImportError as error:
         raise MissingExtraError("training needs torch", extra="train") from error
     del torch
-    from rnnkit.tasks.lm import LanguageModelTask
-
-    return LanguageModelTask(settings.task)

@@ -3,12 +3,14 @@
 from rnnkit.baselines.arpa import read_arpa, write_arpa
 from rnnkit.baselines.arpa_model import ArpaModel
 from rnnkit.baselines.backoff import BackoffModel
+from rnnkit.baselines.bag import BagOfNgrams, require_scikit_learn
 from rnnkit.baselines.ngram import Discounts, NgramModel
 from rnnkit.baselines.report import NgramRow, draw_bytes_and_unseen, ngram_name, ngram_table
 
 __all__ = [
     "ArpaModel",
     "BackoffModel",
+    "BagOfNgrams",
     "Discounts",
     "NgramModel",
     "NgramRow",
@@ -16,5 +18,6 @@ __all__ = [
     "ngram_name",
     "ngram_table",
     "read_arpa",
+    "require_scikit_learn",
     "write_arpa",
 ]

@@ -162,8 +162,8 @@ def _read(descriptor: int, folder: Path, listed: Manifest) -> Bundle:
 
 def _tokenizer(config: Mapping[str, Any], files: Mapping[str, bytes], folder: Path) -> text.Tokenizer | None:
     if TOKENIZER not in files:
-        if config["kind"] == "language_model":
-            raise SchemaError(f"{folder} holds a language model without {TOKENIZER}; write the bundle with it")
+        if config["kind"] == "language_model" or (config["kind"] == "acceptor" and config["model"]["vocab_size"]):
+            raise SchemaError(f"{folder} holds a model of text without {TOKENIZER}; write the bundle with it")
         return None
     try:
         tokenizer = text.from_json(files[TOKENIZER].decode("utf-8"))

@@ -46,6 +46,7 @@ PROJECTED: dict[str, tuple[str, Cell]] = {
     )
 }
 GATES = {name: cell.gates for name, cell in CELLS.items()}
+READOUTS = ("last", "max", "mean", "attention")  # what an acceptor decides by, of the top layer's outputs
 ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
 
 Shapes = dict[str, tuple[int, ...]]
@@ -95,6 +96,8 @@ def check_vocabulary(config: Mapping[str, Any], vocab_size: int) -> None:
 
     Raises: SchemaError.
     """
+    if not config["model"]["vocab_size"]:
+        raise SchemaError("the model reads frames of numbers, not tokens; leave the tokeniser out")
     if vocab_size != config["model"]["vocab_size"]:
         raise SchemaError(
             f"the tokeniser has {vocab_size} tokens, the model {config['model']['vocab_size']}; take both from one run"
@@ -214,7 +217,48 @@ def _window_mlp(model: Mapping[str, Any]) -> Shapes:
     return shapes | _head(model, V, features)
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {"language_model": _language_model, "window_mlp": _window_mlp}
+def _acceptor(model: Mapping[str, Any]) -> Shapes:
+    unused = {"dropout", "input_dropout", "output_dropout", "locked_dropout", "embedding_dropout", "word_dropout",
+              "weight_dropout", "recurrent_dropout", "init", "forget_bias", "unk_id", "label_smoothing"}  # fmt: skip
+    sizes = {"num_labels", "vocab_size", "input_size", "embedding_size", "num_layers", "hidden_size"}
+    _check_keys(model, sizes | {"cell", "bias", "bidirectional", "readout"}, unused, "model")
+    V, I = _size(model, "vocab_size", least=0), _size(model, "input_size", least=0)
+    if bool(V) == bool(I):
+        raise SchemaError(f"model.vocab_size is {V}, model.input_size {I}; one is 0: a model reads tokens or frames")
+    E = _size(model, "embedding_size", least=1 if V else 0, most=_LARGEST if V else 0)
+    if not isinstance(model["cell"], str) or model["cell"] not in GATES:
+        raise SchemaError(f"model.cell {model['cell']!r} is not known; this rnnkit runs {', '.join(GATES)}")
+    readout = model["readout"]
+    if (
+        not isinstance(readout, list | tuple)
+        or not readout
+        or any(kind not in READOUTS for kind in readout)
+        or len(set(readout)) < len(readout)
+    ):
+        raise SchemaError(
+            f"model.readout {str(readout)[:80]} must be a list of different ones of {', '.join(READOUTS)}"
+        )
+    widths, cell = layer_widths(model), CELLS[model["cell"]]
+    has_bias, ends = _flag(model, "bias"), ("", "_reverse")[: 1 + _flag(model, "bidirectional")]
+    shapes: Shapes = {"embedding.weight": (V, E)} if V else {"scale.mean": (I,), "scale.deviation": (I,)}
+    for layer, H in enumerate(widths):
+        factors = {"G": cell.gates, "H": H, "I": len(ends) * widths[layer - 1] if layer else (E or I)}
+        for name, axes in cell.parameters.items():
+            shape = tuple(math.prod(factors.get(f) or int(f) for f in axis.split("*")) for axis in axes)
+            if has_bias or not name.startswith("bias"):
+                shapes |= {f"recurrent.{name}_l{layer}{end}": shape for end in ends}
+    F = len(ends) * widths[-1]
+    if "attention" in readout:
+        shapes |= {"attention.weight": (F, F), "attention.bias": (F,), "attention.score": (1, F)}
+    C = _size(model, "num_labels", least=2)
+    return shapes | {"head.weight": (C, len(readout) * F), "head.bias": (C,)}
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {
+    "language_model": _language_model,
+    "window_mlp": _window_mlp,
+    "acceptor": _acceptor,
+}
 
 
 def _head(model: Mapping[str, Any], V: int, width: int) -> Shapes:

@@ -9,7 +9,19 @@ from typing import Annotated
 
 import typer
 
-from rnnkit.cli import bench, compare, complete, doctor, export, export_arpa, import_weights, predict, sample, train
+from rnnkit.cli import (
+    bench,
+    compare,
+    complete,
+    doctor,
+    export,
+    export_arpa,
+    import_weights,
+    predict,
+    sample,
+    train,
+    train_classify,
+)
 from rnnkit.cli import eval as eval_verb
 
 app = typer.Typer(
@@ -18,11 +30,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+train.app.command("classify", short_help="Labelled texts: a classifier.")(train_classify.classify)
 app.add_typer(train.app, name="train", help="Train a model: rnnkit train lm my.txt")
 app.command("sample", short_help="Let a trained model write.")(sample.sample)
 app.command("complete", short_help="The likeliest next words after a text.")(complete.complete)
 app.command("eval", short_help="Judge a model beside its baselines.")(eval_verb.evaluate)
-app.command("predict", short_help="Score the lines of stdin.")(predict.predict)
+app.command("predict", short_help="Label or score the lines of stdin.")(predict.predict)
 app.command("doctor", short_help="What a text will do to training.")(doctor.doctor)
 app.command("compare", short_help="Several runs in a table and a picture.")(compare.compare)
 app.command("bench", short_help="How fast a model is on this machine.")(bench.bench)

@@ -1,4 +1,4 @@
-"""`rnnkit eval`: judge a trained model on a text, beside the baselines of its run."""
+"""`rnnkit eval`: judge a trained model on a text or labelled sequences, beside the baselines of its run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,23 @@ from typing import Annotated
 
 import typer
 
+from rnnkit.errors import UsageError
+
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
     file: Annotated[
-        str, typer.Argument(help="Text to judge on: a file, a folder, a .gz, or - for stdin.", metavar="FILE")
+        str,
+        typer.Argument(
+            help="What to judge on: a text as a file, a folder, a .gz, or - for stdin; for a classifier a table.",
+            metavar="FILE",
+        ),
     ],
     reset_per_line: Annotated[
         bool, typer.Option("--reset-per-line", help="Also judge every line from a fresh state.")
     ] = False,
+    label_column: Annotated[str | None, typer.Option(help="Of a classifier's table; else as it was trained.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Of a classifier's table; else as it was trained.")] = None,
     encoding: Annotated[str, typer.Option(help="The text's encoding.")] = "utf-8",
     as_bytes: Annotated[bool, typer.Option("--bytes", help="Read the text as bytes, whatever they mean.")] = False,
     arpa: Annotated[
@@ -30,7 +38,23 @@ def evaluate(
     from rnnkit import api
     from rnnkit.cli import terminal
 
-    model = api.LanguageModel.load(run, precision=precision)
+    model = api.load(run, precision=precision)
+    of_text = {"--reset-per-line": reset_per_line, "--bytes": as_bytes, "--arpa": bool(arpa)}
+    of_tables = {"--label-column": label_column is not None, "--text-column": text_column is not None}
+    is_classifier = isinstance(model, api.Classifier)
+    for flag, is_given in (of_text if is_classifier else of_tables).items():
+        if is_given:
+            raise UsageError(
+                f"{flag} has no effect on a {'classifier' if is_classifier else 'language model'}; leave it out"
+            )
+    if isinstance(model, api.Classifier):
+        metrics = model.evaluate(file, label_column=label_column, text_column=text_column, encoding=encoding)
+        if as_json:
+            terminal.print_json(metrics)
+            return
+        title = f"{file}: {metrics['model']['num_sequences']:,} sequences"
+        terminal.print_result_table(api.classification_table(metrics), title=title)
+        return
     metrics = model.evaluate(file, reset_per_line=reset_per_line, encoding=encoding, as_bytes=as_bytes, arpa=arpa or ())
     if as_json:
         terminal.print_json(metrics)

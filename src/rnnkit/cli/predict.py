@@ -1,4 +1,4 @@
-"""`rnnkit predict`: score the lines that come in on stdin."""
+"""`rnnkit predict`: score or label the lines that come in on stdin."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rnnkit.errors import ArgumentError, DataError, RnnkitError
+
+if TYPE_CHECKING:
+    from rnnkit.api import Classifier, LanguageModel
 
 
 class LineFormat(StrEnum):
@@ -27,7 +30,8 @@ class LineFormat(StrEnum):
 def predict(
     run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
     output: Annotated[
-        LineFormat, typer.Option("--format", help="tsv: nats, tokens, text; jsonl: every figure.")
+        LineFormat,
+        typer.Option("--format", help="tsv: nats, tokens, text, or label, probability, text; jsonl: every figure."),
     ] = LineFormat.TSV,
     precision: Annotated[
         str | None, typer.Option(help="Of products: fp32, fp32_split, bf16, int8 or auto; else as it was trained.")
@@ -36,21 +40,33 @@ def predict(
     encoding: Annotated[str, typer.Option(help="Of the lines.")] = "utf-8",
     as_bytes: Annotated[bool, typer.Option("--bytes", help="Score bytes as they are; for a byte model.")] = False,
 ) -> None:
-    """Score every line of stdin with the model of RUN, each from a fresh state."""
-    from rnnkit.api import LanguageModel
+    """Score every line of stdin with the model of RUN, each from a fresh state; a classifier gives it a label."""
+    from rnnkit import api
 
-    model = LanguageModel.load(run, precision=precision)
+    model = api.load(run, precision=precision)
     lines = _byte_lines(sys.stdin.buffer) if as_bytes else _text_lines(sys.stdin.buffer, encoding)
     for number, line in enumerate(lines, start=1):
         try:
-            score = model.score(line).to_dict() if line else {"nll": 0.0, "num_tokens": 0}
+            figures, cells = _labelled(model, line) if isinstance(model, api.Classifier) else _scored(model, line)
         except RnnkitError as error:
             raise type(error)(f"stdin, line {number}: {error}") from None
         text = line.decode(errors="replace") if isinstance(line, bytes) else line
         if as_json or output is LineFormat.JSONL:
-            print(json.dumps({"text": text, **score}, ensure_ascii=False), flush=True)
+            print(json.dumps({"text": text, **figures}, ensure_ascii=False), flush=True)
         else:
-            print(f"{score['nll']:.4f}\t{score['num_tokens']}\t{text}", flush=True)
+            print("\t".join((*cells, text)), flush=True)
+
+
+def _scored(model: LanguageModel, line: str | bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
+    score = model.score(line).to_dict() if line else {"nll": 0.0, "num_tokens": 0}
+    return score, (f"{score['nll']:.4f}", str(score["num_tokens"]))
+
+
+def _labelled(model: Classifier, line: str | bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
+    shares = model.predict_proba([line])[0].tolist()
+    best = max(range(len(shares)), key=shares.__getitem__)
+    shown = {"label": model.labels[best], "probabilities": dict(zip(model.labels, shares, strict=True))}
+    return shown, (model.labels[best], f"{shares[best]:.4f}")
 
 
 def _byte_lines(stream: IO[bytes]) -> Iterator[bytes]:

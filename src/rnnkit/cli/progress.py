@@ -15,13 +15,13 @@ class Progress:
 
     def __init__(self, line: terminal.LiveLine) -> None:
         self.line = line
-        self._name = ""
+        self._name, self._unit = "", "char"
         self._loss: float | None = None
 
     def __call__(self, event: dict[str, Any]) -> None:
         match event["event"]:
             case "start":
-                self._name, self._loss = event["name"], None
+                self._name, self._loss, self._unit = event["name"], None, event["unit"]
                 verb = "resuming" if event["is_resumed"] else "training"
                 machine = event["machine"]
                 self.line.keep(
@@ -32,9 +32,14 @@ class Progress:
                 self._step(event)
             case "eval":
                 best = ", best" if event["is_best"] else ""
-                held_out, per_character = event["nats_per_character"], event["nats_per_character"] / event["nll"]
-                train = "" if event["loss"] is None else f"train {_loss(event['loss'] * per_character)}, "
-                self.line.keep(f"{self._name} step {event['step']:,}: {train}held-out {_loss(held_out)}{best}")
+                held_out = event.get("nats_per_character", event["nll"])
+                train = (
+                    "" if event["loss"] is None else f"train {self._nats(event['loss'] * held_out / event['nll'])}, "
+                )
+                right = f", {event['accuracy']:.1%} right" if "accuracy" in event else ""
+                self.line.keep(
+                    f"{self._name} step {event['step']:,}: {train}held-out {self._nats(held_out)}{right}{best}"
+                )
             case "note":
                 self.line.keep(f"note: {event['text']}")
 
@@ -45,14 +50,13 @@ class Progress:
         total = f"/{event['total_steps']:,}" if event["total_steps"] else ""
         parts = [f"{self._name} step {event['step']:,}{total}"]
         if self._loss is not None:
-            parts.append(f"loss {_loss(self._loss)}")
+            parts.append(f"loss {self._nats(self._loss)}")
         if event["skipped"]:
             parts.append(f"skipped {event['skipped']}")
         if event["eta_s"] is not None:
             parts.append(f"{terminal.duration(event['eta_s'])} left")
-        parts.append(f"{event['characters_per_s']:,.0f} char/s")
+        parts.append(f"{event['characters_per_s']:,.0f} {self._unit}/s")
         self.line.show(*parts)
 
-
-def _loss(nats: float) -> str:
-    return f"{nats:.3f} nats/char"
+    def _nats(self, nats: float) -> str:
+        return f"{nats:.3f} nats/{self._unit}"

@@ -16,7 +16,7 @@ import typer
 app = typer.Typer(help="Train a model.", rich_markup_mode=None, no_args_is_help=False)
 
 # What is no configuration key: it says where and how to run.
-_NOT_CONFIG = ("sources", "config", "run", "resume", "force", "dry_run", "tensorboard", "as_json")
+NOT_CONFIG = ("sources", "config", "run", "resume", "force", "dry_run", "tensorboard", "as_json")
 _OVERRIDE = re.compile(r"[A-Za-z_]+(\.[A-Za-z_]+)+=.*", re.DOTALL)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|)")
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -173,8 +173,8 @@ def lm(
     from rnnkit.cli.progress import Progress
     from rnnkit.errors import UsageError
 
-    texts, overrides = _split(sources or [])
-    options = {name: value for name, value in context.params.items() if name not in _NOT_CONFIG and _is_given(value)}
+    texts, overrides = split_words(sources or [])
+    options = {name: value for name, value in context.params.items() if name not in NOT_CONFIG and is_given(value)}
     if "cutoffs" in options:
         options["cutoffs"] = numbers(options["cutoffs"], "--cutoffs", "2000,10000")
     if "zoneout" in options:
@@ -218,13 +218,13 @@ def lm(
     print(f"run folder: {model.path}")
 
 
-def _split(words: list[str]) -> tuple[list[str], list[str]]:
+def split_words(words: list[str]) -> tuple[list[str], list[str]]:
     """Sources and overrides. A word that looks like `section.key=value` is an override unless such a file exists."""
     overrides = [word for word in words if _OVERRIDE.fullmatch(word) and not Path(word).exists()]
     return [word for word in words if word not in overrides], overrides
 
 
-def _is_given(value: Any) -> bool:
+def is_given(value: Any) -> bool:
     return value is not None and value != [] and value != ()
 
 

@@ -6,9 +6,20 @@
 >>> for window in streams: ...
 """
 
+from rnnkit.data.batches import Batch, Batches, padded
 from rnnkit.data.corpus import Corpus
 from rnnkit.data.doctor import doctor
 from rnnkit.data.documents import Document, default_documents, split
+from rnnkit.data.examples import (
+    LABEL_COLUMNS,
+    TEXT_COLUMNS,
+    Examples,
+    known_labels,
+    label_ids,
+    read_examples,
+    split_examples,
+    tokenizer_of,
+)
 from rnnkit.data.prepare import Prepared, prepare, vocabulary_pieces
 from rnnkit.data.readers import FOLDER_SUFFIXES, read_documents
 from rnnkit.data.report import Finding, Report
@@ -16,8 +27,13 @@ from rnnkit.data.streams import Streams, Window
 
 __all__ = [
     "FOLDER_SUFFIXES",
+    "LABEL_COLUMNS",
+    "TEXT_COLUMNS",
+    "Batch",
+    "Batches",
     "Corpus",
     "Document",
+    "Examples",
     "Finding",
     "Prepared",
     "Report",
@@ -25,8 +41,14 @@ __all__ = [
     "Window",
     "default_documents",
     "doctor",
+    "known_labels",
+    "label_ids",
+    "padded",
     "prepare",
     "read_documents",
+    "read_examples",
     "split",
+    "split_examples",
+    "tokenizer_of",
     "vocabulary_pieces",
 ]

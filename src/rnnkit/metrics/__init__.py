@@ -1,7 +1,17 @@
 """Measures, written once and in NumPy only."""
 
+from rnnkit.metrics.classification import ClassificationScore, paired_difference
 from rnnkit.metrics.language import LanguageModelScore
 from rnnkit.metrics.memorization import Memorization, memorization
 from rnnkit.metrics.table import Column, ResultTable, Row
 
-__all__ = ["Column", "LanguageModelScore", "Memorization", "ResultTable", "Row", "memorization"]
+__all__ = [
+    "ClassificationScore",
+    "Column",
+    "LanguageModelScore",
+    "Memorization",
+    "ResultTable",
+    "Row",
+    "memorization",
+    "paired_difference",
+]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from rnnkit.bundle import bundle_digest, evaluation, read_bundle, write_bundle
+from rnnkit.bundle import Bundle, bundle_digest, evaluation, read_bundle, write_bundle
 from rnnkit.bundle.schema import check_tensors, check_vocabulary
 from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError, StateError
 from rnnkit.kernels.recurrent import Precision, resolve_precision
@@ -76,7 +76,11 @@ class NextTokenModel(ABC):
                 another precision.
         Cost:   one read of the files; memory for the weights twice (as stored, and packed for the kernels).
         """
-        bundle = read_bundle(path)
+        return cls.from_bundle(read_bundle(path), precision=precision)
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, *, precision: str | None = None) -> Self:
+        """As `load`, of a bundle that has been read."""
         model = cls(bundle.config, bundle.tensors, bundle.tokenizer, digest=bundle.digest, precision=precision)
         model._files = bundle.files  # as they are: saving again gives the same digest
         return model

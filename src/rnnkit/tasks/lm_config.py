@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from rnnkit.bundle.schema import GATES
 from rnnkit.runtime import resolve_precision
@@ -85,14 +85,38 @@ class TokenizerConfig(Section):
     )
 
 
+def _is_a_width_or_several(value: Any) -> Any:
+    widths = value if isinstance(value, list | tuple) else [value]
+    if not widths or any(type(width) is not int or width < 1 for width in widths):
+        raise ValueError(f"hidden_size is {value!r}: give the units of every layer, at least 1, or a list of them")
+    return value
+
+
+def _runs_without_torch(cell: str) -> str:
+    if cell not in GATES:
+        near = difflib.get_close_matches(cell, GATES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(GATES)}"
+        raise ValueError(f"the run half, which writes samples and judges, has no cell {cell!r}: {hint}")
+    return cell
+
+
+def _is_settled_at_the_start(precision: str) -> str:
+    return resolve_precision(precision)  # a run that another machine resumes stays what it is
+
+
+Widths = Annotated[int | tuple[int, ...], BeforeValidator(_is_a_width_or_several)]
+CellName = Annotated[str, AfterValidator(_runs_without_torch)]
+PrecisionName = Annotated[Literal["fp32", "fp32_split", "bf16", "auto"], AfterValidator(_is_settled_at_the_start)]
+
+
 class ModelConfig(Section):
     """The recurrent model: the fields of `rnnkit.models.generator.GeneratorConfig` that the text does not decide."""
 
-    cell: str = Field(
+    cell: CellName = Field(
         default="lstm",
         description=f"One time step: {', '.join(GATES)}. The GRU's reset gate acts before or after the product.",
     )
-    hidden_size: int | tuple[int, ...] = Field(
+    hidden_size: Widths = Field(
         default=512, description="Units per layer H; or the width of each layer, as [512, 256], without num_layers."
     )
     num_layers: int = Field(default=1, ge=1, description="Recurrent layers L.")
@@ -138,31 +162,9 @@ class ModelConfig(Section):
     recompute: bool = Field(
         default=False, description="Compute the gates again in backward: less memory, a third more time."
     )
-    precision: Literal["fp32", "fp32_split", "bf16", "auto"] = Field(
+    precision: PrecisionName = Field(
         default="fp32", description="Of matrix products; auto: bf16 where the processor has an instruction for it."
     )
-
-    @field_validator("hidden_size", mode="before")
-    @classmethod
-    def _is_a_width_or_several(cls, value: Any) -> Any:
-        widths = value if isinstance(value, list | tuple) else [value]
-        if not widths or any(type(width) is not int or width < 1 for width in widths):
-            raise ValueError(f"hidden_size is {value!r}: give the units of every layer, at least 1, or a list of them")
-        return value
-
-    @field_validator("precision")
-    @classmethod
-    def _is_settled_at_the_start(cls, precision: str) -> str:
-        return resolve_precision(precision)  # a run that another machine resumes stays what it is
-
-    @field_validator("cell")
-    @classmethod
-    def _runs_without_torch(cls, cell: str) -> str:
-        if cell not in GATES:
-            near = difflib.get_close_matches(cell, GATES, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(GATES)}"
-            raise ValueError(f"the run half, which writes samples and judges, has no cell {cell!r}: {hint}")
-        return cell
 
 
 Baseline = Literal["unigram", "kneser-ney", "window-mlp"]

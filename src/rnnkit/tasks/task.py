@@ -12,10 +12,19 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Epoch:
-    """The size of one pass over the training data: in tokens, and in characters per token for display."""
+    """The size of one pass over the training data, and what it is made of.
+
+    Attributes:
+        tokens:   what has a loss: tokens; or whole sequences, where `is_whole`.
+        characters_per_token, unit: for display: how many of which unit each of them is.
+        is_whole: a row of a batch is a whole sequence with one loss, which starts from the initial state and hands none
+            on; else it is a window of a stream, for truncated BPTT.
+    """
 
     tokens: int
     characters_per_token: float
+    unit: str = "char"
+    is_whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,10 @@ class Trainable(Protocol):
         ...
 
     def streams(self, *, batch_size: int, window: int, stride: int) -> Any:
-        """An iterator over the windows of one epoch, then of the next; with `state_dict` and `load_state_dict`."""
+        """An iterator over the windows of one epoch, then of the next; with `state_dict` and `load_state_dict`.
+
+        Of whole sequences (`Epoch.is_whole`) over batches of `batch_size`; window and stride are then 1.
+        """
         ...
 
     def penalty(self, hidden: Tensor, lengths: Tensor, *, ar: float, tar: float) -> Tensor:

@@ -158,7 +158,7 @@ def _estimate(task: Trainable, config: TrainConfig, num_steps: int, clock: Calla
             task.sample(run.model, seed=config.seed)
 
     eval_s = seconds(evaluate)
-    tokens_per_step = config.batch_size * run.tbptt.stride
+    tokens_per_step = config.batch_size * run.bptt.stride
     steps_per_epoch = task.epoch.tokens / tokens_per_step
     plan = run.plan or TimeBudget(config).plan(
         step=0,

@@ -23,7 +23,7 @@ from rnnkit.training.config import TrainConfig
 from rnnkit.training.interrupt import InterruptGuard
 from rnnkit.training.optimizer import Clipped, Optimizer, clip_gradients
 from rnnkit.training.schedule import Schedule
-from rnnkit.training.tbptt import Batch, TruncatedBPTT, Unrolled, begin
+from rnnkit.training.tbptt import Batch, FullBPTT, TruncatedBPTT, Unrolled, begin
 
 Observer = Callable[[dict[str, Any]], None]
 
@@ -56,12 +56,13 @@ class Run:
         self._observers, self._clock = observers, clock
         torch.manual_seed(config.seed)
         self.model = task.build_model().train()
-        self.tbptt = TruncatedBPTT(window=config.window, stride=config.stride)
-        self.streams = task.streams(batch_size=config.batch_size, window=self.tbptt.window, stride=self.tbptt.stride)
+        is_whole = task.epoch.is_whole
+        self.bptt = FullBPTT() if is_whole else TruncatedBPTT(window=config.window, stride=config.stride)
+        self.streams = task.streams(batch_size=config.batch_size, window=self.bptt.window, stride=self.bptt.stride)
         self.carry: State | None = None
         self.optimizer = Optimizer(self.model, config)
         self.average = WeightAverage(self.model, config)
-        self._steps_per_epoch = task.epoch.tokens / (config.batch_size * self.tbptt.stride)
+        self._steps_per_epoch = task.epoch.tokens / (config.batch_size * self.bptt.stride)
         self.plan: Plan | None = plan_steps(config, steps_per_epoch=self._steps_per_epoch)
         self._budget = TimeBudget(config) if self.plan is None else None
         self.schedule = Schedule(config, total_steps=self.plan.total_steps if self.plan else None)
@@ -115,7 +116,7 @@ class Run:
     def step(self) -> dict[str, Any]:
         """One window, one update; a loss, gradient or state that is not finite changes no weight. Returns its event."""
         counters, batch = self.counters, self._next_batch()
-        unrolled = self.tbptt(self.model, batch, self.carry)
+        unrolled = self.bptt(self.model, batch, self.carry)
         loss = unrolled.mean_loss
         nats = loss.item()
         lr = self.schedule.lr(counters["step"])
@@ -198,7 +199,7 @@ class Run:
         )
 
     def _speed(self, step_s: float) -> dict[str, Any]:
-        tokens_per_s = self.config.batch_size * self.tbptt.stride / step_s if step_s else 0.0
+        tokens_per_s = self.config.batch_size * self.bptt.stride / step_s if step_s else 0.0
         eta = None
         if self.plan is not None:
             done = self.counters["step"]
@@ -336,6 +337,7 @@ class Run:
                 "event": "start",
                 "is_resumed": self._is_resumed,
                 "parameters": sum(p.numel() for p in self.model.parameters()),
+                "unit": self.task.epoch.unit,
                 "run_dir": str(self.run_dir),
                 "machine": machine,
             }
@@ -354,8 +356,10 @@ class Run:
             observer(event)
 
 
-def _is_finite(carry: State) -> bool:
-    return all(bool(t.isfinite().all()) for parts in carry.layers for t in parts.values() if t.is_floating_point())
+def _is_finite(carry: State | None) -> bool:
+    return carry is None or all(
+        bool(t.isfinite().all()) for parts in carry.layers for t in parts.values() if t.is_floating_point()
+    )
 
 
 def _check_identity(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:

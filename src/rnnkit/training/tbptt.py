@@ -1,4 +1,4 @@
-"""Truncated BPTT: learn from a window of a longer stream, and hand the state on to the next one."""
+"""Truncated BPTT: learn from a window of a longer stream, and hand the state on; full BPTT through whole sequences."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Unrolled:
         weights: [T, B] how much each step counts.
         hidden:  [T, B, H] the model's outputs, for penalties on activations.
         lengths: [B] valid steps of each row.
-        carry:   the detached state `stride` steps in, with which the next window begins.
+        carry:   the detached state `stride` steps in, with which the next window begins; None of whole sequences.
     """
 
     losses: Tensor
     weights: Tensor
     hidden: Tensor
     lengths: Tensor
-    carry: State
+    carry: State | None
 
     @property
     def mean_loss(self) -> Tensor:
@@ -102,6 +102,22 @@ class TruncatedBPTT:
             hidden = torch.cat([hidden, rest])
         losses = model.loss(hidden, targets, counted)
         return Unrolled(losses=losses, weights=counted, hidden=hidden, lengths=lengths, carry=after)
+
+
+class FullBPTT:
+    """Gradient through all steps of sequences that begin and end in their batch, each with one loss.
+
+    Cost: a forward and a backward pass over the sequences per epoch.
+    """
+
+    window = stride = 1  # in sequences: what a row sees, and what it advances by, in an update
+
+    def __call__(self, model: Any, batch: Batch, carry: State | None) -> Unrolled:
+        """Run `model`, as of `TruncatedBPTT`, over `batch`; its losses are [1, B], and there is nothing to carry."""
+        lengths, weights = torch.as_tensor(batch.lengths), torch.as_tensor(batch.weights)
+        hidden, _ = model(torch.as_tensor(batch.inputs), None, lengths=lengths)
+        losses = model.loss(hidden, torch.as_tensor(batch.targets), weights)
+        return Unrolled(losses=losses, weights=weights, hidden=hidden, lengths=lengths, carry=None)
 
 
 def begin(model: Any, batch: Batch, carry: State) -> State:

@@ -1,0 +1,119 @@
+"""Classifier: train one from labelled sequences, or load one, and let it decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from rnnkit import data, runtime
+from rnnkit.api.comparison import read_metrics
+from rnnkit.baselines import BagOfNgrams
+from rnnkit.errors import UnsafePathError
+from rnnkit.tasks.classify_score import Judged, rows_of
+
+# What a row keeps from training: it belongs to the system and not to the sequences.
+_OF_THE_SYSTEM = ("order", "bytes", "num_parameters", "train_seconds")
+
+
+class Classifier(runtime.Acceptor):
+    """A trained recurrent classifier.
+
+        model = rnnkit.Classifier.train("reviews.csv", run="runs/reviews", time_limit_s=60)
+        model = rnnkit.Classifier.load("runs/reviews")             # needs no torch
+        model.predict(["a fine film"])                             # ['positive']
+        model.predict_proba(["a fine film"])                       # in the order of model.labels
+
+    Everything but `train` comes from `rnnkit.runtime.Acceptor`, and keeps its exactness.
+    """
+
+    path: Path | None = None
+    """The run folder it was loaded from."""
+
+    @classmethod
+    def load(cls, path: str | Path, *, precision: str | None = None) -> Self:
+        """The model of a run folder; as `rnnkit.runtime.Acceptor.load`."""
+        model = super().load(path, precision=precision)
+        model.path = Path(path)
+        return model
+
+    @classmethod
+    def train(
+        cls,
+        sources: str | Path | Sequence[str | Path] | None = None,
+        *,
+        run: str | Path | None = None,
+        config: str | Path | None = None,
+        overrides: Sequence[str] = (),
+        resume: bool = False,
+        force: bool = False,
+        observers: Sequence[Callable[[dict[str, Any]], None]] = (),
+        tensorboard: bool = False,
+        **options: Any,
+    ) -> Self:
+        """Train on labelled sequences, beside baselines, into a run folder; what `rnnkit train classify` does.
+
+        Args:    as `LanguageModel.train`; sources as `rnnkit.data.read_examples`; run: None: the first free
+                 `runs/classify-N`.
+        Returns: the model with the weights of its best evaluation; `.metrics` has the table.
+        Raises:  as `LanguageModel.train`; DataError names file, line and column.
+        """
+        from rnnkit.api import training
+        from rnnkit.api.classification import ClassifyRunConfig
+
+        resumed = run if resume else None
+        settings = training.configure(
+            sources, config=config, overrides=overrides, options=options, resumed=resumed, model=ClassifyRunConfig
+        )
+        folder = training.train(
+            settings, run=run, resume=resume, force=force, watchers=observers, tensorboard=tensorboard
+        )
+        return cls.load(folder)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What was measured when it was trained: the content of metrics.json."""
+        if self.path is None:
+            raise FileNotFoundError("this model was loaded from no run folder, so it has no metrics; use evaluate")
+        return read_metrics(self.path)
+
+    def evaluate(
+        self,
+        sources: str | Path | Sequence[str | Path],
+        *,
+        label_column: str | None = None,
+        text_column: str | None = None,
+        encoding: str = "utf-8",
+    ) -> dict[str, Any]:
+        """Judge on labelled sequences, beside the baselines of the run, all on the same ones; needs no torch.
+
+        Args:    as `rnnkit.data.read_examples`; columns that are not named are those it was trained with.
+        Returns: `model` and `baselines` as in metrics.json.
+        Raises:  DataError naming the line, also of a label that was not trained on; UnsafePathError.
+        """
+        metrics = self.metrics
+        assert self.path is not None
+        trained = metrics["config"]["data"]
+        examples = data.read_examples(
+            sources,
+            label_column=label_column or trained["label_column"],
+            text_column=text_column or trained["text_column"],
+            encoding=encoding,
+        )
+        targets = data.label_ids(examples, self.labels)
+        sequences = [self.encode(sequence) for sequence in examples.inputs]
+        rows = [(metrics["model"], self)]
+        rows += [(row, BagOfNgrams.load(_folder_of(row["name"], self.path))) for row in metrics["baselines"]]
+        judged = [
+            Judged(row["name"], system.log_probs(sequences), {key: row[key] for key in _OF_THE_SYSTEM if key in row})
+            for row, system in rows
+        ]
+        model, *baselines = rows_of(judged, targets)
+        return {"model": model, "baselines": baselines, "labels": self.labels}
+
+
+def _folder_of(name: str, run: Path) -> Path:
+    """Where a baseline was saved. Raises: UnsafePathError for a name that leads elsewhere: no digest guards metrics."""
+    if name != Path(name).name:
+        raise UnsafePathError(f"{run / 'metrics.json'} names the baseline {name!r}, which is no name; train again")
+    return run / "baselines" / name

@@ -1,0 +1,32 @@
+"""load: a run folder as the model that it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rnnkit.api.classifier import Classifier
+from rnnkit.api.language_model import LanguageModel
+from rnnkit.bundle import read_bundle
+from rnnkit.errors import SchemaError
+
+_CLASSES: dict[str, type[LanguageModel] | type[Classifier]] = {
+    "language_model": LanguageModel,
+    "acceptor": Classifier,
+}
+
+
+def load(run: str | Path, *, precision: str | None = None) -> LanguageModel | Classifier:
+    """The model of a run folder, whatever task it was trained for; needs no torch.
+
+        rnnkit.load("runs/reviews").predict(["a fine film"])
+
+    Args:   precision: of the products; None: what the model was trained in.
+    Raises: BundleError, by its subclasses; ConfigError for another precision.
+    """
+    bundle = read_bundle(run)
+    kind = bundle.config["kind"]
+    if kind not in _CLASSES:
+        raise SchemaError(f"{run} holds a {kind}, a baseline and no run; give the folder of the run that it belongs to")
+    model = _CLASSES[kind].from_bundle(bundle, precision=precision)
+    model.path = Path(run)
+    return model

@@ -1,0 +1,173 @@
+"""What a classifier must beat: the commonest label, and linear models of how often each n-gram occurs.
+
+Naive Bayes and logistic regression both score a sequence by a sum over its n-grams, log p(label) = W·counts + b, then
+normalised. scikit-learn fits W and b; scoring needs NumPy only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from rnnkit import durable
+from rnnkit.errors import ArgumentError, DataError, MissingExtraError
+
+_FORMAT = 1
+_HEAD_FIELDS = {"format", "order", "vocab_size", "with_ends", "sha256"}
+_LARGEST = 2**63
+
+
+def require_scikit_learn() -> None:
+    """Raises: MissingExtraError where the baselines cannot be fitted. Cost: imports it, a second or two."""
+    try:
+        import sklearn.linear_model
+        import sklearn.naive_bayes
+    except ImportError as error:
+        raise MissingExtraError("naive Bayes and logistic regression need scikit-learn", extra="train") from error
+    del sklearn
+
+
+class BagOfNgrams:
+    """A linear classifier on the counts of all n-grams up to `order`.
+
+    log p(label) = log_softmax(Σ_g count(g)·weight[g] + bias);  order 0: the bias alone, the commonest label.
+
+    Args:
+        grams: int64 [G], ascending: n-grams as numbers, see `fit`.  weight: float64 [G, C].  bias: float64 [C].
+        order: tokens in the longest n-gram.  vocab_size: V of the ids.
+        with_ends: whether a sequence has a begin and an end token of its own around it, for characters.
+    """
+
+    def __init__(
+        self, grams: np.ndarray, weight: np.ndarray, bias: np.ndarray, *, order: int, vocab_size: int, with_ends: bool
+    ) -> None:
+        if (vocab_size + 2) ** max(order, 1) >= _LARGEST:
+            raise ArgumentError(
+                f"{order}-grams over {vocab_size} tokens do not fit 64 bits; lower ngram_order, or the vocabulary"
+            )
+        self.grams, self.weight, self.bias = grams, weight, bias
+        self.order, self.vocab_size, self.with_ends = order, vocab_size, with_ends
+
+    @classmethod
+    def fit(
+        cls,
+        method: str,
+        sequences: Sequence[np.ndarray],
+        labels: np.ndarray,
+        *,
+        num_labels: int,
+        vocab_size: int,
+        order: int = 2,
+        with_ends: bool = False,
+    ) -> Self:
+        """Fit one on training sequences.
+
+        Args:   method: "majority" (order 0), "naive-bayes" (multinomial, add-one) or "logistic-regression" (L2, C = 1).
+                sequences: ids [T] each.  labels: [N] integers in 0..num_labels-1, each of them there.
+        Raises: ArgumentError; MissingExtraError without scikit-learn.
+        Cost:   logistic regression: some hundred passes over the counts.
+        Source: Manning, Raghavan and Schütze 2008, chapter 13 (naive Bayes).
+        """
+        if method == "majority":
+            shares = np.bincount(labels, minlength=num_labels) / len(labels)
+            empty = np.zeros(0, np.int64)
+            return cls(
+                empty, np.zeros((0, num_labels)), np.log(shares), order=0, vocab_size=vocab_size, with_ends=False
+            )
+        require_scikit_learn()
+        from scipy.sparse import csr_matrix
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.naive_bayes import MultinomialNB
+
+        probe = cls(np.zeros(0, np.int64), np.zeros((0, 1)), np.zeros(1), order=order, vocab_size=vocab_size,
+                    with_ends=with_ends)  # fmt: skip
+        rows = [probe._grams_of(sequence) for sequence in sequences]
+        grams = np.unique(np.concatenate(rows)) if rows else np.zeros(0, np.int64)
+        ends = np.cumsum([0, *map(len, rows)])
+        columns = np.searchsorted(grams, np.concatenate(rows))
+        counts = csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(rows), max(len(grams), 1)))
+        counts.sum_duplicates()
+        if method == "naive-bayes":
+            model: Any = MultinomialNB().fit(counts, labels)
+            weight, bias = model.feature_log_prob_.T, model.class_log_prior_
+        elif method == "logistic-regression":
+            model = LogisticRegression(max_iter=1000).fit(counts, labels)
+            weight, bias = model.coef_.T, model.intercept_
+            if weight.shape[1] == 1:  # of two labels scikit-learn gives the second one's
+                weight, bias = np.concatenate([-weight, weight], axis=1) / 2, np.concatenate([-bias, bias]) / 2
+        else:
+            raise ArgumentError(f"there is no method {method!r}; choose majority, naive-bayes or logistic-regression")
+        weight = np.ascontiguousarray(weight[: len(grams)])
+        return cls(grams, weight, bias, order=order, vocab_size=vocab_size, with_ends=with_ends)
+
+    def log_probs(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
+        """Natural logarithms, float64 [N, C]; an n-gram that was not trained on counts for nothing."""
+        scores = np.tile(self.bias, (len(sequences), 1))
+        if len(self.grams):
+            for row, sequence in enumerate(sequences):
+                grams = self._grams_of(sequence)
+                at = np.minimum(np.searchsorted(self.grams, grams), len(self.grams) - 1)
+                scores[row] += self.weight[at[self.grams[at] == grams]].sum(0)
+        scores -= scores.max(1, keepdims=True)
+        return scores - np.log(np.exp(scores).sum(1, keepdims=True))
+
+    def _grams_of(self, ids: np.ndarray) -> np.ndarray:
+        """Every n-gram as a number: its digits to the base V + 2 are its ids + 1, the ends V + 1, so none has a 0."""
+        if not self.order:
+            return np.zeros(0, np.int64)
+        digits = np.asarray(ids, np.int64) + 1
+        if self.with_ends:
+            end = [self.vocab_size + 1]
+            digits = np.concatenate([end, digits, end])
+        numbers, found = np.zeros(len(digits), np.int64), []
+        for n in range(1, self.order + 1):
+            if n > len(digits):
+                break
+            numbers = numbers[: len(digits) - n + 1] * (self.vocab_size + 2) + digits[n - 1 :]
+            found.append(numbers)
+        return np.concatenate(found) if found else numbers
+
+    @property
+    def num_bytes(self) -> int:
+        """What its arrays take."""
+        return self.grams.nbytes + self.weight.nbytes + self.bias.nbytes
+
+    def save(self, folder: str | Path) -> None:
+        """Write `bag.npz` and `bag.json`, the latter last. Raises: SaveError."""
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, grams=self.grams, weight=self.weight, bias=self.bias)
+        data, folder = buffer.getvalue(), Path(folder)
+        head = {"format": _FORMAT, "order": self.order, "vocab_size": self.vocab_size, "with_ends": self.with_ends}
+        folder.mkdir(parents=True, exist_ok=True)
+        durable.write_file(folder / "bag.npz", data)
+        head["sha256"] = hashlib.sha256(data).hexdigest()
+        durable.write_file(folder / "bag.json", json.dumps(head, indent=2).encode() + b"\n")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote. Raises: DataError naming the file, for anything that is not exactly that."""
+        folder = Path(folder)
+        try:
+            head, data = json.loads((folder / "bag.json").read_bytes()), (folder / "bag.npz").read_bytes()
+            if head.keys() != _HEAD_FIELDS or head["format"] != _FORMAT:
+                raise DataError(f"{folder / 'bag.json'} is no head of format {_FORMAT}; fit the baseline again")
+            if hashlib.sha256(data).hexdigest() != head["sha256"]:
+                raise DataError(f"{folder / 'bag.npz'} is damaged (its SHA-256 is another); fit the baseline again")
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                grams, weight, bias = (archive[name] for name in ("grams", "weight", "bias"))
+            sizes = {name: head[name] for name in ("order", "vocab_size", "with_ends")}
+            if weight.shape != (len(grams), len(bias)):
+                raise DataError(f"{folder / 'bag.npz'}: sizes do not fit together; fit the baseline again")
+            return cls(grams, weight, bias, **sizes)
+        except OSError as error:
+            raise DataError(f"{error.filename}: {error.strerror}; fit the baseline again") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"{folder} holds no baseline ({error}); fit it again") from None

@@ -1,0 +1,240 @@
+"""Labelled sequences out of CSV, TSV and JSONL tables and folders; faults are named by file, line and column."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnkit import text
+from rnnkit.data.documents import Document, utf8
+from rnnkit.data.readers import read_documents
+from rnnkit.errors import ArgumentError, DataError
+
+LABEL_COLUMNS = ("label", "class", "target", "category", "sentiment")
+TEXT_COLUMNS = ("text", "sentence", "document", "review", "name")
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_LINES = (".jsonl", ".ndjson")
+_LONGEST_CELL = 1 << 30  # characters; the csv module's own limit is 128 Ki
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Sequences with a label each.
+
+    Attributes:
+        inputs: texts.
+        labels: as the file spells them.
+        places: where each one stands, for messages: "my.csv, line 7".
+    """
+
+    inputs: list[str]
+    labels: list[str]
+    places: list[str]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, rows: np.ndarray) -> Examples:
+        """Those of `rows`, in their order."""
+        return Examples(*([part[row] for row in rows] for part in (self.inputs, self.labels, self.places)))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of texts and labels; where they stood does not count."""
+        total = hashlib.sha256()
+        for sequence, label, place in zip(self.inputs, self.labels, self.places, strict=True):
+            for part in (sequence, label):
+                data = utf8(part, place)
+                total.update(len(data).to_bytes(8, "little") + data)
+        return total.hexdigest()
+
+
+def read_examples(
+    sources: str | Path | Sequence[str | Path],
+    *,
+    label_column: str | None = None,
+    text_column: str | None = None,
+    encoding: str = "utf-8",
+) -> Examples:
+    """The labelled texts of tables and folders, in order.
+
+    Args:
+        sources: .csv and .tsv with a header line (a comma, newline or quote inside a cell stands in double quotes),
+            .jsonl with an object on each line, each also as .gz; or a folder with a .txt for each label, named after
+            it, that has a text on every line.
+        label_column, text_column: names of columns, or keys; None: the only one that is there of `LABEL_COLUMNS` and
+            of `TEXT_COLUMNS`, whatever its case.
+        encoding: of all files.
+    Raises: DataError naming file, line, column and remedy: for a file that cannot be read or has no examples, a column
+        that is missing, a ragged row, an empty cell.
+    Cost:   holds all texts in memory.
+    """
+    columns = (label_column, text_column)
+    found = Examples([], [], [])
+    for source in [sources] if isinstance(sources, str | Path) else sources:
+        before = len(found)
+        rows = _folder_rows if Path(source).is_dir() else _table_rows
+        for label, sequence, place in rows(str(source), columns, encoding):
+            for value, what in ((label, "label"), (sequence, "text")):
+                if not value.strip():
+                    raise DataError(f"{place}: the {what} is empty; fill it in, or take the line out")
+            found.labels.append(label)
+            found.inputs.append(sequence)
+            found.places.append(place)
+        if len(found) == before:
+            raise DataError(f"{source}: holds no examples; give a file with at least one below its header")
+    return found
+
+
+def split_examples(examples: Examples, held_out: float, *, seed: int) -> tuple[Examples, Examples]:
+    """(training, held out): the share `held_out` of every label's examples, at random; the order of the file stays.
+
+    A label with a single example stays in training; one with several gives at least one and keeps at least one.
+
+    Raises: DataError when nothing would be held out.
+    """
+    if not 0 < held_out < 1:
+        raise ArgumentError(f"held_out is {held_out}, it must be a share between 0 and 1; 0.1 holds out every tenth")
+    generator = np.random.Generator(np.random.Philox(seed))
+    labels = np.array(examples.labels)
+    is_held = np.zeros(len(examples), bool)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        count = min(max(round(held_out * len(rows)), 1), len(rows) - 1)
+        is_held[generator.permutation(rows)[:count]] = True
+    if not is_held.any():
+        raise DataError(
+            f"{examples.places[0]} and on: every label has a single example, so none can be held out; "
+            "give more, or the held-out file itself with --test FILE"
+        )
+    return examples[np.flatnonzero(~is_held)], examples[np.flatnonzero(is_held)]
+
+
+def tokenizer_of(examples: Examples, kind: str, **options: Any) -> text.Tokenizer:
+    """A tokeniser built from training examples, and from nothing else. Args: as `rnnkit.text.build`."""
+    return text.build(kind, examples.inputs, **options)
+
+
+def known_labels(examples: Examples) -> list[str]:
+    """The labels of training examples, sorted. Raises: DataError where there is one only."""
+    labels = sorted(set(examples.labels))
+    if len(labels) < 2:
+        raise DataError(f"{examples.places[0]} and on: every label is {labels[0]!r}; give examples of two or more")
+    return labels
+
+
+def label_ids(examples: Examples, labels: Sequence[str]) -> np.ndarray:
+    """The place of every example's label among `labels`, int64 [N]. Raises: DataError naming the first unseen one."""
+    ids = {label: index for index, label in enumerate(labels)}
+    for label, place in zip(examples.labels, examples.places, strict=True):
+        if label not in ids:
+            shown = ", ".join(map(repr, labels[:5])) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+            raise DataError(
+                f"{place}: the label {label!r} is not among those trained on ({shown}); correct it, or take it out"
+            )
+    return np.array([ids[label] for label in examples.labels], np.int64)
+
+
+Rows = Iterator[tuple[str, str, str]]  # label, text, place
+Columns = tuple[str | None, str | None]
+
+
+def _folder_rows(source: str, columns: Columns, encoding: str) -> Rows:
+    if given := [name for name in columns if name is not None]:
+        raise ArgumentError(f"{source} is a folder with a file for each label, it has no column {given[0]!r}")
+    for document in read_documents([source], encoding=encoding):
+        label = Path(document.name).name.removesuffix(".gz").removesuffix(".txt")
+        for number, line in enumerate(_text(document).split("\n"), start=1):
+            if line.strip():
+                yield label, line, f"{document.name}, line {number}"
+
+
+def _table_rows(source: str, columns: Columns, encoding: str) -> Rows:
+    suffix = Path(source.removesuffix(".gz")).suffix.lower()
+    if suffix not in (*_SEPARATORS, *_LINES):
+        raise DataError(
+            f"{source}: cannot tell its format by the name; it must end in {', '.join((*_SEPARATORS, *_LINES))}, "
+            "or be a folder with a .txt for each label"
+        )
+    (document,) = read_documents([source], encoding=encoding)
+    if suffix in _SEPARATORS:
+        yield from _csv_rows(document.name, _text(document), _SEPARATORS[suffix], columns)
+    else:
+        yield from _json_rows(document.name, _text(document), columns)
+
+
+def _text(document: Document) -> str:
+    content = document.text
+    assert isinstance(content, str)
+    return content
+
+
+def _csv_rows(name: str, content: str, separator: str, columns: Columns) -> Rows:
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
+    limit = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        header = next(reader, [])
+        label_at, text_at = (header.index(column) for column in _chosen(header, columns, f"{name}, line 1"))
+        started = reader.line_num + 1
+        for cells in reader:
+            place, started = f"{name}, line {started}", reader.line_num + 1
+            if len(cells) != len(header):
+                if not cells:  # an empty line
+                    continue
+                raise DataError(
+                    f"{place}: {len(cells)} cells, the header has {len(header)}; "
+                    "put double quotes around a cell that holds the separator"
+                )
+            yield cells[label_at], cells[text_at], place
+    except csv.Error as error:
+        raise DataError(
+            f"{name}, line {reader.line_num}: {error}; a cell that begins with a double quote ends with one, "
+            "and a double quote inside it is written twice"
+        ) from None
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _json_rows(name: str, content: str, columns: Columns) -> Rows:
+    for number, line in enumerate(content.split("\n"), start=1):
+        if not line.strip():
+            continue
+        place = f"{name}, line {number}"
+        try:
+            value: Any = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{place}: is no JSON ({error}); every line holds one object") from None
+        if not isinstance(value, dict):
+            raise DataError(f"{place}: holds a {type(value).__name__}; every line holds one object")
+        columns = _chosen(list(value), columns, place)
+        label_key, text_key = columns
+        label, sequence = value[label_key], value[text_key]
+        if not isinstance(sequence, str):
+            raise DataError(f"{place}, key {text_key!r}: a {type(sequence).__name__} where text is wanted; quote it")
+        if not isinstance(label, str | int):
+            raise DataError(f"{place}, key {label_key!r}: a {type(label).__name__} is no label; give a text or integer")
+        yield str(label), sequence, place
+
+
+def _chosen(header: list[str], columns: Columns, place: str) -> tuple[str, str]:
+    """The names of the label's and the text's column in `header`."""
+    found = []
+    for given, usual, flag in zip(columns, (LABEL_COLUMNS, TEXT_COLUMNS), ("--label", "--text"), strict=True):
+        names = [given] if given is not None else [name for name in header if name.strip().lower() in usual]
+        present = [name for name in names if name in header]
+        if len(present) != 1 or header.count(present[0]) != 1:
+            what = "more than one" if present else "no"
+            wanted = given if given is not None else " or ".join(usual)
+            raise DataError(
+                f"{place}: {what} column {wanted} among {', '.join(header)[:200]}; name it with {flag}-column NAME"
+            )
+        found += present
+    return found[0], found[1]

@@ -1,0 +1,164 @@
+"""The classification task: labelled sequences, an acceptor that learns to tell them apart, and what it must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnkit import baselines, data
+from rnnkit.bundle import labels as labels_file
+from rnnkit.bundle import write_bundle
+from rnnkit.errors import ConfigError
+from rnnkit.models.acceptor import Acceptor, AcceptorConfig
+from rnnkit.tasks.classify_config import ClassifyConfig
+from rnnkit.tasks.classify_table import judge
+from rnnkit.tasks.task import Epoch, Peer, TrainingReport
+
+_EVALUATED_ROWS = 64
+
+
+class Part:
+    """Sequences of one part as arrays, and their labels as numbers."""
+
+    def __init__(self, examples: data.Examples, sequences: list[np.ndarray], labels: Sequence[str]) -> None:
+        self.examples, self.sequences = examples, sequences
+        self.targets = data.label_ids(examples, labels)
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+
+class LabelledSequences:
+    """The sequences of a run: training, validation (to choose weights by) and test (for the table).
+
+    Labels and vocabulary come from the training part alone. Raises: DataError naming file, line, column and remedy.
+    """
+
+    def __init__(self, config: ClassifyConfig) -> None:
+        settings, tokenizer = config.data, config.tokenizer
+        columns: Any = {key: getattr(settings, key) for key in ("label_column", "text_column", "encoding")}
+        assert settings.sources is not None  # the configuration has seen to it
+        train = data.read_examples(settings.sources, **columns)
+        if settings.test_sources is not None:
+            test = data.read_examples(settings.test_sources, **columns)
+        else:
+            train, test = data.split_examples(train, settings.held_out, seed=settings.split_seed)
+        if settings.valid_sources is not None:
+            valid = data.read_examples(settings.valid_sources, **columns)
+        else:
+            train, valid = data.split_examples(train, settings.valid_share, seed=settings.split_seed)
+        self._config = config
+        self.labels = data.known_labels(train)
+        self.tokenizer = data.tokenizer_of(
+            train,
+            tokenizer.kind,
+            vocab_size=tokenizer.vocab_size,
+            min_count=tokenizer.min_count,
+            split_punctuation=tokenizer.split_punctuation,
+            special_tokens=tokenizer.special_tokens,
+        )
+        self.train, self.valid, self.test = (
+            Part(examples, [self.tokenizer.encode(text) for text in examples.inputs], self.labels)
+            for examples in (train, valid, test)
+        )
+
+    def parts(self) -> dict[str, Part]:
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+    def identity(self) -> dict[str, Any]:
+        """What made them, and digests of what they are, for checkpoints. Where they lie does not count."""
+        names = {"train": "training sequences", "valid": "validation sequences", "test": "test sequences"}
+        tokenizer = self._config.tokenizer.model_dump(mode="json")
+        return {
+            **{f"tokenizer.{key}": value for key, value in tokenizer.items()},
+            **{names[part]: sequences.examples.fingerprint for part, sequences in self.parts().items()},
+        }
+
+
+class ClassificationTask:
+    """Train a recurrent acceptor on the labelled sequences of a configuration."""
+
+    def __init__(self, config: ClassifyConfig) -> None:
+        if config.baselines.kinds != ("majority",):
+            baselines.require_scikit_learn()  # before the training, not after it
+        self.config = config
+        self.sequences = LabelledSequences(config)
+        shape = config.model
+        self.name = ("bi-" if shape.bidirectional else "") + shape.cell.replace("_", "-")
+
+    @property
+    def epoch(self) -> Epoch:
+        return Epoch(tokens=len(self.sequences.train), characters_per_token=1.0, unit="seq", is_whole=True)
+
+    def identity(self) -> dict[str, Any]:
+        sections = {name: getattr(self.config, name).model_dump(mode="json") for name in ("model", "loss")}
+        chosen = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+        return {**chosen, **self.sequences.identity()}
+
+    def build_model(self) -> Acceptor:
+        tokenizer = self.sequences.tokenizer
+        fields = self.config.model.model_dump()
+        own = {"vocab_size": tokenizer.vocab_size, "unk_id": tokenizer.unk_id}
+        return Acceptor(AcceptorConfig(num_labels=len(self.sequences.labels), **own, **fields))
+
+    def streams(self, *, batch_size: int, window: int, stride: int) -> data.Batches:
+        """Batches of whole sequences; their order follows from the seed that torch's generator was given."""
+        train = self.sequences.train
+        weights = None
+        if self.config.loss.class_weights == "balanced":
+            counts = np.bincount(train.targets, minlength=len(self.sequences.labels))
+            weights = (len(train) / (len(counts) * counts))[train.targets]
+        return data.Batches(
+            train.sequences, train.targets, batch_size=batch_size, seed=torch.initial_seed(), weights=weights
+        )
+
+    def penalty(self, hidden: Tensor, lengths: Tensor, *, ar: float, tar: float) -> Tensor:
+        """Refused: what a decision is read from is one vector, not outputs over time. Raises: ConfigError."""
+        raise ConfigError(f"ar={ar:g} and tar={tar:g} are penalties of a language model; leave them out")
+
+    def evaluate(self, model: torch.nn.Module, *, max_tokens: int) -> dict[str, float]:
+        """Mean loss and accuracy on the validation sequences, at most `max_tokens` of them, in both in nats."""
+        valid = self.sequences.valid
+        count = min(len(valid), max_tokens)
+        order = sorted(range(count), key=lambda row: len(valid.sequences[row]))
+        total, hits = 0.0, 0
+        for first in range(0, count, _EVALUATED_ROWS):
+            rows = order[first : first + _EVALUATED_ROWS]
+            inputs, lengths = data.padded([valid.sequences[row] for row in rows])
+            features, _ = model(torch.from_numpy(inputs), lengths=torch.from_numpy(lengths))
+            log_probs, targets = model.log_prob(features)[0], torch.from_numpy(valid.targets[rows])  # type: ignore
+            total -= float(log_probs.gather(1, targets[:, None]).double().sum())
+            hits += int((log_probs.argmax(1) == targets).sum())
+        return {"nll": total / count, "accuracy": hits / count}
+
+    def sample(self, model: torch.nn.Module, *, seed: int) -> str | None:
+        return None
+
+    def save(self, model: torch.nn.Module, run_dir: Path) -> None:
+        """Write weights, configuration, tokeniser and labels as the bundle that the run half loads."""
+        config, tensors = model.export()  # type: ignore[operator]
+        files = {labels_file.NAME: labels_file.to_bytes(self.sequences.labels)}
+        files["tokenizer.json"] = self.sequences.tokenizer.to_json().encode()
+        write_bundle(run_dir, config=config, tensors=tensors, files=files)
+
+    def peers(self) -> Mapping[str, Peer]:
+        """None: the baselines are fitted, in `finish`."""
+        return {}
+
+    def finish(
+        self,
+        run_dir: Path,
+        *,
+        report: TrainingReport,
+        peers: Sequence[tuple[str, TrainingReport]],
+        note: Callable[[str], None],
+    ) -> dict[str, Any]:
+        """The saved model and all baselines on the test sequences; writes `metrics.json` and `baselines/`."""
+        train, test = len(self.sequences.train), len(self.sequences.test)
+        note(f"fitting the baselines on {train:,} sequences, and judging every row of the table on {test:,}")
+        return judge(run_dir, name=self.name, config=self.config, sequences=self.sequences, report=report)

@@ -1,0 +1,134 @@
+"""ClassifyConfig: every choice of a classification run but the training itself; torch-free, so checked at once."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from rnnkit.tasks.lm_config import CellName, ModelConfig, PrecisionName, Section, TokenizerConfig, Widths
+
+
+class ClassifyDataConfig(Section):
+    """Which labelled sequences."""
+
+    sources: list[str] | None = Field(
+        default=None, description="Tables (.csv, .tsv, .jsonl, also .gz), or a folder with a .txt for each label."
+    )
+    valid_sources: list[str] | None = Field(
+        default=None, description="What the best weights are chosen by; None: `valid_share` of the training ones."
+    )
+    test_sources: list[str] | None = Field(
+        default=None, description="What the table is made on; None: `held_out` of `sources`."
+    )
+    held_out: float = Field(
+        default=0.2, gt=0, lt=1, description="Share of every label's sequences held out, without test_sources."
+    )
+    valid_share: float = Field(
+        default=0.1, gt=0, lt=1, description="Share of what is left to choose weights by, without valid_sources."
+    )
+    split_seed: int = Field(default=0, ge=0, lt=2**63, description="Which ones are held out.")
+    label_column: str | None = Field(
+        default=None, description="The label's column or key; None: label, class, target, category or sentiment."
+    )
+    text_column: str | None = Field(
+        default=None, description="The text's column or key; None: text, sentence, document, review or name."
+    )
+    encoding: str = Field(default="utf-8", description="Of all sources.")
+
+    owners: ClassVar = {
+        "held_out": (lambda data: data.test_sources is None, "with test_sources"),
+        "valid_share": (lambda data: data.valid_sources is None, "with valid_sources"),
+    }
+
+    @model_validator(mode="after")
+    def _has_sources(self) -> ClassifyDataConfig:
+        if self.sources is None:
+            raise ValueError("data.sources is missing: name a table of labelled sequences, or a folder")
+        return self
+
+
+class ClassifyTokenizerConfig(TokenizerConfig):
+    """What a token is."""
+
+    kind: Literal["byte", "char", "word", "bpe"] = Field(
+        default="word", description="Byte, character, word, or BPE piece."
+    )
+
+
+class ClassifyModelConfig(Section):
+    """The recurrent model: the fields of `rnnkit.models.acceptor.AcceptorConfig` that the data does not decide."""
+
+    cell: CellName = Field(default="lstm", description=ModelConfig.model_fields["cell"].description)
+    hidden_size: Widths = Field(default=128, description="Units per layer and direction H; or the width of each layer.")
+    num_layers: int = Field(default=1, ge=1, description="Recurrent layers L.")
+    bidirectional: bool = Field(default=True, description="Read in both directions.")
+    readout: tuple[Literal["last", "max", "mean", "attention"], ...] = Field(
+        default=("max", "mean"), min_length=1, description="What is decided by: one or several, side by side."
+    )
+    embedding_size: int = Field(default=100, ge=1, description="Numbers per token E.")
+    bias: bool = Field(default=True, description="Bias in the recurrent layers.")
+    forget_bias: float = Field(default=1.0, description="The forget gate's bias at the start.")
+    init: Literal["uniform", "orthogonal"] = Field(
+        default="uniform", description="The recurrent weights' start: as torch, or orthogonal for each gate."
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Between layers.")
+    input_dropout: float = Field(default=0.2, ge=0, lt=1, description="On what the first layer reads.")
+    output_dropout: float = Field(default=0.3, ge=0, lt=1, description="On what is read out.")
+    locked_dropout: bool = Field(default=False, description="One mask per row instead of one per step.")
+    embedding_dropout: float = Field(default=0.0, ge=0, lt=1, description="On whole rows of the embedding table.")
+    word_dropout: float = Field(
+        default=0.05, ge=0, lt=1, description="On single input tokens; it also teaches what an unknown one means."
+    )
+    weight_dropout: float = Field(default=0.0, ge=0, lt=1, description="On the recurrent weights, one mask per batch.")
+    recurrent_dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="On the h that enters the recurrent products, one mask per row."
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of the target spread over all labels (Szegedy et al. 2016)."
+    )
+    precision: PrecisionName = Field(default="fp32", description=ModelConfig.model_fields["precision"].description)
+
+
+class ClassifyLossConfig(Section):
+    """How the labels count."""
+
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: a label counts in inverse proportion to how often it is there."
+    )
+
+
+ClassifyBaseline = Literal["majority", "naive-bayes", "logistic-regression"]
+
+
+class ClassifyBaselinesConfig(Section):
+    """What the model must beat."""
+
+    kinds: tuple[ClassifyBaseline, ...] = Field(
+        default=("majority", "naive-bayes", "logistic-regression"),
+        min_length=1,
+        description="Which baselines the table shows.",
+    )
+    ngram_order: int | None = Field(
+        default=None, ge=1, le=8, description="Longest n of their n-grams; None: 4 for characters and bytes, else 2."
+    )
+
+    owners: ClassVar = {
+        "ngram_order": (lambda baselines: baselines.kinds != ("majority",), "without a baseline of n-grams among kinds")
+    }
+
+
+class ClassifyConfig(Section):
+    """A classification run: data, tokeniser, model, loss, baselines."""
+
+    data: ClassifyDataConfig = Field(default_factory=ClassifyDataConfig)
+    tokenizer: ClassifyTokenizerConfig = Field(default_factory=ClassifyTokenizerConfig)
+    model: ClassifyModelConfig = Field(default_factory=ClassifyModelConfig)
+    loss: ClassifyLossConfig = Field(default_factory=ClassifyLossConfig)
+    baselines: ClassifyBaselinesConfig = Field(default_factory=ClassifyBaselinesConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_data(cls, values: Any) -> Any:
+        """Without the section, its own check would not run."""
+        return {"data": {}, **values} if isinstance(values, dict) else values

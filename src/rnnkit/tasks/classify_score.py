@@ -1,0 +1,32 @@
+"""The rows of a classification table; torch-free, for the table of a run and for `rnnkit eval`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnkit.metrics import ClassificationScore, paired_difference
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A system's log-probabilities [N, C] of all labels for the same sequences, and what its row says besides."""
+
+    name: str
+    log_probs: np.ndarray
+    own: dict[str, Any]
+
+
+def rows_of(judged: Sequence[Judged], targets: np.ndarray) -> list[dict[str, Any]]:
+    """One row for each system, the model's first: its scores, and of a baseline the paired difference to the model."""
+    scores = [ClassificationScore(system.log_probs, targets) for system in judged]
+    rows = []
+    for system, score in zip(judged, scores, strict=True):
+        row = {"name": system.name, **score.to_dict(), **system.own}
+        if score is not scores[0]:
+            row |= paired_difference(scores[0].is_correct, score.is_correct)
+        rows.append(row)
+    return rows

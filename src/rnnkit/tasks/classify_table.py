@@ -1,0 +1,89 @@
+"""The table of a classification run: the saved model beside its baselines, on the same sequences, as `metrics.json`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnkit import durable
+from rnnkit.baselines import BagOfNgrams
+from rnnkit.bundle import strict_json
+from rnnkit.runtime import Acceptor
+from rnnkit.tasks.classify_config import ClassifyConfig
+from rnnkit.tasks.classify_score import Judged, rows_of
+from rnnkit.tasks.machine import commit, describe_machine
+from rnnkit.tasks.task import TrainingReport
+
+if TYPE_CHECKING:
+    from rnnkit.tasks.classify import LabelledSequences, Part
+
+
+def judge(
+    run_dir: Path, *, name: str, config: ClassifyConfig, sequences: LabelledSequences, report: TrainingReport
+) -> dict[str, Any]:
+    """Score the bundle in `run_dir` and its baselines, fitted here and saved in `run_dir/baselines`, on the test part.
+
+    Validation sequences choose the model's weights; no baseline has a choice, so none is shown them.
+
+    Returns: what it writes to `run_dir/metrics.json`.
+    """
+    model, test = Acceptor.load(run_dir), sequences.test
+    own = {
+        "bytes": (run_dir / "model.safetensors").stat().st_size,
+        "num_parameters": model.num_parameters,
+        "train_seconds": report.seconds,
+    }
+    judged = [Judged(name, model.log_probs(test.sequences), own)]
+    judged += [_baseline(kind, config, sequences, run_dir) for kind in config.baselines.kinds]
+    row, *baselines = rows_of(judged, test.targets)
+    metrics = {
+        "task": "classify",
+        "model": row,
+        "baselines": baselines,
+        "labels": sequences.labels,
+        "train_seconds": report.seconds,
+        "steps": report.steps,
+        "tokens_per_s": report.tokens_per_s,
+        "commit": commit(),
+        "machine": describe_machine(),
+        "seed": report.training["seed"],
+        "config": {**config.model_dump(mode="json"), "training": report.training},
+        "data": {part: _describe(of_part, sequences.labels) for part, of_part in sequences.parts().items()},
+        "curve": report.curve,
+        "training": {key: value for key, value in asdict(report).items() if key not in ("curve", "training")},
+    }
+    durable.write_file(run_dir / "metrics.json", strict_json.dumps(metrics))
+    return metrics
+
+
+def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, run_dir: Path) -> Judged:
+    is_fine = config.tokenizer.kind in ("char", "byte")
+    started = time.perf_counter()
+    model = BagOfNgrams.fit(
+        kind,
+        sequences.train.sequences,
+        sequences.train.targets,
+        num_labels=len(sequences.labels),
+        vocab_size=sequences.tokenizer.vocab_size,
+        order=config.baselines.ngram_order or (4 if is_fine else 2),
+        with_ends=is_fine,
+    )
+    seconds = time.perf_counter() - started
+    model.save(run_dir / "baselines" / kind)
+    own = {"order": model.order, "bytes": model.num_bytes, "train_seconds": seconds}
+    return Judged(kind, model.log_probs(sequences.test.sequences), own)
+
+
+def _describe(part: Part, labels: list[str]) -> dict[str, Any]:
+    lengths = np.array([len(sequence) for sequence in part.sequences])
+    return {
+        "num_sequences": len(part),
+        "num_tokens": int(lengths.sum()),
+        "longest": int(lengths.max()),
+        "per_label": dict(zip(labels, np.bincount(part.targets, minlength=len(labels)).tolist(), strict=True)),
+        "fingerprint": part.examples.fingerprint,
+    }

@@ -1,0 +1,121 @@
+"""`rnnkit train classify`, and `predict` and `eval` on its runs; no option is ignored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from command import Outcome
+
+from rnnkit.api.classification import ClassifyRunConfig
+from rnnkit.api.config import find_key, known_keys
+from rnnkit.cli import app
+
+SMALL = ("--hidden-size=4", "--embedding-size=4", "--max-steps=4", "--batch-size=8", "--threads=1")
+SPECIAL: dict[str, tuple[list[str], str, Any]] = {
+    "--valid": (["--valid", "v"], "data.valid_sources", ["v"]),
+    "--test": (["--test", "t"], "data.test_sources", ["t"]),
+    "--tokenizer": (["--tokenizer", "char"], "tokenizer.kind", "char"),
+    "--cell": (["--cell", "gru_after"], "model.cell", "gru_after"),
+    "--hidden-size": (["--hidden-size", "7,5"], "model.hidden_size", (7, 5)),
+    "--forward": (["--forward"], "model.bidirectional", False),
+    "--readout": (["--readout", "last,attention"], "model.readout", ("last", "attention")),
+    "--init": (["--init", "orthogonal"], "model.init", "orthogonal"),
+    "--class-weights": (["--class-weights", "balanced"], "loss.class_weights", "balanced"),
+    "--precision": (["--precision", "bf16"], "model.precision", "bf16"),
+    "--time-limit": (["--time-limit", "2m"], "training.time_limit_s", 120.0),
+    "--optimizer": (["--optimizer", "sgd"], "training.optimizer", "sgd"),
+    "--schedule": (["--schedule", "constant"], "training.schedule", "constant"),
+    "--baseline": (["--baseline", "majority"], "baselines.kinds", ("majority",)),
+}
+NOT_CONFIG = {"sources", "config", "run", "resume", "force", "tensorboard", "as_json"}
+
+
+def parameters() -> list[Any]:
+    command: Any = typer.main.get_command(app)
+    return [p for p in command.commands["train"].commands["classify"].params if p.name not in NOT_CONFIG]
+
+
+def test_every_option_arrives_under_the_key_it_is_named_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rnnkit import api
+    from rnnkit.api.training import configure
+    from rnnkit.cli import main
+
+    class Arrived(BaseException):
+        pass
+
+    seen: list[ClassifyRunConfig] = []
+
+    def train(sources: Any, *, config: Any, overrides: Any, **options: Any) -> None:
+        kept = {key: value for key, value in options.items() if key not in NOT_CONFIG | {"observers"}}
+        settings = configure(sources, config=config, overrides=overrides, options=kept, model=ClassifyRunConfig)
+        seen.append(settings)
+        raise Arrived
+
+    monkeypatch.setattr(api.Classifier, "train", train)
+    for parameter in parameters():
+        flag = parameter.opts[0]
+        if flag in SPECIAL:
+            arguments, key, wanted = SPECIAL[flag]
+        else:
+            key = find_key(parameter.name, known_keys(ClassifyRunConfig))
+            section, _, name = key.partition(".")
+            field: Any = ClassifyRunConfig.model_fields[section].annotation
+            kind = str(field.model_fields[name].annotation)
+            is_flag = "bool" in kind
+            wanted = True if is_flag else 0.25 if "float" in kind else 3 if "int" in kind else "latin-1"
+            arguments = [flag] if is_flag else [flag, str(wanted)]
+        beside = ["--num-layers", "2"] if flag == "--dropout" else []
+        beside += ["--input-dropout", "0.1"] if flag == "--locked-dropout" else []
+        with pytest.raises(Arrived):
+            main(["train", "classify", "f.csv", *arguments, *beside])
+        section, _, name = key.partition(".")
+        assert getattr(getattr(seen[-1], section), name) == wanted, flag
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("classify") / "table.csv"
+    rows = [f"{('up', 'down')[n % 2]},a {('rise', 'fall')[n % 2]} of {n}" for n in range(40)]
+    path.write_text("\n".join(["direction,text", *rows]), encoding="utf-8")
+    return path
+
+
+def test_train_predict_and_eval(table: Path, tmp_path: Path, call: Callable[..., Outcome], monkeypatch: Any) -> None:
+    run = tmp_path / "run"
+    refused = call("train", "classify", table, "--run", run, *SMALL)
+    assert (refused.code, refused.err.count("\n"), run.exists()) == (1, 1, False)
+    assert "table.csv, line 1: no column label" in refused.err
+
+    done = call("train", "classify", table, "--run", run, *SMALL, "--label-column", "direction")
+    assert done.code == 0, done.err
+    for word in ("bi-lstm (this model)", "majority", "naive-bayes", "logistic-regression", f"run folder: {run}"):
+        assert word in done.out
+    assert "nats/seq" in done.err
+    assert {"README.md", "curve.png", "labels.json", "run.yaml", "metrics.json"} <= {p.name for p in run.iterdir()}
+    assert "naive-bayes" in (run / "README.md").read_text(encoding="utf-8")
+    again = call("train", "classify", "--resume", "--run", run, "--json")
+    assert json.loads(again.out)["model"]["num_sequences"] == 8
+
+    judged = call("eval", run, table, "--json")
+    assert json.loads(judged.out)["model"]["num_sequences"] == 40
+    assert call("eval", run, table, "--text-column", "other").code == 1
+    for flag in ("--reset-per-line", "--bytes"):
+        assert f"{flag} has no effect on a classifier" in call("eval", run, table, flag).err
+
+    lines = tmp_path / "lines.txt"
+    lines.write_text("a rise\n\n", encoding="utf-8")
+    for form in ("tsv", "jsonl"):
+        with lines.open(encoding="utf-8") as stdin:
+            monkeypatch.setattr("sys.stdin", stdin)
+            found = call("predict", run, "--format", form).out.splitlines()
+        assert len(found) == 2
+        if form == "tsv":
+            label, share, text = found[0].split("\t")
+            assert (label in ("up", "down"), 0.5 <= float(share) <= 1, text) == (True, True, "a rise")
+        else:
+            assert json.loads(found[0])["probabilities"].keys() == {"up", "down"}

@@ -1,0 +1,171 @@
+"""Labelled sequences: what tables and folders may look like, and what is said of those that are wrong."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnnkit import data
+from rnnkit.errors import ArgumentError, DataError
+
+ROWS = [("good", 'a "fine", warm film'), ("bad", "dull\nin two lines"), ("good", "one"), ("bad", "☂ wet")]
+
+
+def write(path: Path, content: str) -> Path:
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def table(path: Path, header: tuple[str, str] = ("label", "text")) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+        writer.writerows([header, *ROWS])
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_a_table_is_read_as_it_was_written(name: str, tmp_path: Path) -> None:
+    found = data.read_examples(table(tmp_path / name))
+    assert list(zip(found.labels, found.inputs, strict=True)) == ROWS
+    assert [place.rpartition(" ")[2] for place in found.places] == ["2", "3", "5", "6"]
+
+
+def test_jsonl_and_gzip_and_a_folder_give_the_same(tmp_path: Path) -> None:
+    lines = '{"label": 1, "text": "a", "more": []}\n\n{"text": "b c", "label": 0}\n'
+    plain = data.read_examples(write(tmp_path / "a.jsonl", lines))
+    assert (plain.labels, plain.inputs) == (["1", "0"], ["a", "b c"])
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    assert data.read_examples(tmp_path / "a.jsonl.gz").fingerprint == plain.fingerprint
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write(folder / "1.txt", "a\n")
+    write(folder / "0.txt", "\nb c")
+    found = data.read_examples(folder)
+    assert (found.labels, found.inputs) == (["0", "1"], ["b c", "a"])
+    assert found.places[0].endswith("0.txt, line 2")
+
+
+def test_columns_are_found_by_usual_names_or_given(tmp_path: Path) -> None:
+    assert len(data.read_examples(table(tmp_path / "a.csv", ("Class", "Sentence")))) == 4
+    path = table(tmp_path / "b.csv", ("stars", "body"))
+    with pytest.raises(DataError, match=r"b\.csv, line 1: no column label or .*stars, body; name it with --label-col"):
+        data.read_examples(path)
+    assert data.read_examples(path, label_column="stars", text_column="body").labels[0] == "good"
+    with pytest.raises(DataError, match=r"more than one column label or class .*--label-column"):
+        data.read_examples(write(tmp_path / "c.csv", "label,class,text\na,b,c\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "label,text\nx,one\ny,two,three\n", r"a\.csv, line 3: 3 cells, the header has 2; put double quotes"),
+        ("a.csv", "label,text\n,one\n", r"line 2: the label is empty"),
+        ("a.csv", "label,text\nx,one\nx, \n", r"line 3: the text is empty"),
+        ("a.csv", 'label,text\nx,"one\n', r"a\.csv, line 2: unexpected end of data; .*written twice"),
+        ("a.csv", "label,text\n", r"a\.csv: holds no examples"),
+        (
+            "a.jsonl",
+            '{"label": "x", "text": "t"}\n[1]\n',
+            r"a\.jsonl, line 2: holds a list; every line holds one object",
+        ),
+        ("a.jsonl", '{"label": "x"}\n', r"a\.jsonl, line 1: no column text or"),
+        ("a.jsonl", '{"label": "x", "text": 7}\n', r"line 1, key 'text': a int where text is wanted"),
+        ("a.jsonl", '{"label": 0.5, "text": "t"}\n', r"line 1, key 'label': a float is no label"),
+        ("a.jsonl", "{\n", r"a\.jsonl, line 1: is no JSON"),
+        ("a.txt", "x\n", r"a\.txt: cannot tell its format by the name; it must end in \.csv, \.tsv"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_with_its_place(
+    name: str, content: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        data.read_examples(write(tmp_path / name, content))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cell_longer_than_the_csv_modules_limit_is_read_and_the_limit_stays(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    found = data.read_examples(write(tmp_path / "a.csv", f"label,text\nx,{'ab ' * 60_000}\n"))
+    assert len(found.inputs[0]) == 180_000
+    assert csv.field_size_limit() == before
+
+
+def test_a_folder_has_no_columns(tmp_path: Path) -> None:
+    write(tmp_path / "x.txt", "a\n")
+    with pytest.raises(ArgumentError, match="has no column 'stars'"):
+        data.read_examples(tmp_path, label_column="stars")
+
+
+def examples(labels: list[str]) -> data.Examples:
+    return data.Examples(
+        [f"text {n}" for n in range(len(labels))], labels, [f"f, line {n}" for n in range(len(labels))]
+    )
+
+
+def test_a_split_takes_the_share_of_every_label_at_random_by_its_seed() -> None:
+    whole = examples(["a"] * 50 + ["b"] * 10 + ["c", "c", "d"])
+    train, held = data.split_examples(whole, 0.2, seed=3)
+    assert sorted(train.inputs + held.inputs) == sorted(whole.inputs)
+    assert {label: held.labels.count(label) for label in "abcd"} == {"a": 10, "b": 2, "c": 1, "d": 0}
+    assert data.split_examples(whole, 0.2, seed=3)[1] == held
+    assert data.split_examples(whole, 0.2, seed=4)[1] != held
+    with pytest.raises(DataError, match="every label has a single example"):
+        data.split_examples(examples(["a", "b"]), 0.2, seed=0)
+
+
+def test_labels_are_those_of_training_and_an_unseen_one_is_named() -> None:
+    assert data.known_labels(examples(["b", "a", "b"])) == ["a", "b"]
+    assert data.label_ids(examples(["b", "a"]), ["a", "b"]).tolist() == [1, 0]
+    with pytest.raises(DataError, match=r"f, line 1: the label 'c' is not among those trained on \('a', 'b'\)"):
+        data.label_ids(examples(["b", "c"]), ["a", "b"])
+    with pytest.raises(DataError, match="every label is 'a'"):
+        data.known_labels(examples(["a", "a"]))
+
+
+# ---- batches --------------------------------------------------------------------------------------------------------
+
+
+def make_batches(**options: int) -> data.Batches:
+    rng = np.random.default_rng(0)
+    sequences = [np.full(length, number) for number, length in enumerate(rng.integers(1, 40, 150))]
+    return data.Batches(sequences, np.arange(150), **({"batch_size": 4, "seed": 7} | options))
+
+
+def test_an_epoch_has_every_sequence_once_and_little_padding() -> None:
+    batches = make_batches()
+    epoch = list(batches)
+    assert len(epoch) == len(batches)
+    assert sorted(np.concatenate([batch.targets[0] for batch in epoch]).tolist()) == list(range(150))
+    for batch in epoch:
+        for row, (length, target) in enumerate(zip(batch.lengths, batch.targets[0], strict=True)):
+            assert (batch.inputs[:length, row] == target).all()
+            assert not batch.inputs[length:, row].any()
+    cells = sum(batch.inputs.size for batch in epoch)
+    assert cells < 1.15 * sum(int(batch.lengths.sum()) for batch in epoch)
+
+
+def test_the_order_follows_from_seed_and_epoch() -> None:
+    def order(batches: data.Batches) -> list[int]:
+        return [int(target) for batch in batches for target in batch.targets[0]]
+
+    batches, same, other = make_batches(), make_batches(), make_batches(seed=8)
+    first = order(batches)
+    assert order(same) == first != order(other)
+    assert order(batches) != first
+
+
+def test_batches_go_on_where_they_stood() -> None:
+    batches = make_batches()
+    list(batches)
+    for _ in range(5):
+        next(batches)
+    other = make_batches()
+    other.load_state_dict(batches.state_dict())
+    for ours, theirs in zip(batches, other, strict=True):
+        assert np.array_equal(ours.inputs, theirs.inputs)
+    with pytest.raises(ArgumentError, match="saved with batch_size 4, now it is 5"):
+        make_batches(batch_size=5).load_state_dict(batches.state_dict())

@@ -1,0 +1,141 @@
+"""A classifier in the run half: what the learn half computes, the same bits in every company, refusals by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import rnnkit
+from rnnkit import data, runtime, text
+from rnnkit.bundle import schema
+from rnnkit.errors import ArgumentError, BundleError, DtypeError, SchemaError, ShapeError
+from rnnkit.models.acceptor import Acceptor, AcceptorConfig
+
+ALL = ("last", "max", "mean", "attention")
+TOKENS = text.build("char", ["abcdefghij"])
+SHAPES: dict[str, dict[str, Any]] = {
+    "plain": {"bidirectional": False},
+    "last": {},
+    "deep": {"hidden_size": (7, 5), "readout": ALL, "cell": "gru_after"},
+    "elman": {"cell": "elman_tanh", "readout": ("attention", "last"), "bidirectional": False, "bias": False},
+    "frames": {"input_size": 3, "vocab_size": 0, "embedding_size": 0, "readout": ALL, "num_layers": 2},
+}
+
+
+def make(shape: dict[str, Any], seed: int = 0) -> tuple[Acceptor, runtime.Acceptor]:
+    torch.manual_seed(seed)
+    sizes: dict[str, Any] = {"vocab_size": TOKENS.vocab_size, "embedding_size": 6, "hidden_size": 8, "num_labels": 3}
+    learnt = Acceptor(AcceptorConfig(**(sizes | shape))).eval()
+    with torch.no_grad():
+        for tensor in learnt.state_dict().values():
+            tensor.copy_(torch.randn_like(tensor).abs() + 0.1 if tensor.min() > 0 else torch.randn_like(tensor) * 0.5)
+    config, tensors = learnt.export()
+    tokenizer = TOKENS if config["model"]["vocab_size"] else None
+    return learnt, runtime.Acceptor(config, tensors, labels=["x", "y", "z"], tokenizer=tokenizer)
+
+
+def sequences(model: runtime.Acceptor, count: int = 90) -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    lengths = [0, 1, *rng.integers(1, 30, count - 2)]
+    if model.tokenizer is None:
+        return [rng.normal(size=(length, 3)).astype(np.float32) for length in lengths]
+    return [rng.integers(0, 10, length) for length in lengths]
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_it_agrees_with_the_learn_half(shape: dict[str, Any]) -> None:
+    learnt, model = make(shape)
+    given = sequences(model)
+    inputs, lengths = data.padded(given)
+    with torch.no_grad():
+        wanted = learnt.log_prob(learnt(torch.from_numpy(inputs), lengths=torch.from_numpy(lengths))[0])[0].numpy()
+    np.testing.assert_allclose(wanted, model.log_probs(given), atol=1e-5)
+    assert np.ptp(wanted, axis=0).max() > 0.1
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_company_changes_no_bit(shape: dict[str, Any]) -> None:
+    _, model = make(shape)
+    given = sequences(model)
+    together = model.log_probs(given)
+    for chosen in ([0], [5], [1, 40], list(range(89, 60, -1))):
+        assert np.array_equal(together[chosen], model.log_probs([given[row] for row in chosen]))
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_it_comes_back_from_its_bundle_and_the_schema_knows_its_tensors(shape: dict[str, Any], tmp_path: Path) -> None:
+    learnt, model = make(shape)
+    config, tensors = learnt.export()
+    assert {name: array.shape for name, array in tensors.items()} == schema.check_config(config)
+    digest = model.save(tmp_path)
+    loaded = rnnkit.load(tmp_path)
+    assert isinstance(loaded, rnnkit.Classifier)
+    assert (loaded.digest, loaded.labels) == (digest, ["x", "y", "z"])
+    given = sequences(model)
+    assert np.array_equal(model.log_probs(given), loaded.log_probs(given))
+    again = Acceptor.from_export(config, tensors)
+    assert all(
+        torch.equal(a, b) for a, b in zip(again.state_dict().values(), learnt.state_dict().values(), strict=True)
+    )
+
+
+def test_texts_are_read_by_its_tokeniser_and_labels_are_words() -> None:
+    _, model = make(SHAPES["deep"])
+    given = ["abc", "", "jihgf", "?!"]
+    assert np.array_equal(model.log_probs(given), model.log_probs([TOKENS.encode(line) for line in given]))
+    shares = model.predict_proba(given)
+    np.testing.assert_allclose(np.ones(4), shares.sum(1), rtol=1e-6)
+    assert model.predict(given) == [model.labels[best] for best in shares.argmax(1)]
+    assert model.predict([]) == []
+
+
+def test_what_it_cannot_read_is_refused_by_number() -> None:
+    _, model = make(SHAPES["deep"])
+    with pytest.raises(DtypeError, match=r"a single text; put it in a list"):
+        model.predict("abc")
+    with pytest.raises(DtypeError, match=r"sequence 1 is float64 \[2\]"):
+        model.predict(["abc", [0.5, 1.5]])
+    _, frames = make(SHAPES["frames"])
+    with pytest.raises(ShapeError, match=r"sequence 0 is float64 \[4, 2\], wanted \[T, 3\]"):
+        frames.predict([np.zeros((4, 2))])
+    with pytest.raises(ArgumentError, match="sequence 0 holds a value that is not finite"):
+        frames.predict([np.full((4, 3), np.nan)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"readout": ["first"]}, r"model\.readout \['first'\] must be a list of different ones of last, max"),
+        ({"readout": []}, r"model\.readout"),
+        ({"input_size": 4}, r"one is 0: a model reads tokens or frames"),
+        ({"num_labels": 1}, r"model\.num_labels is 1; an integer from 2"),
+        ({"cell": "mystery"}, r"model\.cell 'mystery' is not known"),
+        ({"bidirectional": 1}, r"model\.bidirectional is 1; true or false"),
+        ({"zoneout": 0.1}, r"unknown key 'zoneout'"),
+    ],
+)
+def test_a_configuration_that_lies_is_refused(change: dict[str, Any], message: str) -> None:
+    config, _ = make(SHAPES["last"])[0].export()
+    with pytest.raises(SchemaError, match=message):
+        schema.check_config({**config, "model": {**config["model"], **change}})
+
+
+def test_a_bundle_without_its_labels_or_tokeniser_is_refused(tmp_path: Path) -> None:
+    learnt, model = make(SHAPES["last"])
+    config, tensors = learnt.export()
+    for labels in (["x", "y"], ["x", "y", "y"]):
+        with pytest.raises(SchemaError, match="2 different labels, the model has 3 outputs"):
+            runtime.Acceptor(config, tensors, labels=labels, tokenizer=TOKENS)
+    files = dict(model._files)
+    for name in list(files):
+        rest = {other: content for other, content in files.items() if other != name}
+        with pytest.raises(BundleError, match=name):
+            rnnkit.bundle.write_bundle(tmp_path / name, config=config, tensors=tensors, files=rest)
+            rnnkit.load(tmp_path / name)
+    with pytest.raises(SchemaError, match="this is a acceptor, not a language_model"):
+        model.save(tmp_path / "whole")
+        rnnkit.LanguageModel.load(tmp_path / "whole")

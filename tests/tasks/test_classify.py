@@ -1,0 +1,176 @@
+"""The classification task: from a table to a run folder, resumed to the same bits, judged beside its baselines."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+import rnnkit
+from rnnkit.api.classification import ClassifyRunConfig, ClassifyTrainConfig
+from rnnkit.bundle import read_bundle
+from rnnkit.errors import CheckpointError, DataError
+from rnnkit.tasks.classify import ClassificationTask
+from rnnkit.tasks.classify_config import ClassifyConfig
+from rnnkit.training import fit
+
+MODEL = {"hidden_size": 8, "embedding_size": 6, "readout": ["last", "max", "mean", "attention"]}
+SMALL = ClassifyTrainConfig(max_steps=7, batch_size=16, threads=1, eval_every_steps=3, checkpoint_every_s=0)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Texts of which one word in the middle tells the label."""
+    rng = random.Random(0)
+    lines = ["label,text"]
+    for number in range(120):
+        label = ("up", "down", "level")[number % 3]
+        words = rng.choices(["one", "two", "three", "four", "five"], k=rng.randint(0, 9))
+        words.insert(len(words) // 2, {"up": "rise", "down": "fall", "level": "stay"}[label])
+        lines.append(f"{label},{' '.join(words)}")
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def configure(table: Path, **sections: Any) -> ClassifyConfig:
+    given: dict[str, Any] = {"data": {"sources": [str(table)]}, "model": MODEL, "baselines": {"kinds": ["majority"]}}
+    return ClassifyConfig(**{key: {**given.get(key, {}), **sections.get(key, {})} for key in {*given, *sections}})
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in read_bundle(folder).tensors.items()}
+
+
+def test_it_learns_what_one_word_tells_and_the_table_stands_beside_its_baselines(table: Path, tmp_path: Path) -> None:
+    config = configure(table, baselines={"kinds": ["majority", "naive-bayes", "logistic-regression"]})
+    training = ClassifyTrainConfig(epochs=15, lr=0.02, batch_size=8, threads=1)
+    metrics = fit(ClassificationTask(config), run_dir=tmp_path / "run", config=training).metrics
+    assert metrics == json.loads((tmp_path / "run" / "metrics.json").read_bytes())
+    by_name = {row["name"]: row for row in (metrics["model"], *metrics["baselines"])}
+    assert list(by_name) == ["bi-lstm", "majority", "naive-bayes", "logistic-regression"]
+    assert by_name["bi-lstm"]["accuracy"] > 0.9
+    assert by_name["majority"]["accuracy"] == pytest.approx(1 / 3)
+    assert by_name["majority"]["p_value"] < 1e-3
+    assert by_name["bi-lstm"]["accuracy_low"] < by_name["bi-lstm"]["accuracy"] <= by_name["bi-lstm"]["accuracy_high"]
+    assert {part: of["num_sequences"] for part, of in metrics["data"].items()} == {"train": 87, "valid": 9, "test": 24}
+    again = rnnkit.Classifier.load(tmp_path / "run").evaluate(table)
+    assert [row["name"] for row in again["baselines"]] == list(by_name)[1:]
+    assert again["model"]["num_sequences"] == 120
+
+
+def test_a_run_cut_anywhere_ends_with_the_same_bits(table: Path, tmp_path: Path) -> None:
+    config = configure(table, model={"output_dropout": 0.3, "word_dropout": 0.1, "label_smoothing": 0.1})
+    fit(ClassificationTask(config), run_dir=tmp_path / "whole", config=SMALL)
+
+    class Stop(Exception):
+        pass
+
+    def stop_at(step: int) -> Callable[[dict[str, Any]], None]:
+        def observe(event: dict[str, Any]) -> None:
+            if event["event"] == "checkpoint" and event["step"] == step:
+                raise Stop
+
+        return observe
+
+    for step in (2, 6):  # within the first epoch of six batches, and at the beginning of the second
+        folder = tmp_path / f"cut-{step}"
+        with pytest.raises(Stop):
+            fit(ClassificationTask(config), run_dir=folder, config=SMALL, observers=[stop_at(step)])
+        fit(ClassificationTask(config), run_dir=folder, config=SMALL, resume=True)
+        assert weights(folder) == weights(tmp_path / "whole")
+
+
+def test_resuming_other_sequences_or_another_model_is_refused_by_name(table: Path, tmp_path: Path) -> None:
+    fit(ClassificationTask(configure(table)), run_dir=tmp_path / "run", config=SMALL)
+    for sections, message in (
+        ({"model": {"hidden_size": 9}}, r"model\.hidden_size is 9"),
+        ({"loss": {"class_weights": "balanced"}}, r"loss\.class_weights is 'balanced'"),
+        ({"data": {"split_seed": 1}}, "the training sequences is not the one|the training sequences"),
+    ):
+        task = ClassificationTask(configure(table, **sections))
+        with pytest.raises(CheckpointError, match=message):
+            fit(task, run_dir=tmp_path / "run", config=SMALL, resume=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": {"output_dropout": 0.6}},
+        {"model": {"input_dropout": 0.6}},
+        {"model": {"embedding_dropout": 0.3}},
+        {"model": {"word_dropout": 0.4}},
+        {"model": {"weight_dropout": 0.4}},
+        {"model": {"recurrent_dropout": 0.4}},
+        {"model": {"label_smoothing": 0.2}},
+        {"model": {"bidirectional": False}},
+        {"model": {"readout": ["mean"]}},
+        {"model": {"init": "orthogonal"}},
+        {"model": {"forget_bias": 0.0}},
+        {"model": {"bias": False}},
+        {"loss": {"class_weights": "balanced"}},
+        {"tokenizer": {"kind": "char"}},
+        {"data": {"held_out": 0.4}},
+        {"data": {"valid_share": 0.4}},
+    ],
+)
+def test_every_choice_changes_the_model(change: dict[str, Any], table: Path, tmp_path: Path) -> None:
+    lines = table.read_text(encoding="utf-8").splitlines()
+    table.write_text("\n".join(line for line in lines if not line.startswith("up") or "one" in line), encoding="utf-8")
+    quick = SMALL.model_copy(update={"max_steps": 2, "checkpoint_every_s": 60.0})
+    fit(ClassificationTask(configure(table)), run_dir=tmp_path / "a", config=quick)
+    fit(ClassificationTask(configure(table, **change)), run_dir=tmp_path / "b", config=quick)
+    assert weights(tmp_path / "a") != weights(tmp_path / "b")
+
+
+def test_balanced_weights_make_every_label_count_the_same(table: Path) -> None:
+    lines = table.read_text(encoding="utf-8").splitlines()
+    table.write_text("\n".join(line for line in lines if not line.startswith("up") or "one" in line), encoding="utf-8")
+    task = ClassificationTask(configure(table, loss={"class_weights": "balanced"}))
+    batches = list(task.streams(batch_size=8, window=1, stride=1))
+    targets, counted = (np.concatenate([getattr(b, name)[0] for b in batches]) for name in ("targets", "weights"))
+    totals = [counted[targets == label].sum() for label in range(3)]
+    np.testing.assert_allclose(totals, [len(targets) / 3] * 3, rtol=1e-5)
+
+
+def test_other_files_for_validation_and_test_are_taken_whole(table: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("label,text\nup,rise\n", encoding="utf-8")
+    task = ClassificationTask(configure(table, data={"test_sources": [str(other)], "valid_sources": [str(other)]}))
+    assert {name: len(part) for name, part in task.sequences.parts().items()} == {"train": 120, "valid": 1, "test": 1}
+    other.write_text("label,text\nup,rise\nsideways,rise\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"other\.csv, line 3: the label 'sideways' is not among those trained on"):
+        ClassificationTask(configure(table, data={"test_sources": [str(other)]}))
+
+
+@pytest.mark.parametrize("name", ["window", "stride", "ar", "tar"])
+def test_what_belongs_to_streams_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match=rf"training\.{name} has no effect on whole sequences"):
+        ClassifyRunConfig.model_validate(
+            {"data": {"sources": ["x"]}, "training": {name: 7 if name in ("window", "stride") else 0.5}}
+        )
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("data", {}, r"data\.sources is missing"),
+        (
+            "data",
+            {"sources": ["x"], "test_sources": ["y"], "held_out": 0.3},
+            "held_out has no effect with test_sources",
+        ),
+        ("data", {"sources": ["x"], "valid_sources": ["y"], "valid_share": 0.3}, "valid_share has no effect"),
+        ("baselines", {"kinds": ["majority"], "ngram_order": 3}, "ngram_order has no effect without"),
+        ("model", {"cell": "lstn"}, "did you mean 'lstm'"),
+    ],
+)
+def test_a_choice_without_effect_is_refused(section: str, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ClassifyConfig.model_validate({"data": {"sources": ["x"]}, section: values})
