@@ -1,7 +1,6 @@
-// Planted bugs, which tests/mutants must find. A build with `-DRNNKIT_MUTANTS=ON` holds all of them, and the
-// environment variable RNNKIT_BUG=n switches the n-th one on when the module is loaded: so every bug is tried in every
-// instruction set for the price of one build. In any other build every `planted(...)` is a constant false and leaves
-// nothing behind.
+// Planted bugs, which tests/mutants must find. A build with `-DRNNKIT_MUTANTS=ON` holds all of them, and
+// `_core.plant(n)` switches the n-th one on: so every bug is tried in every instruction set for the price of one build.
+// In any other build every `planted(...)` is a constant false and leaves nothing behind.
 #pragma once
 
 namespace rnnkit {
@@ -65,7 +64,7 @@ enum class Bug {
 };
 
 #ifdef RNNKIT_MUTANTS
-extern const int planted_bug;
+extern int planted_bug;
 __attribute__((always_inline)) inline bool planted(Bug bug) { return static_cast<int>(bug) == planted_bug; }
 #else
 consteval bool planted(Bug) { return false; }

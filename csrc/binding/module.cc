@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 
 #include "isa/table.h"
+#include "mutants.h"
 
 namespace rnnkit {
 void bind_recurrent(nanobind::module_& m);
@@ -16,4 +17,7 @@ NB_MODULE(_core, m) {
   rnnkit::bind_recurrent(m);
   rnnkit::bind_heads(m);
   rnnkit::bind_decode(m);
+#ifdef RNNKIT_MUTANTS
+  m.def("plant", [](int bug) { rnnkit::planted_bug = bug; });
+#endif
 }

@@ -14,8 +14,8 @@ LEFT_OUT = "not torch and not forked and not memory_is_used_again"
 
 
 @pytest.fixture(scope="module")
-def core(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("sanitized"), RNNKIT_ISAS="avx2", RNNKIT_SANITIZE="ON")
+def core():
+    return build("sanitized", RNNKIT_ISAS="avx2", RNNKIT_SANITIZE="ON")
 
 
 def runtime_libraries() -> str:
