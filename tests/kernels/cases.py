@@ -303,10 +303,13 @@ def gate_weights(case: Case, given: Arrays, rounded: Any = np.asarray) -> list[W
 
 def reference(case: Case, arrays: Arrays | None = None) -> Arrays:
     """What `run` must give, in float64; worked out once for all precisions that start from the same arrays."""
-    if arrays is not None:
-        return loop(case, arrays)
+    return loop(case, arrays) if arrays is not None else dict(remembered(of_all_precisions(case)))
+
+
+def of_all_precisions(case: Case) -> Case:
+    """The case with the same arrays and reference that stands for them all."""
     dtype = case.dtype if case.dtype == "float64" or on_rounded_values(case) else "float32"
-    return dict(remembered(replace(case, dtype=dtype, recompute=False)))
+    return replace(case, dtype=dtype, recompute=False)
 
 
 @functools.cache
@@ -421,6 +424,7 @@ __all__ = [
     "check_close",
     "check_equal",
     "make_layer",
+    "of_all_precisions",
     "parameters",
     "reference",
     "relative_error",

@@ -1,4 +1,7 @@
-"""The kernel tests under each instruction set that this machine can run, each in a process of its own."""
+"""The parity of the kernels under each instruction set that this machine can run, each in a process of its own.
+
+`make test-slow` runs all tests that depend on the instruction set under each.
+"""
 
 import os
 import subprocess
@@ -29,10 +32,3 @@ def run_tests(name: str, *files: str) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_parity_and_math(name):
     run_tests(name, "test_parity.py", "test_math.py", "test_gradcheck.py")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1000)
-@pytest.mark.parametrize("name", OTHERS)
-def test_exactness_edges_and_bad_calls(name):
-    run_tests(name, "test_exactness.py", "test_edges.py", "test_bad_calls.py", "test_parity.py")
