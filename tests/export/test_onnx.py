@@ -99,18 +99,45 @@ def test_every_cell_and_option_computes_what_the_runtime_does(tmp_path, cell, sh
         agrees_with_runtime(model, session, B)
 
 
-@pytest.mark.parametrize("int8", [False, True], ids=["fp32", "int8"])
-def test_zoneout_and_a_projection_are_refused_by_name(tmp_path, int8):
-    with pytest.raises(ArgumentError, match="zoneout"):
-        exported(language_model(zoneout=0.1), tmp_path, int8=int8)
-    with pytest.raises(ArgumentError, match="proj_size"):
-        exported(language_model(proj_size=3, hidden_size=8), tmp_path, int8=int8)
+NOT_OPERATORS = {
+    "zoneout": {"zoneout": 0.3, "num_layers": 2},
+    "layer norm": {"layer_norm": True, "num_layers": 2},
+    "layer norm, no bias": {"layer_norm": True, "bias": False, "embedding_size": 9},
+    "all": {"zoneout": 0.1, "layer_norm": True, "num_layers": 3, "residual": True},
+}
+PROJECTED = {
+    "projection": {"num_layers": 2},
+    "of widths": {"hidden_size": [7, 5], "num_layers": 2, "trainable_state": True},
+    "residual, tied": {"hidden_size": 8, "num_layers": 2, "residual": True, "embedding_size": 6, "tied": True},
+    "all": {"zoneout": [0.1, 0.4], "layer_norm": True, "num_layers": 2},
+}
+STEPS = {(c, o): {"cell": c, **shape} for c in GATES for o, shape in NOT_OPERATORS.items()}
+STEPS |= {("lstm", o): {"proj_size": 3, **shape} for o, shape in PROJECTED.items()}
+STEPS["lstm", "two shares"] = {"zoneout": [0.5, 0.1]}
 
 
-@pytest.mark.parametrize("int8", [False, True], ids=["fp32", "int8"])
-def test_layer_norm_is_refused_by_name(tmp_path, int8):
-    with pytest.raises(ArgumentError, match=r"layer_norm.*serve the bundle with rnnkit"):
-        exported(language_model(layer_norm=True), tmp_path, int8=int8)
+@pytest.mark.parametrize("shape", STEPS.values(), ids=map(" ".join, STEPS))
+def test_what_no_operator_has_is_a_step_that_computes_what_the_runtime_does(tmp_path, shape):
+    model = language_model(**shape)
+    session = exported(model, tmp_path)
+    for B in (1, 3):
+        agrees_with_runtime(model, session, B)
+
+
+@pytest.mark.parametrize("shape", STEPS.values(), ids=map(" ".join, STEPS))
+def test_so_it_is_in_int8_with_rounded_weights(tmp_path, shape):
+    model = language_model(0.5, **shape)
+    session = exported(model, tmp_path, int8=True)
+    rounded = {name: fake_quantized(name, array) for name, array in model._tensors.items()}
+    rounded = runtime.LanguageModel.from_parts(model.config, rounded, model.tokenizer)
+    ids, state = tokens(model, 11, 3), seen(model, 3)
+    first = rounded.initial_state(3)
+    first = type(first)(state.layers, model=first.model)
+    want, after = rounded(ids, first, lengths=LENGTHS)
+    got, got_after = parity.run(session, ids, LENGTHS, parity.named_state(state))
+    agrees(want, got, "log_probs", tolerance=0.1)
+    for name, array in parity.named_state(after).items():
+        agrees(array, got_after[name], name, tolerance=0.1)
 
 
 @pytest.mark.parametrize("int8", [False, True], ids=["fp32", "int8"])

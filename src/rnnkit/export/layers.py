@@ -1,13 +1,14 @@
-"""One recurrent layer as ONNX nodes: in float32 an operator of ONNX where it has the cell, else a step inside Scan."""
+"""One recurrent layer as ONNX nodes: in float32 an operator of ONNX where it has all of it, else a step in Scan."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from rnnkit.bundle.schema import CELLS
+from rnnkit.bundle.schema import CELLS, zoneout_shares
 from rnnkit.errors import ArgumentError
 from rnnkit.export import gate_order
 from rnnkit.export.graph import Graph
@@ -22,6 +23,7 @@ _OPERATORS = {
     "gru_before": "GRU",
     "gru_after": "GRU",
 }
+_EPSILON = 1e-5  # added to the variance, as csrc/unroll/norm.h
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,10 @@ class Sequences:
     is_alive: str
 
 
-def has_operator(cell: str) -> bool:
-    """Whether ONNX has an operator that computes this cell."""
-    return cell in _OPERATORS
+def has_operator(model: Mapping[str, Any]) -> bool:
+    """Whether ONNX has an operator that computes the layers of a configuration."""
+    is_plain = not (model.get("layer_norm") or model.get("proj_size") or zoneout_shares(model))
+    return is_plain and model["cell"] in _OPERATORS
 
 
 def operator_layer(
@@ -82,32 +85,42 @@ def operator_layer(
 
 def scanned_layer(
     graph: Graph,
-    cell: str,
+    model: Mapping[str, Any],
     tensors: Mapping[str, np.ndarray],
     index: int,
     projected: str,
     state: list[str],
     rows: Sequences,
+    *,
+    int8: bool,
 ) -> tuple[str, list[str]]:
-    """Layer `index` with the products of its state in int8: projected [T, B, G*H] is what the input gives, biases in.
+    """Layer `index` by its step: projected [T, B, G*H] is what the input gives, normalised, biases in.
 
-    ONNX has no quantised GRU or RNN, its quantised LSTM is one runtime's own, and minGRU and minLSTM it has not at all:
-    so the step is written out, and Scan takes it through time. What lies behind a row's length repeats its last output.
+    ONNX has no quantised GRU or RNN, its quantised LSTM is one runtime's own, and minGRU, minLSTM, zoneout, layer
+    normalisation and projections it has not at all: so the step is written out, and Scan takes it through time. What
+    lies behind a row's length repeats its last output.
     """
+    cell = model["cell"]
     if cell not in _STEPS:
         raise ArgumentError(
             f"cell {cell!r} has no ONNX nodes: a cell of your own cannot be exported; use it from Python"
         )
     rows_of_gates = len(tensors[f"recurrent.weight_ih_l{index}"])
     H = rows_of_gates // CELLS[cell].gates
-    step = graph.subgraph()
-    before = [step.input(f"before_{index}_{part}", np.float32, ["B", H]) for part in range(len(state))]
+    step, weights = graph.subgraph(), Recurrent(tensors, index, H, int8)
+    widths = [weights.output_size, *[H] * (len(state) - 1)]
+    before = [step.input(f"before_{index}_{part}", np.float32, ["B", size]) for part, size in enumerate(widths)]
     gates = step.input(f"projected_{index}", np.float32, ["B", rows_of_gates])
     is_alive = step.input(f"is_alive_{index}", np.bool_, ["B", 1])
-    after = _STEPS[cell](step, before, gates, Recurrent(tensors, index))
+    after = _STEPS[cell](step, before, gates, weights)
+    shares = zoneout_shares(model) or [0.0] * len(state)
+    after = [
+        _mixed(step, step.number(share, np.float32), new, old) if share else new
+        for share, new, old in zip(shares, after, before, strict=True)
+    ]
     kept = [step.op("Where", is_alive, new, old) for new, old in zip(after, before, strict=True)]
-    for part, value in enumerate([*kept, kept[0]]):
-        step.output(value, f"after_{index}_{part}", np.float32, ["B", H])
+    for part, (value, size) in enumerate(zip([*kept, kept[0]], [*widths, widths[0]], strict=True)):
+        step.output(value, f"after_{index}_{part}", np.float32, ["B", size])
     *last, y = graph.ops(
         "Scan", *state, projected, rows.is_alive, outputs=len(state) + 1, body=step.proto(f"step_l{index}"),
         num_scan_inputs=2,
@@ -132,29 +145,44 @@ def input_bias(cell: str, tensors: Mapping[str, np.ndarray], index: int) -> np.n
 
 @dataclass(frozen=True)
 class Recurrent:
-    """A layer's weights that meet the state."""
+    """A layer's weights that meet the state; `int8`: whether their products are in eight bits."""
 
     tensors: Mapping[str, np.ndarray]
     index: int
+    hidden_size: int
+    int8: bool
 
     @property
-    def name(self) -> str:
-        return f"recurrent.weight_hh_l{self.index}"
-
-    @property
-    def weight(self) -> np.ndarray:
-        """weight_hh [G*H, H]."""
-        return self.tensors[self.name]
+    def output_size(self) -> int:
+        """The width of h."""
+        narrow = self.tensors.get(f"recurrent.weight_hr_l{self.index}")
+        return self.hidden_size if narrow is None else len(narrow)
 
     @property
     def bias(self) -> np.ndarray | None:
         """bias_hh [G*H]."""
         return self.tensors.get(f"recurrent.bias_hh_l{self.index}")
 
-    def rows(self, first: int, last: int) -> Quantized:
-        """The gates from `first` to before `last`, quantised."""
-        H = self.weight.shape[1]
-        return Quantized.of(f"{self.name}_{first}_{last}", self.weight[first * H : last * H])
+    def product(self, graph: Graph, h: str, first: int, last: int) -> str:
+        """What h gives to the gates from `first` to before `last`: [B, that many · H], normalised if the layer is."""
+        name, rows = f"recurrent.weight_hh_l{self.index}", slice(first * self.hidden_size, last * self.hidden_size)
+        product = self._times(graph, h, f"{name}_{first}_{last}", self.tensors[name][rows])
+        gain = self.tensors.get(f"recurrent.weight_norm_hh_l{self.index}")
+        return product if gain is None else normalised(graph, product, f"norm_hh_l{self.index}_{first}", gain[rows])
+
+    def shown(self, graph: Graph, o: str, c: str) -> str:
+        """h of gate o and memory c: o∘tanh(c), c normalised if the layer is, times weight_hr if it has one."""
+        gain = self.tensors.get(f"recurrent.weight_norm_c_l{self.index}")
+        if gain is not None:
+            bias = self.tensors.get(f"recurrent.bias_norm_c_l{self.index}")
+            c = normalised(graph, c, f"norm_c_l{self.index}", gain, bias)
+        h, name = graph.op("Mul", o, graph.op("Tanh", c)), f"recurrent.weight_hr_l{self.index}"
+        return self._times(graph, h, name, self.tensors[name]) if name in self.tensors else h
+
+    def _times(self, graph: Graph, x: str, name: str, weight: np.ndarray) -> str:
+        if self.int8:
+            return matmul(graph, x, Quantized.of(name, weight))
+        return graph.op("MatMul", x, graph.weight(name, weight.T))
 
     def peepholes(self, graph: Graph) -> list[str]:
         """What i, f and o multiply the memory by, in float32, each [H]."""
@@ -164,40 +192,46 @@ class Recurrent:
         ]
 
 
+def normalised(graph: Graph, x: str, name: str, gain: np.ndarray, bias: np.ndarray | None = None) -> str:
+    """Rows of x [..., F] with mean 0 and variance 1, times the gain [F], plus the bias."""
+    names = [graph.weight(f"{name}_gain", gain), *([] if bias is None else [graph.weight(f"{name}_bias", bias)])]
+    return graph.op("LayerNormalization", x, *names, axis=-1, epsilon=_EPSILON)
+
+
 def _elman(activation: str) -> Callable[[Graph, list[str], str, Recurrent], list[str]]:
     def step(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
-        return [graph.op(activation, graph.op("Add", gates, matmul(graph, state[0], weights.rows(0, 1))))]
+        return [graph.op(activation, graph.op("Add", gates, weights.product(graph, state[0], 0, 1)))]
 
     return step
 
 
 def _lstm(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
     h, c = state
-    total = graph.op("Add", gates, matmul(graph, h, weights.rows(0, 4)))
+    total = graph.op("Add", gates, weights.product(graph, h, 0, 4))
     i, f, g, o = graph.ops("Split", total, outputs=4, axis=-1)
     i, f, o = (graph.op("Sigmoid", gate) for gate in (i, f, o))
     c = graph.op("Add", graph.op("Mul", f, c), graph.op("Mul", i, graph.op("Tanh", g)))
-    return [graph.op("Mul", o, graph.op("Tanh", c)), c]
+    return [weights.shown(graph, o, c), c]
 
 
 def _lstm_peephole(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
     h, c = state
-    total = graph.op("Add", gates, matmul(graph, h, weights.rows(0, 4)))
+    total = graph.op("Add", gates, weights.product(graph, h, 0, 4))
     i, f, g, o = graph.ops("Split", total, outputs=4, axis=-1)
     peephole_i, peephole_f, peephole_o = weights.peepholes(graph)
     i = graph.op("Sigmoid", graph.op("Add", i, graph.op("Mul", peephole_i, c)))
     f = graph.op("Sigmoid", graph.op("Add", f, graph.op("Mul", peephole_f, c)))
     c = graph.op("Add", graph.op("Mul", f, c), graph.op("Mul", i, graph.op("Tanh", g)))
     o = graph.op("Sigmoid", graph.op("Add", o, graph.op("Mul", peephole_o, c)))
-    return [graph.op("Mul", o, graph.op("Tanh", c)), c]
+    return [weights.shown(graph, o, c), c]
 
 
 def _lstm_coupled(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
     h, c = state
-    total = graph.op("Add", gates, matmul(graph, h, weights.rows(0, 3)))
+    total = graph.op("Add", gates, weights.product(graph, h, 0, 3))
     i, g, o = graph.ops("Split", total, outputs=3, axis=-1)
     c = _mixed(graph, graph.op("Sigmoid", i), c, graph.op("Tanh", g))
-    return [graph.op("Mul", graph.op("Sigmoid", o), graph.op("Tanh", c)), c]
+    return [weights.shown(graph, graph.op("Sigmoid", o), c), c]
 
 
 def _min_gru(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
@@ -213,23 +247,23 @@ def _min_lstm(graph: Graph, state: list[str], gates: str, weights: Recurrent) ->
 
 def _gru_before(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
     (h,) = state
-    H = weights.weight.shape[1]
+    H = weights.hidden_size
     rz, n = graph.ops("Split", gates, graph.number([2 * H, H]), outputs=2, axis=-1)
-    rz = graph.op("Sigmoid", graph.op("Add", rz, matmul(graph, h, weights.rows(0, 2))))
+    rz = graph.op("Sigmoid", graph.op("Add", rz, weights.product(graph, h, 0, 2)))
     r, z = graph.ops("Split", rz, outputs=2, axis=-1)
-    n = graph.op("Tanh", graph.op("Add", n, matmul(graph, graph.op("Mul", r, h), weights.rows(2, 3))))
+    n = graph.op("Tanh", graph.op("Add", n, weights.product(graph, graph.op("Mul", r, h), 2, 3)))
     return [_mixed(graph, z, n, h)]
 
 
 def _gru_after(graph: Graph, state: list[str], gates: str, weights: Recurrent) -> list[str]:
     (h,) = state
-    H = weights.weight.shape[1]
+    H = weights.hidden_size
     sizes = graph.number([2 * H, H])
     rz, n = graph.ops("Split", gates, sizes, outputs=2, axis=-1)
-    hidden_rz, hidden_n = graph.ops("Split", matmul(graph, h, weights.rows(0, 3)), sizes, outputs=2, axis=-1)
+    hidden_rz, hidden_n = graph.ops("Split", weights.product(graph, h, 0, 3), sizes, outputs=2, axis=-1)
     r, z = graph.ops("Split", graph.op("Sigmoid", graph.op("Add", rz, hidden_rz)), outputs=2, axis=-1)
     if weights.bias is not None:
-        hidden_n = graph.op("Add", hidden_n, graph.weight(f"{weights.name}_bias_n", weights.bias[2 * H :]))
+        hidden_n = graph.op("Add", hidden_n, graph.weight(f"bias_hh_l{weights.index}_n", weights.bias[2 * H :]))
     return [_mixed(graph, z, graph.op("Tanh", graph.op("Add", n, graph.op("Mul", r, hidden_n))), h)]
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.bundle.schema import CELLS, layer_widths, zoneout_shares
-from rnnkit.errors import ArgumentError
+from rnnkit.bundle.schema import CELLS, layer_widths, output_widths
 from rnnkit.export import layers
 from rnnkit.export.graph import OPSET, Graph
 from rnnkit.export.layers import Sequences
@@ -31,21 +30,6 @@ def serialize(
     """
     graph = Graph()
     model = config["model"]
-    if config["kind"] == "language_model" and zoneout_shares(model):
-        raise ArgumentError(
-            "the model blends each state with the one before (zoneout), which no ONNX operator does; serve the bundle "
-            "with rnnkit, or train without"
-        )
-    if model.get("proj_size"):
-        raise ArgumentError(
-            "the model projects its h (proj_size), which no ONNX operator does; serve the bundle with rnnkit, or train "
-            "without"
-        )
-    if config["kind"] == "language_model" and model.get("layer_norm"):
-        raise ArgumentError(
-            "the model normalises the products of every step (layer_norm), which ONNX's recurrent operators do not; "
-            "serve the bundle with rnnkit, or train without"
-        )
     ids = graph.input("ids", np.int64, ["T", "B"])
     lengths = graph.input("sequence_lens", np.int32, ["B"])
     writer = _Writer(graph, model, tensors, int8)
@@ -98,19 +82,21 @@ class _Writer:
         ids = self._read(ids, lengths)
         rows = Sequences(lengths, self.is_alive)
         x = ""
-        for index, H in enumerate(layer_widths(self.model)):
+        widths = zip(layer_widths(self.model), output_widths(self.model), strict=True)
+        for index, (H, P) in enumerate(widths):
             below = x
-            names = [f"{part}_l{index}" for part in CELLS[cell].parts]
-            state = [graph.input(name, np.float32, ["B", H]) for name in names]
-            if self.int8 or not layers.has_operator(cell):
-                projected = self._projected(ids, x, index)
-                x, after = layers.scanned_layer(graph, cell, self.tensors, index, projected, state, rows)
+            sizes = {f"{part}_l{index}": H if place else P for place, part in enumerate(CELLS[cell].parts)}
+            state = [graph.input(name, np.float32, ["B", size]) for name, size in sizes.items()]
+            if self.int8 or not layers.has_operator(self.model):
+                x, after = layers.scanned_layer(
+                    graph, self.model, self.tensors, index, self._projected(ids, x, index), state, rows, int8=self.int8
+                )
             else:
                 x = x or self._input(ids)
                 x, after = layers.operator_layer(graph, cell, self.tensors, index, x, state, rows)
             if below and self.model.get("residual"):
                 x = graph.op("Add", below, x)
-            self.after |= {name: (value, np.float32, H) for name, value in zip(names, after, strict=True)}
+            self.after |= {n: (value, np.float32, sizes[n]) for n, value in zip(sizes, after, strict=True)}
         return x
 
     def window_mlp(self, ids: str, lengths: str) -> str:
@@ -164,6 +150,8 @@ class _Writer:
             projected = one_hot_product(graph, ids, Quantized.of(name, self.tensors[name]))
         else:
             projected = matmul(graph, x or self._embedded(ids), Quantized.of(name, self.tensors[name]))
+        if (gain := self.tensors.get(f"recurrent.weight_norm_ih_l{index}")) is not None:
+            projected = layers.normalised(graph, projected, f"norm_ih_l{index}", gain)
         bias = layers.input_bias(self.model["cell"], self.tensors, index)
         return projected if bias is None else graph.op("Add", projected, graph.weight(f"bias_l{index}", bias))
 
