@@ -76,7 +76,7 @@ def test_columns_are_found_by_usual_names_or_given(tmp_path: Path) -> None:
         ("a.jsonl", '{"label": "x", "text": 7}\n', r"line 1, key 'text': a int where text is wanted"),
         ("a.jsonl", '{"label": 0.5, "text": "t"}\n', r"line 1, key 'label': a float is no label"),
         ("a.jsonl", "{\n", r"a\.jsonl, line 1: is no JSON"),
-        ("a.txt", "x\n", r"a\.txt: cannot tell its format by the name; it must end in \.csv, \.tsv"),
+        ("a.txt", "x\n", r"a\.txt: cannot tell its format by the name; it must end in \.csv, \.tsv, .*\.npz, or"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_with_its_place(
@@ -124,6 +124,63 @@ def test_labels_are_those_of_training_and_an_unseen_one_is_named() -> None:
         data.label_ids(examples(["b", "c"]), ["a", "b"])
     with pytest.raises(DataError, match="every label is 'a'"):
         data.known_labels(examples(["a", "a"]))
+
+
+# ---- series ---------------------------------------------------------------------------------------------------------
+
+HEADER = "# a comment\n@problemName tiny\n@timeStamps false\n@dimensions 2\n@classLabel true a b\n@data\n"
+
+
+def test_a_ts_file_gives_its_series_as_frames(tmp_path: Path) -> None:
+    found = data.read_examples(write(tmp_path / "a.ts", HEADER + "1,2,3:4,5,6:a\n0.5:-1:b\n"))
+    assert found.labels == ["a", "b"]
+    assert found.inputs[0].tolist() == [[1, 4], [2, 5], [3, 6]]
+    assert found.inputs[1].tolist() == [[0.5, -1]]
+    assert (found.input_size, found.places[1].rpartition(" ")[2]) == (2, "8")
+
+
+def test_an_npz_file_gives_the_same_and_lengths_cut(tmp_path: Path) -> None:
+    X = np.arange(12.0).reshape(2, 3, 2)
+    np.savez(tmp_path / "a.npz", X=X, y=np.array(["a", "b"]), lengths=np.array([3, 1]))
+    found = data.read_examples(tmp_path / "a.npz")
+    assert found.labels == ["a", "b"]
+    assert [one.tolist() for one in found.inputs] == [X[0].tolist(), X[1, :1].tolist()]
+    np.savez(tmp_path / "b.npz", X=X[:, :, 0], y=np.array([7, 8]))
+    found = data.read_examples(tmp_path / "b.npz")
+    assert (found.labels, found.inputs[1].tolist()) == (["7", "8"], X[1, :, :1].tolist())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (HEADER + "1,?:1,2:a\n", r"a\.ts, line 7: could not convert .*a missing one must be filled in"),
+        (HEADER + "1,2:1:a\n", r"line 7: the dimensions have \[1, 2\] values"),
+        (HEADER + "1,nan:1,2:a\n", r"line 7: step 1 of dimension 0 is nan"),
+        (HEADER + "1:1:\n", r"line 7: no label after the last colon"),
+        (HEADER + "1:1:a\n1:b\n", r"line 8: frames of 1 among frames of 2"),
+        (HEADER.replace("true a b", "false") + "1:1\n", r"line 6: the header says that there are no labels"),
+        (HEADER.replace("@timeStamps false", "@timeStamps true"), r"line 6: the series have timestamps"),
+        ("1,2:a\n", r"line 1: a header line begins with @"),
+    ],
+)
+def test_a_series_that_cannot_be_read_is_named(content: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        data.read_examples(write(tmp_path / "a.ts", content))
+
+
+def test_an_npz_file_of_other_arrays_or_of_objects_is_refused(tmp_path: Path) -> None:
+    path, X, y = tmp_path / "a.npz", np.zeros((2, 3, 1)), np.zeros(2, int)
+    for arrays, message in (
+        ({"X": X}, "holds X; wanted are X, y"),
+        ({"X": X, "y": y[:1]}, r"X is float64 \[2, 3, 1\], y int64 \[1\]"),
+        ({"X": X, "y": y, "lengths": y + 4}, r"lengths must be 2 integers in 0\.\.3"),
+        ({"X": X, "y": np.array([None, 1])}, "without objects"),
+    ):
+        np.savez(path, **arrays)
+        with pytest.raises(DataError, match=message):
+            data.read_examples(path)
+    with pytest.raises(DataError, match="no such file"):
+        data.read_examples(tmp_path / "missing.npz")
 
 
 # ---- batches --------------------------------------------------------------------------------------------------------

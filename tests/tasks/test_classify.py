@@ -15,7 +15,7 @@ from pydantic import ValidationError
 import rnnkit
 from rnnkit.api.classification import ClassifyRunConfig, ClassifyTrainConfig
 from rnnkit.bundle import read_bundle
-from rnnkit.errors import CheckpointError, DataError
+from rnnkit.errors import CheckpointError, ConfigError, DataError
 from rnnkit.tasks.classify import ClassificationTask
 from rnnkit.tasks.classify_config import ClassifyConfig
 from rnnkit.training import fit
@@ -174,3 +174,73 @@ def test_what_belongs_to_streams_is_refused(name: str) -> None:
 def test_a_choice_without_effect_is_refused(section: str, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         ClassifyConfig.model_validate({"data": {"sources": ["x"]}, section: values})
+
+
+# ---- series of numbers ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Path:
+    """Noise with a rise or a fall in it, beside a dimension a thousand times as large that tells nothing."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(8, 14, 60)
+    X, y = rng.normal(size=(60, 14, 2)), np.arange(60) % 2
+    X[:, 3:6, 0] += np.where(y, 3.0, -3.0)[:, None]
+    X[:, :, 1] = 1000 * X[:, :, 1] + 5000
+    np.savez(tmp_path / "series.npz", X=X, y=y, lengths=lengths)
+    return tmp_path / "series.npz"
+
+
+def test_series_are_scaled_learned_and_judged_beside_dtw(series: Path, tmp_path: Path) -> None:
+    config = ClassifyConfig.model_validate({"data": {"sources": [str(series)]}, "model": {"hidden_size": 8}})
+    training = ClassifyTrainConfig(epochs=12, lr=0.02, batch_size=8, threads=1)
+    metrics = fit(ClassificationTask(config), run_dir=tmp_path / "run", config=training).metrics
+    assert [row["name"] for row in metrics["baselines"]] == ["majority", "1nn-dtw"]
+    assert metrics["model"]["accuracy"] > 0.9 > metrics["baselines"][1]["accuracy"]
+    assert metrics["baselines"][1]["nats"] is None
+    tensors = read_bundle(tmp_path / "run").tensors
+    np.testing.assert_allclose(tensors["scale.mean"], [0, 5000], atol=300)
+    np.testing.assert_allclose(tensors["scale.deviation"][1], 1000, rtol=0.1)
+    again = rnnkit.Classifier.load(tmp_path / "run").evaluate(series)
+    assert again["model"]["num_sequences"] == 60
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"tokenizer": {"kind": "char"}}, r"tokenizer\.kind has no effect on series"),
+        ({"model": {"embedding_size": 7}}, r"model\.embedding_size has no effect on series"),
+        (
+            {"baselines": {"kinds": ["naive-bayes"]}},
+            "naive-bayes does not read series of numbers; choose from majority",
+        ),
+        ({"baselines": {"ngram_order": 3}}, r"baselines\.ngram_order has no effect on series"),
+    ],
+)
+def test_what_is_chosen_about_text_is_refused_of_series(series: Path, sections: dict[str, Any], message: str) -> None:
+    config = ClassifyConfig.model_validate({"data": {"sources": [str(series)]}, **sections})
+    with pytest.raises(ConfigError, match=message):
+        ClassificationTask(config)
+
+
+def test_text_among_series_is_refused(series: Path, table: Path) -> None:
+    with pytest.raises(DataError, match=r"table\.csv, line 2: text, trained is on frames of 2"):
+        ClassificationTask(
+            ClassifyConfig.model_validate({"data": {"sources": [str(series)], "test_sources": [str(table)]}})
+        )
+    with pytest.raises(ConfigError, match="1nn-dtw does not read texts"):
+        ClassificationTask(configure(table, baselines={"kinds": ["1nn-dtw"]}))
+
+
+def test_predict_labels_a_file_of_series_and_not_stdin(series: Path, tmp_path: Path, capsys: Any) -> None:
+    from rnnkit.cli import main
+
+    settings = {"hidden_size": 4, "max_steps": 3, "threads": 1, "kinds": ["majority"]}
+    rnnkit.Classifier.train(series, run=tmp_path / "run", **settings)
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "run"), str(series)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 60
+    assert lines[7].split("\t")[2].endswith("series.npz, row 7")
+    assert main(["predict", str(tmp_path / "run")]) == 2
+    assert "name a .ts or .npz FILE" in capsys.readouterr().err

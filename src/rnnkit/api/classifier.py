@@ -8,12 +8,12 @@ from typing import Any, Self
 
 from rnnkit import data, runtime
 from rnnkit.api.comparison import read_metrics
-from rnnkit.baselines import BagOfNgrams
+from rnnkit.baselines import BagOfNgrams, NearestSeries
 from rnnkit.errors import UnsafePathError
 from rnnkit.tasks.classify_score import Judged, rows_of
 
 # What a row keeps from training: it belongs to the system and not to the sequences.
-_OF_THE_SYSTEM = ("order", "bytes", "num_parameters", "train_seconds")
+_OF_THE_SYSTEM = ("bytes", "num_parameters", "train_seconds")
 
 
 class Classifier(runtime.Acceptor):
@@ -103,7 +103,7 @@ class Classifier(runtime.Acceptor):
         targets = data.label_ids(examples, self.labels)
         sequences = [self.encode(sequence) for sequence in examples.inputs]
         rows = [(metrics["model"], self)]
-        rows += [(row, BagOfNgrams.load(_folder_of(row["name"], self.path))) for row in metrics["baselines"]]
+        rows += [(row, _baseline(row["name"], self.path)) for row in metrics["baselines"]]
         judged = [
             Judged(row["name"], system.log_probs(sequences), {key: row[key] for key in _OF_THE_SYSTEM if key in row})
             for row, system in rows
@@ -112,8 +112,8 @@ class Classifier(runtime.Acceptor):
         return {"model": model, "baselines": baselines, "labels": self.labels}
 
 
-def _folder_of(name: str, run: Path) -> Path:
-    """Where a baseline was saved. Raises: UnsafePathError for a name that leads elsewhere: no digest guards metrics."""
+def _baseline(name: str, run: Path) -> BagOfNgrams | NearestSeries:
+    """A baseline of a run. Raises: UnsafePathError for a name that leads elsewhere: no digest guards metrics."""
     if name != Path(name).name:
         raise UnsafePathError(f"{run / 'metrics.json'} names the baseline {name!r}, which is no name; train again")
-    return run / "baselines" / name
+    return (NearestSeries if name == "1nn-dtw" else BagOfNgrams).load(run / "baselines" / name)

@@ -4,6 +4,7 @@ from rnnkit.baselines.arpa import read_arpa, write_arpa
 from rnnkit.baselines.arpa_model import ArpaModel
 from rnnkit.baselines.backoff import BackoffModel
 from rnnkit.baselines.bag import BagOfNgrams, require_scikit_learn
+from rnnkit.baselines.dtw import NearestSeries
 from rnnkit.baselines.ngram import Discounts, NgramModel
 from rnnkit.baselines.report import NgramRow, draw_bytes_and_unseen, ngram_name, ngram_table
 
@@ -12,6 +13,7 @@ __all__ = [
     "BackoffModel",
     "BagOfNgrams",
     "Discounts",
+    "NearestSeries",
     "NgramModel",
     "NgramRow",
     "draw_bytes_and_unseen",

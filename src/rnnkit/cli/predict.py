@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import json
 import sys
@@ -14,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnnkit.errors import ArgumentError, DataError, RnnkitError
+from rnnkit.errors import ArgumentError, DataError, RnnkitError, UsageError
 
 if TYPE_CHECKING:
     from rnnkit.api import Classifier, LanguageModel
@@ -29,6 +30,9 @@ class LineFormat(StrEnum):
 
 def predict(
     run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    file: Annotated[
+        Path | None, typer.Argument(help="What to read in place of stdin; of a classifier of series its .ts or .npz.")
+    ] = None,
     output: Annotated[
         LineFormat,
         typer.Option("--format", help="tsv: nats, tokens, text, or label, probability, text; jsonl: every figure."),
@@ -40,21 +44,57 @@ def predict(
     encoding: Annotated[str, typer.Option(help="Of the lines.")] = "utf-8",
     as_bytes: Annotated[bool, typer.Option("--bytes", help="Score bytes as they are; for a byte model.")] = False,
 ) -> None:
-    """Score every line of stdin with the model of RUN, each from a fresh state; a classifier gives it a label."""
+    """Score every line of stdin, or of FILE, with the model of RUN, each from a fresh state; a classifier labels it."""
     from rnnkit import api
 
     model = api.load(run, precision=precision)
-    lines = _byte_lines(sys.stdin.buffer) if as_bytes else _text_lines(sys.stdin.buffer, encoding)
+    is_jsonl = as_json or output is LineFormat.JSONL
+    if isinstance(model, api.Classifier) and model.tokenizer is None:
+        _label_series(model, file, is_jsonl=is_jsonl)
+        return
+    name = "stdin" if file is None else str(file)
+    with contextlib.ExitStack() as stack:
+        stream: IO[bytes] = sys.stdin.buffer if file is None else stack.enter_context(_opened(file))
+        lines = _byte_lines(stream) if as_bytes else _text_lines(stream, encoding)
+        _predict_lines(model, lines, name, is_jsonl=is_jsonl)
+
+
+def _predict_lines(
+    model: LanguageModel | Classifier, lines: Iterator[bytes] | Iterator[str], name: str, *, is_jsonl: bool
+) -> None:
+    from rnnkit import api
+
     for number, line in enumerate(lines, start=1):
         try:
             figures, cells = _labelled(model, line) if isinstance(model, api.Classifier) else _scored(model, line)
         except RnnkitError as error:
-            raise type(error)(f"stdin, line {number}: {error}") from None
+            raise type(error)(f"{name}, line {number}: {error}") from None
         text = line.decode(errors="replace") if isinstance(line, bytes) else line
-        if as_json or output is LineFormat.JSONL:
+        if is_jsonl:
             print(json.dumps({"text": text, **figures}, ensure_ascii=False), flush=True)
         else:
             print("\t".join((*cells, text)), flush=True)
+
+
+def _label_series(model: Classifier, file: Path | None, *, is_jsonl: bool) -> None:
+    from rnnkit import data
+
+    if file is None:
+        raise UsageError("this classifier reads series of numbers, which stdin cannot give; name a .ts or .npz FILE")
+    examples = data.read_examples(file)
+    for sequence, place in zip(examples.inputs, examples.places, strict=True):
+        figures, cells = _labelled(model, sequence)
+        if is_jsonl:
+            print(json.dumps({"place": place, **figures}, ensure_ascii=False), flush=True)
+        else:
+            print("\t".join((*cells, place)), flush=True)
+
+
+def _opened(file: Path) -> IO[bytes]:
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise DataError(f"{file}: cannot be opened: {error.strerror}; check the name") from None
 
 
 def _scored(model: LanguageModel, line: str | bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -62,8 +102,8 @@ def _scored(model: LanguageModel, line: str | bytes) -> tuple[dict[str, Any], tu
     return score, (f"{score['nll']:.4f}", str(score["num_tokens"]))
 
 
-def _labelled(model: Classifier, line: str | bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
-    shares = model.predict_proba([line])[0].tolist()
+def _labelled(model: Classifier, sequence: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+    shares = model.predict_proba([sequence])[0].tolist()
     best = max(range(len(shares)), key=shares.__getitem__)
     shown = {"label": model.labels[best], "probabilities": dict(zip(model.labels, shares, strict=True))}
     return shown, (model.labels[best], f"{shares[best]:.4f}")

@@ -1,4 +1,4 @@
-"""Labelled sequences out of CSV, TSV and JSONL tables and folders; faults are named by file, line and column."""
+"""Labelled sequences out of tables, folders and files of series; faults are named by file, line and column."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ import numpy as np
 from rnnkit import text
 from rnnkit.data.documents import Document, utf8
 from rnnkit.data.readers import read_documents
+from rnnkit.data.series import npz_rows, ts_rows
 from rnnkit.errors import ArgumentError, DataError
 
 LABEL_COLUMNS = ("label", "class", "target", "category", "sentiment")
 TEXT_COLUMNS = ("text", "sentence", "document", "review", "name")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _LINES = (".jsonl", ".ndjson")
+_SERIES = (".ts", ".npz")
 _LONGEST_CELL = 1 << 30  # characters; the csv module's own limit is 128 Ki
 
 
@@ -30,12 +32,12 @@ class Examples:
     """Sequences with a label each.
 
     Attributes:
-        inputs: texts.
+        inputs: texts, or series of frames float32 [T, I].
         labels: as the file spells them.
         places: where each one stands, for messages: "my.csv, line 7".
     """
 
-    inputs: list[str]
+    inputs: list[Any]
     labels: list[str]
     places: list[str]
 
@@ -47,12 +49,17 @@ class Examples:
         return Examples(*([part[row] for row in rows] for part in (self.inputs, self.labels, self.places)))
 
     @property
+    def input_size(self) -> int:
+        """The dimensions I of every frame; 0 for texts."""
+        return _input_size(self.inputs[0])
+
+    @property
     def fingerprint(self) -> str:
-        """SHA-256 of texts and labels; where they stood does not count."""
+        """SHA-256 of sequences and labels; where they stood does not count."""
         total = hashlib.sha256()
         for sequence, label, place in zip(self.inputs, self.labels, self.places, strict=True):
             for part in (sequence, label):
-                data = utf8(part, place)
+                data = utf8(part, place) if isinstance(part, str) else part.tobytes()
                 total.update(len(data).to_bytes(8, "little") + data)
         return total.hexdigest()
 
@@ -64,31 +71,34 @@ def read_examples(
     text_column: str | None = None,
     encoding: str = "utf-8",
 ) -> Examples:
-    """The labelled texts of tables and folders, in order.
+    """The labelled sequences of files and folders, in order: texts, or series of numbers, not both.
 
     Args:
         sources: .csv and .tsv with a header line (a comma, newline or quote inside a cell stands in double quotes),
             .jsonl with an object on each line, each also as .gz; or a folder with a .txt for each label, named after
-            it, that has a text on every line.
+            it, that has a text on every line. Series: .ts (UCR), or .npz with X [N, T, I], y [N], and lengths [N].
         label_column, text_column: names of columns, or keys; None: the only one that is there of `LABEL_COLUMNS` and
             of `TEXT_COLUMNS`, whatever its case.
         encoding: of all files.
     Raises: DataError naming file, line, column and remedy: for a file that cannot be read or has no examples, a column
         that is missing, a ragged row, an empty cell.
-    Cost:   holds all texts in memory.
+    Cost:   holds all of them in memory.
     """
     columns = (label_column, text_column)
     found = Examples([], [], [])
     for source in [sources] if isinstance(sources, str | Path) else sources:
         before = len(found)
-        rows = _folder_rows if Path(source).is_dir() else _table_rows
+        rows = _folder_rows if Path(source).is_dir() else _file_rows
         for label, sequence, place in rows(str(source), columns, encoding):
             for value, what in ((label, "label"), (sequence, "text")):
-                if not value.strip():
+                if isinstance(value, str) and not value.strip():
                     raise DataError(f"{place}: the {what} is empty; fill it in, or take the line out")
             found.labels.append(label)
             found.inputs.append(sequence)
             found.places.append(place)
+            if (sizes := [_input_size(one) for one in (found.inputs[0], sequence)])[0] != sizes[1]:
+                shown = [f"frames of {size}" if size else "text" for size in sizes]
+                raise DataError(f"{place}: {shown[1]} among {shown[0]}; give sequences of one kind and size")
         if len(found) == before:
             raise DataError(f"{source}: holds no examples; give a file with at least one below its header")
     return found
@@ -143,7 +153,7 @@ def label_ids(examples: Examples, labels: Sequence[str]) -> np.ndarray:
     return np.array([ids[label] for label in examples.labels], np.int64)
 
 
-Rows = Iterator[tuple[str, str, str]]  # label, text, place
+Rows = Iterator[tuple[str, Any, str]]  # label, text or frames, place
 Columns = tuple[str | None, str | None]
 
 
@@ -157,15 +167,26 @@ def _folder_rows(source: str, columns: Columns, encoding: str) -> Rows:
                 yield label, line, f"{document.name}, line {number}"
 
 
-def _table_rows(source: str, columns: Columns, encoding: str) -> Rows:
+def _input_size(sequence: Any) -> int:
+    return 0 if isinstance(sequence, str) else sequence.shape[1]
+
+
+def _file_rows(source: str, columns: Columns, encoding: str) -> Rows:
     suffix = Path(source.removesuffix(".gz")).suffix.lower()
-    if suffix not in (*_SEPARATORS, *_LINES):
+    known = (*_SEPARATORS, *_LINES, *_SERIES)
+    if suffix not in known:
         raise DataError(
-            f"{source}: cannot tell its format by the name; it must end in {', '.join((*_SEPARATORS, *_LINES))}, "
+            f"{source}: cannot tell its format by the name; it must end in {', '.join(known)}, "
             "or be a folder with a .txt for each label"
         )
-    (document,) = read_documents([source], encoding=encoding)
-    if suffix in _SEPARATORS:
+    if suffix in _SERIES and (given := [name for name in columns if name is not None]):
+        raise ArgumentError(f"{source} is a file of series, it has no column {given[0]!r}; leave the name out")
+    (document,) = read_documents([source], encoding=encoding, as_bytes=suffix == ".npz")  # names what cannot be opened
+    if suffix == ".npz":
+        yield from npz_rows(source)
+    elif suffix == ".ts":
+        yield from ts_rows(document)
+    elif suffix in _SEPARATORS:
         yield from _csv_rows(document.name, _text(document), _SEPARATORS[suffix], columns)
     else:
         yield from _json_rows(document.name, _text(document), columns)

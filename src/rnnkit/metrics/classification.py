@@ -92,7 +92,7 @@ class ClassificationScore:
             "accuracy_low": low,
             "accuracy_high": high,
             "macro_f1": float(np.mean([row["f1"] for row in self.per_label()])),
-            "nats": self.nats,
+            "nats": self.nats if math.isfinite(self.nats) else None,  # of what decides without probabilities
             "num_sequences": len(self.targets),
         }
 

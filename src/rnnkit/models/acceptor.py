@@ -252,6 +252,12 @@ class _Scale(nn.Module):
         self.register_buffer("mean", torch.zeros(input_size))
         self.register_buffer("deviation", torch.ones(input_size))
 
+    def fit(self, frames: np.ndarray) -> None:
+        """Of the training frames [N, I]; a dimension that never changes keeps the deviation 1."""
+        deviation = frames.std(0, dtype=np.float64)
+        self.mean.copy_(torch.from_numpy(frames.mean(0, dtype=np.float64)))
+        self.deviation.copy_(torch.from_numpy(np.where(deviation > 0, deviation, 1.0)))
+
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.deviation
 

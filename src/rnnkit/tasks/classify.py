@@ -13,13 +13,14 @@ from torch import Tensor
 from rnnkit import baselines, data
 from rnnkit.bundle import labels as labels_file
 from rnnkit.bundle import write_bundle
-from rnnkit.errors import ConfigError
+from rnnkit.errors import ConfigError, DataError
 from rnnkit.models.acceptor import Acceptor, AcceptorConfig
-from rnnkit.tasks.classify_config import ClassifyConfig
+from rnnkit.tasks.classify_config import OF_FRAMES, OF_TOKENS, ClassifyConfig, ClassifyTokenizerConfig
 from rnnkit.tasks.classify_table import judge
 from rnnkit.tasks.task import Epoch, Peer, TrainingReport
 
 _EVALUATED_ROWS = 64
+_DROPS_TOKENS = ("embedding_dropout", "word_dropout")
 
 
 class Part:
@@ -54,18 +55,30 @@ class LabelledSequences:
             train, valid = data.split_examples(train, settings.valid_share, seed=settings.split_seed)
         self._config = config
         self.labels = data.known_labels(train)
-        self.tokenizer = data.tokenizer_of(
-            train,
-            tokenizer.kind,
-            vocab_size=tokenizer.vocab_size,
-            min_count=tokenizer.min_count,
-            split_punctuation=tokenizer.split_punctuation,
-            special_tokens=tokenizer.special_tokens,
-        )
-        self.train, self.valid, self.test = (
-            Part(examples, [self.tokenizer.encode(text) for text in examples.inputs], self.labels)
-            for examples in (train, valid, test)
-        )
+        self.input_size = train.input_size
+        """The dimensions of a frame; 0 for texts."""
+        self.tokenizer = None
+        if self.input_size:
+            _refuse_choices_of_text(config)
+        else:
+            self.tokenizer = data.tokenizer_of(train, **tokenizer.model_dump())
+        self.baselines = self._baselines()
+        self.train, self.valid, self.test = (self._part(examples) for examples in (train, valid, test))
+
+    def _part(self, examples: data.Examples) -> Part:
+        if examples.input_size != self.input_size:
+            shown = [f"frames of {size}" if size else "text" for size in (examples.input_size, self.input_size)]
+            raise DataError(f"{examples.places[0]}: {shown[0]}, trained is on {shown[1]}; give what was trained on")
+        encode = (lambda frames: frames) if self.tokenizer is None else self.tokenizer.encode
+        return Part(examples, [encode(sequence) for sequence in examples.inputs], self.labels)
+
+    def _baselines(self) -> tuple[str, ...]:
+        readable = OF_FRAMES if self.input_size else OF_TOKENS
+        chosen = self._config.baselines.kinds or readable
+        if wrong := [kind for kind in chosen if kind not in readable]:
+            what = "series of numbers" if self.input_size else "texts"
+            raise ConfigError(f"the baseline {wrong[0]} does not read {what}; choose from {', '.join(readable)}")
+        return chosen
 
     def parts(self) -> dict[str, Part]:
         return {"train": self.train, "valid": self.valid, "test": self.test}
@@ -80,14 +93,26 @@ class LabelledSequences:
         }
 
 
+def _refuse_choices_of_text(config: ClassifyConfig) -> None:
+    """Raises: ConfigError for what is chosen about tokens where there are none."""
+    names = {"tokenizer": ClassifyTokenizerConfig.model_fields, "model": ("embedding_size", *_DROPS_TOKENS)}
+    for section, fields in names.items():
+        chosen = getattr(config, section)
+        for name in fields:
+            if getattr(chosen, name) != type(chosen).model_fields[name].default:
+                raise ConfigError(f"{section}.{name} has no effect on series of numbers: leave it out")
+    if config.baselines.ngram_order is not None:
+        raise ConfigError("baselines.ngram_order has no effect on series of numbers: leave it out")
+
+
 class ClassificationTask:
     """Train a recurrent acceptor on the labelled sequences of a configuration."""
 
     def __init__(self, config: ClassifyConfig) -> None:
-        if config.baselines.kinds != ("majority",):
-            baselines.require_scikit_learn()  # before the training, not after it
         self.config = config
         self.sequences = LabelledSequences(config)
+        if {"naive-bayes", "logistic-regression"} & {*self.sequences.baselines}:
+            baselines.require_scikit_learn()  # before the training, not after it
         shape = config.model
         self.name = ("bi-" if shape.bidirectional else "") + shape.cell.replace("_", "-")
 
@@ -103,8 +128,14 @@ class ClassificationTask:
     def build_model(self) -> Acceptor:
         tokenizer = self.sequences.tokenizer
         fields = self.config.model.model_dump()
-        own = {"vocab_size": tokenizer.vocab_size, "unk_id": tokenizer.unk_id}
-        return Acceptor(AcceptorConfig(num_labels=len(self.sequences.labels), **own, **fields))
+        if tokenizer is not None:
+            fields |= {"vocab_size": tokenizer.vocab_size, "unk_id": tokenizer.unk_id}
+        else:
+            fields |= {"input_size": self.sequences.input_size, "embedding_size": 0, "word_dropout": 0.0}
+        model = Acceptor(AcceptorConfig(num_labels=len(self.sequences.labels), **fields))
+        if model.scale is not None:
+            model.scale.fit(np.concatenate(self.sequences.train.sequences))
+        return model
 
     def streams(self, *, batch_size: int, window: int, stride: int) -> data.Batches:
         """Batches of whole sequences; their order follows from the seed that torch's generator was given."""
@@ -143,7 +174,8 @@ class ClassificationTask:
         """Write weights, configuration, tokeniser and labels as the bundle that the run half loads."""
         config, tensors = model.export()  # type: ignore[operator]
         files = {labels_file.NAME: labels_file.to_bytes(self.sequences.labels)}
-        files["tokenizer.json"] = self.sequences.tokenizer.to_json().encode()
+        if self.sequences.tokenizer is not None:
+            files["tokenizer.json"] = self.sequences.tokenizer.to_json().encode()
         write_bundle(run_dir, config=config, tensors=tensors, files=files)
 
     def peers(self) -> Mapping[str, Peer]:

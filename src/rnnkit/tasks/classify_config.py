@@ -98,23 +98,28 @@ class ClassifyLossConfig(Section):
     )
 
 
-ClassifyBaseline = Literal["majority", "naive-bayes", "logistic-regression"]
+ClassifyBaseline = Literal["majority", "naive-bayes", "logistic-regression", "1nn-dtw"]
+OF_TOKENS: tuple[ClassifyBaseline, ...] = ("majority", "naive-bayes", "logistic-regression")
+OF_FRAMES: tuple[ClassifyBaseline, ...] = ("majority", "1nn-dtw")
 
 
 class ClassifyBaselinesConfig(Section):
     """What the model must beat."""
 
-    kinds: tuple[ClassifyBaseline, ...] = Field(
-        default=("majority", "naive-bayes", "logistic-regression"),
+    kinds: tuple[ClassifyBaseline, ...] | None = Field(
+        default=None,
         min_length=1,
-        description="Which baselines the table shows.",
+        description="Which the table shows; None: all that read texts, or all that read series.",
     )
     ngram_order: int | None = Field(
         default=None, ge=1, le=8, description="Longest n of their n-grams; None: 4 for characters and bytes, else 2."
     )
 
     owners: ClassVar = {
-        "ngram_order": (lambda baselines: baselines.kinds != ("majority",), "without a baseline of n-grams among kinds")
+        "ngram_order": (
+            lambda baselines: bool({"naive-bayes", "logistic-regression"} & {*(baselines.kinds or OF_TOKENS)}),
+            "without a baseline of n-grams among kinds",
+        )
     }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnkit import durable
-from rnnkit.baselines import BagOfNgrams
+from rnnkit.baselines import BagOfNgrams, NearestSeries
 from rnnkit.bundle import strict_json
 from rnnkit.runtime import Acceptor
 from rnnkit.tasks.classify_config import ClassifyConfig
@@ -38,7 +38,7 @@ def judge(
         "train_seconds": report.seconds,
     }
     judged = [Judged(name, model.log_probs(test.sequences), own)]
-    judged += [_baseline(kind, config, sequences, run_dir) for kind in config.baselines.kinds]
+    judged += [_baseline(kind, config, sequences, run_dir) for kind in sequences.baselines]
     row, *baselines = rows_of(judged, test.targets)
     metrics = {
         "task": "classify",
@@ -61,20 +61,23 @@ def judge(
 
 
 def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, run_dir: Path) -> Judged:
-    is_fine = config.tokenizer.kind in ("char", "byte")
+    train, is_fine = sequences.train, config.tokenizer.kind in ("char", "byte")
     started = time.perf_counter()
-    model = BagOfNgrams.fit(
-        kind,
-        sequences.train.sequences,
-        sequences.train.targets,
-        num_labels=len(sequences.labels),
-        vocab_size=sequences.tokenizer.vocab_size,
-        order=config.baselines.ngram_order or (4 if is_fine else 2),
-        with_ends=is_fine,
-    )
+    if kind == "1nn-dtw":
+        model = NearestSeries(train.sequences, train.targets, num_labels=len(sequences.labels))
+    else:
+        model = BagOfNgrams.fit(
+            kind,
+            train.sequences,
+            train.targets,
+            num_labels=len(sequences.labels),
+            vocab_size=0 if sequences.tokenizer is None else sequences.tokenizer.vocab_size,
+            order=config.baselines.ngram_order or (4 if is_fine else 2),
+            with_ends=is_fine,
+        )
     seconds = time.perf_counter() - started
     model.save(run_dir / "baselines" / kind)
-    own = {"order": model.order, "bytes": model.num_bytes, "train_seconds": seconds}
+    own = {"bytes": model.num_bytes, "train_seconds": seconds}
     return Judged(kind, model.log_probs(sequences.test.sequences), own)
 
 
@@ -82,7 +85,7 @@ def _describe(part: Part, labels: list[str]) -> dict[str, Any]:
     lengths = np.array([len(sequence) for sequence in part.sequences])
     return {
         "num_sequences": len(part),
-        "num_tokens": int(lengths.sum()),
+        "num_steps": int(lengths.sum()),
         "longest": int(lengths.max()),
         "per_label": dict(zip(labels, np.bincount(part.targets, minlength=len(labels)).tolist(), strict=True)),
         "fingerprint": part.examples.fingerprint,

@@ -1,0 +1,92 @@
+"""Labelled series of numbers out of UCR's `.ts` and NumPy's `.npz` files; what cannot be read is named by its place."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from rnnkit.data.documents import Document
+from rnnkit.errors import DataError
+
+Row = tuple[str, np.ndarray, str]  # label, frames float32 [T, I], place
+
+
+def ts_rows(document: Document) -> Iterator[Row]:
+    """The series of a `.ts` file: `@` header lines, then on each line a series, its dimensions between colons, the
+    values of one between commas, the label last.
+
+    Raises: DataError naming line and remedy: timestamps, no labels, a missing value, dimensions of different lengths.
+    Source: the format of the UEA and UCR archives, Bagnall et al. 2018, arXiv:1811.00075.
+    """
+    content = document.text
+    assert isinstance(content, str)
+    header: dict[str, str] = {}
+    is_data = False
+    for number, line in enumerate(content.split("\n"), start=1):
+        line, place = line.strip(), f"{document.name}, line {number}"
+        if not line or line.startswith("#"):
+            continue
+        if not is_data:
+            key, _, value = line.partition(" ")
+            if not key.startswith("@"):
+                raise DataError(f"{place}: a header line begins with @, and @data stands before the series")
+            header[key[1:].lower()] = value.strip().lower()
+            is_data = key.lower() == "@data"
+            if is_data and header.get("timestamps") == "true":
+                raise DataError(
+                    f"{place}: the series have timestamps; write them at even steps, with @timeStamps false"
+                )
+            if is_data and not header.get("classlabel", "false").startswith("true"):
+                raise DataError(f"{place}: the header says that there are no labels; wanted is @classLabel true")
+            continue
+        *dimensions, label = line.split(":")
+        if not dimensions or not label.strip():
+            raise DataError(f"{place}: no label after the last colon; end every series with its label")
+        try:
+            columns = [[float(value) for value in dimension.split(",")] for dimension in dimensions]
+        except ValueError as error:
+            raise DataError(f"{place}: {error}; every value is a number, a missing one must be filled in") from None
+        if len({len(column) for column in columns}) > 1:
+            raise DataError(
+                f"{place}: the dimensions have {sorted({len(c) for c in columns})} values; give as many of each"
+            )
+        yield label.strip(), _frames(np.array(columns).T, place), place
+
+
+def npz_rows(path: str) -> Iterator[Row]:
+    """The series of a `.npz` file: `X` [N, T, I] or [N, T], `y` [N], and where lengths differ `lengths` [N].
+
+    Raises: DataError naming the array. Nothing in the file is executed: pickled objects are refused.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path}: cannot be read as .npz ({error}); write it with numpy.savez, without objects"
+        ) from None
+    if not {"X", "y"} <= arrays.keys() <= {"X", "y", "lengths"}:
+        raise DataError(f"{path}: holds {', '.join(sorted(arrays))[:200]}; wanted are X, y and perhaps lengths")
+    X, y = arrays["X"], arrays["y"]
+    if X.ndim not in (2, 3) or X.dtype.kind not in "fiu" or y.shape != X.shape[:1] or y.dtype.kind not in "iuU":
+        raise DataError(
+            f"{path}: X is {X.dtype} {list(X.shape)}, y {y.dtype} {list(y.shape)}; wanted are numbers [N, T, I] and "
+            "integers or texts [N]"
+        )
+    lengths = arrays.get("lengths", np.full(len(X), X.shape[1]))
+    if lengths.shape != y.shape or lengths.dtype.kind not in "iu" or ((lengths < 0) | (lengths > X.shape[1])).any():
+        raise DataError(f"{path}: lengths must be {len(X)} integers in 0..{X.shape[1]}")
+    for row, (series, label, length) in enumerate(zip(X, y, lengths, strict=True)):
+        place = f"{path}, row {row}"
+        yield str(label), _frames(series[:length].reshape(length, -1), place), place
+
+
+def _frames(values: np.ndarray, place: str) -> np.ndarray:
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        step, column = np.argwhere(wrong)[0]
+        raise DataError(f"{place}: step {step} of dimension {column} is {values[step, column]}; fill it in")
+    return values.astype(np.float32)
