@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+_WANTED = {"at_most": "at most {:g}", "below": "below {:.4f}", "at_least": "at least {:g}", "above": "above {:.4f}"}
 _BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
 
 
@@ -28,9 +29,37 @@ def with_measured(readme: str) -> str:
 
 def _section(result: dict[str, Any]) -> str:
     machine = result["machine"]
-    lines = [
+    head = (
         f"**{result['recipe']}** on {machine['processor']}, {machine['threads']} threads, {machine['isa']}, "
-        f"{result['date']} (commit {result['commit'][:10]}):\n",
+        f"{result['date']} (commit {result['commit'][:10]}):\n"
+    )
+    is_classifier = any("accuracy" in run["model"] for run in result["runs"].values())
+    lines = [head, *(_accuracies if is_classifier else _perplexities)(result), ""]
+    for claim in result["claims"]:
+        wanted = next(text.format(claim[kind]) for kind, text in _WANTED.items() if kind in claim)
+        lines.append(
+            f"- {claim['what']}: {claim['value']:.4f}, wanted {wanted}{'' if claim['holds'] else ': **missed**'}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _accuracies(result: dict[str, Any]) -> list[str]:
+    lines = [
+        "| run | training | accuracy | 95 % interval | best baseline | accuracy | p (paired) |",
+        "|---|---:|---:|---|---|---:|---:|",
+    ]
+    for name, run in result["runs"].items():
+        model, best = run["model"], max(run["baselines"], key=lambda row: row["accuracy"])
+        lines.append(
+            f"| {name} | {model['train_seconds']:.0f} s | {model['accuracy']:.2%} "
+            f"| {model['accuracy_low']:.2%} to {model['accuracy_high']:.2%} "
+            f"| {best['name']} | {best['accuracy']:.2%} | {best['p_value']:.2g} |"
+        )
+    return lines
+
+
+def _perplexities(result: dict[str, Any]) -> list[str]:
+    lines = [
         "| run | precision | training | perplexity | nats/char | bits/char | best baseline | nats/char |",
         "|---|---|---:|---:|---:|---:|---|---:|",
     ]
@@ -42,13 +71,7 @@ def _section(result: dict[str, Any]) -> str:
             f"| {name} | {precision} | {model['train_seconds']:.0f} s | {model['perplexity']:.2f} | {figures} "
             f"| {best['name']} | {best['nats_per_character']:.4f} |"
         )
-    lines.append("")
-    for claim in result["claims"]:
-        wanted = f"at most {claim['at_most']:g}" if "at_most" in claim else f"below {claim['below']:.4f}"
-        lines.append(
-            f"- {claim['what']}: {claim['value']:.4f}, wanted {wanted}{'' if claim['holds'] else ': **missed**'}"
-        )
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ recipe.finish(main=metrics)
 from __future__ import annotations
 
 import argparse
+import csv
 import datetime
 import json
+import operator
 import os
 import sys
 from pathlib import Path
@@ -18,12 +20,13 @@ from typing import Any, NoReturn
 
 import _dependencies
 
-from rnnkit import LanguageModel, api
+from rnnkit import Classifier, LanguageModel, api
 from rnnkit.api import curves
 from rnnkit.api.comparison import read_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK_SHARE = 1 / 30
+_HOLDS = {"at_most": operator.le, "below": operator.lt, "at_least": operator.ge, "above": operator.gt}
 
 
 class Recipe:
@@ -66,26 +69,43 @@ class Recipe:
             options["time_limit_s"] = time_limit_s * share
         if max_steps is not None:
             options["max_steps"] = max(1, int(max_steps * share))
-        folder = self._folder / run
-        print(f"{self.name}: {run}", file=sys.stderr, flush=True)
+        folder = self._started(run)
         LanguageModel.train(sources, run=folder, force=True, observers=[_progress], seed=self.seed + seed, **options)
-        self.runs[run] = folder
         metrics = read_metrics(folder)
         print(f"\n## {run}\n\n{api.result_table(metrics).to_markdown()}\n", flush=True)
         return metrics
 
-    def claim(self, what: str, value: float, *, at_most: float | None = None, below: float | None = None) -> None:
-        """State what the figure must be; a missed claim makes the recipe exit with 1."""
-        holds = (at_most is None or value <= at_most) and (below is None or value < below)
-        limit = {"at_most": at_most} if below is None else {"below": below}
-        self._claims.append({"what": what, "value": value, **limit, "holds": holds})
+    def classify(
+        self, run: str, sources: list[Path], *, epochs: float, seed: int = 0, **options: Any
+    ) -> dict[str, Any]:
+        """Train a classifier, print its table, and return its metrics.json. `seed`: added to the recipe's own."""
+        folder = self._started(run)
+        options["epochs"] = epochs * (QUICK_SHARE if self.is_quick else 1)
+        Classifier.train(sources, run=folder, force=True, observers=[_progress], seed=self.seed + seed, **options)
+        metrics = read_metrics(folder)
+        print(f"\n## {run}\n\n{api.classification_table(metrics).to_markdown()}\n", flush=True)
+        return metrics
+
+    def made(self, name: str, rows: list[tuple[str, str]]) -> Path:
+        """A CSV of labels and texts that the recipe makes itself, in its runs' folder."""
+        path = self._folder / "data" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("label", "text"), *rows])
+        return path
+
+    def claim(self, what: str, value: float, **limit: float) -> None:
+        """State what the figure must be: at_most, below, at_least or above; one that is missed makes it exit with 1."""
+        ((kind, bound),) = limit.items()
+        self._claims.append({"what": what, "value": value, **limit, "holds": _HOLDS[kind](value, bound)})
 
     def finish(self, *, main: dict[str, Any]) -> NoReturn:
         """Draw all curves, write the result, print the claims, and exit. `main`: the metrics of the main model."""
         folder = self._folder if self.is_quick else ROOT / "recipes" / "results"
         folder.mkdir(parents=True, exist_ok=True)
         metrics = {run: read_metrics(path) for run, path in self.runs.items()}
-        curves.write_png(folder / f"{self.name}.png", curves.draw_runs(metrics))
+        draw = curves.draw_accuracies if main.get("task") == "classify" else curves.draw_runs
+        curves.write_png(folder / f"{self.name}.png", draw(metrics))
         commit = main["commit"] or ""
         result = {
             "recipe": self.name,
@@ -102,16 +122,23 @@ class Recipe:
         path = folder / f"{self.name}.json"
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         for claim in self._claims:
-            limit = f"at most {claim['at_most']:g}" if "at_most" in claim else f"below {claim['below']:.4f}"
+            limit = next(f"{kind.replace('_', ' ')} {claim[kind]:.4g}" for kind in _HOLDS if kind in claim)
             verdict = "not judged" if self.is_quick else "holds" if claim["holds"] else "MISSED"
             print(f"{claim['what']}: {claim['value']:.4f}, wanted {limit}: {verdict}")
         print(path)
         sys.exit(0 if self.is_quick or all(claim["holds"] for claim in self._claims) else 1)
 
+    def _started(self, run: str) -> Path:
+        print(f"{self.name}: {run}", file=sys.stderr, flush=True)
+        self.runs[run] = self._folder / run
+        return self.runs[run]
+
 
 def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
     """What the result keeps of a run: figures and choices, not the curve or where files lay."""
-    kept = ("name", "perplexity", "nats_per_character", "bits_per_character", "unseen_share", "bytes", "train_seconds")
+    kept = ("name", "perplexity", "nats_per_character", "bits_per_character", "unseen_share", "accuracy",
+            "accuracy_low", "accuracy_high", "macro_f1", "nats", "difference", "difference_low", "difference_high",
+            "p_value", "num_sequences", "bytes", "train_seconds")  # fmt: skip
     rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]
     config = {section: metrics["config"][section] for section in ("tokenizer", "model", "training")}
     return {"model": rows[0], "baselines": rows[1:], "steps": metrics["steps"], "config": config}
@@ -119,6 +146,6 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
 
 def _progress(event: dict[str, Any]) -> None:
     if event["event"] == "eval":
-        print(
-            f"  {event['name']} {event['seconds']:6.0f} s  {event['nll']:.4f} nats/token", file=sys.stderr, flush=True
-        )
+        right = f"  {event['accuracy']:.2%} right" if "accuracy" in event else ""
+        seconds = f"{event['seconds']:6.0f} s"
+        print(f"  {event['name']} {seconds}  {event['nll']:.4f} nats{right}", file=sys.stderr, flush=True)

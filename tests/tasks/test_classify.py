@@ -244,3 +244,33 @@ def test_predict_labels_a_file_of_series_and_not_stdin(series: Path, tmp_path: P
     assert lines[7].split("\t")[2].endswith("series.npz, row 7")
     assert main(["predict", str(tmp_path / "run")]) == 2
     assert "name a .ts or .npz FILE" in capsys.readouterr().err
+
+
+# ---- report ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_report_says_where_the_model_is_right_and_where_not(table: Path, tmp_path: Path) -> None:
+    lines = table.read_text(encoding="utf-8").splitlines()
+    table.write_text("\n".join([*lines, "up,<b>fall fall</b>"] * 1), encoding="utf-8")
+    other = tmp_path / "test.csv"
+    other.write_text("\n".join([*lines[:30], "up,<b>fall fall fall</b>"]), encoding="utf-8")
+    settings: dict[str, Any] = {"epochs": 15, "lr": 0.02, "batch_size": 8, "threads": 1, "kinds": ["majority"], **MODEL}
+    model = rnnkit.Classifier.train(table, run=tmp_path / "run", test_sources=[str(other)], **settings)
+    report, accuracy = model.metrics["report"], model.metrics["model"]["accuracy"]
+    confusion = np.array(report["confusion"])
+    assert confusion.sum() == 30
+    assert confusion.diagonal().sum() / 30 == pytest.approx(accuracy)
+    assert model.labels == ["down", "level", "up"] == list(report["per_label"])
+    assert report["per_label"]["up"]["recall"] == pytest.approx(confusion[2, 2] / confusion[2].sum())
+    assert report["worst"][0]["text"] == "<b>fall fall fall</b>"
+    assert (report["worst"][0]["label"], report["worst"][0]["predicted"]) == ("up", "down")
+    assert [point["share"] for point in report["seen"]] == [n / 10 for n in range(1, 11)]
+    assert report["seen"][0]["accuracy"] < 0.7 < report["seen"][-1]["accuracy"] == accuracy
+    assert sum(bucket["count"] for bucket in report["by_length"]) == 30
+    assert sum(part["count"] for part in report["calibration"]) == 30
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;fall" in page
+    assert "<b>fall" not in page
+    assert page.count("data:image/png;base64,") == 2
+    for name in ("confusion.png", "behaviour.png", "curve.png"):
+        assert (tmp_path / "run" / name).read_bytes().startswith(b"\x89PNG")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rnnkit.api import classification_report, curves
+from rnnkit.api import classification_pages, classification_report, curves
 from rnnkit.api.training import require_torch
 from rnnkit.errors import MissingExtraError
 
@@ -53,7 +53,15 @@ class ClassifyRunConfig(ClassifyConfig):
 
     def pages(self, metrics: Mapping[str, Any], name: str) -> dict[str, bytes]:
         """What people look at in a finished run's folder, by file name."""
+        confusion, behaviour = (
+            classification_pages.draw_confusion(metrics),
+            classification_pages.draw_behaviour(metrics),
+        )
+        pictures = {"confusion matrix": confusion, "early decision, length, calibration": behaviour}
         return {
             "curve.png": curves.draw_accuracy(metrics),
+            "confusion.png": confusion,
+            "behaviour.png": behaviour,
+            "report.html": classification_pages.page(metrics, name=name, pictures=pictures).encode(),
             "README.md": classification_report.model_card(metrics, name=name).encode(),
         }

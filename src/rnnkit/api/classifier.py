@@ -70,6 +70,11 @@ class Classifier(runtime.Acceptor):
         )
         return cls.load(folder)
 
+    def read(self, file: str | Path) -> list[tuple[str, Any]]:
+        """The sequences of a file, each after its place: "my.ts, line 7". Raises: as `rnnkit.data.read_examples`."""
+        examples = data.read_examples(file)
+        return list(zip(examples.places, examples.inputs, strict=True))
+
     @property
     def metrics(self) -> dict[str, Any]:
         """What was measured when it was trained: the content of metrics.json."""

@@ -56,6 +56,22 @@ def draw_accuracy(metrics: Mapping[str, Any]) -> bytes:
     return _png(figure, axes)
 
 
+def draw_accuracies(runs: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """The test accuracies of several runs, by name, and of every baseline, as horizontal bars with 95 % intervals."""
+    rows = [(f"{name}: {row['name']}", row, number) for number, (name, metrics) in enumerate(runs.items())
+            for row in (metrics["model"], *metrics["baselines"])]  # fmt: skip
+    figure, axes = _axes()
+    for place, (name, row, number) in enumerate(reversed(rows)):
+        accuracy = row["accuracy"]
+        spread = [[accuracy - row["accuracy_low"]], [row["accuracy_high"] - accuracy]]
+        axes.barh(place, accuracy, xerr=spread, color=f"C{number}", alpha=0.5 if "p_value" in row else 1.0)
+        axes.text(0.01, place, name, va="center", fontsize=7)
+    axes.set(xlabel="accuracy on the test sequences", ylabel="", yticks=[], xlim=(0, 1))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
 def write_png(path: str | Path, data: bytes) -> None:
     """Write a picture, replacing the one before only once it is whole."""
     from rnnkit import durable

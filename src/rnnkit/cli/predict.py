@@ -77,12 +77,9 @@ def _predict_lines(
 
 
 def _label_series(model: Classifier, file: Path | None, *, is_jsonl: bool) -> None:
-    from rnnkit import data
-
     if file is None:
         raise UsageError("this classifier reads series of numbers, which stdin cannot give; name a .ts or .npz FILE")
-    examples = data.read_examples(file)
-    for sequence, place in zip(examples.inputs, examples.places, strict=True):
+    for place, sequence in model.read(file):
         figures, cells = _labelled(model, sequence)
         if is_jsonl:
             print(json.dumps({"place": place, **figures}, ensure_ascii=False), flush=True)

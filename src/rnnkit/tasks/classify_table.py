@@ -14,6 +14,7 @@ from rnnkit.baselines import BagOfNgrams, NearestSeries
 from rnnkit.bundle import strict_json
 from rnnkit.runtime import Acceptor
 from rnnkit.tasks.classify_config import ClassifyConfig
+from rnnkit.tasks.classify_details import details
 from rnnkit.tasks.classify_score import Judged, rows_of
 from rnnkit.tasks.machine import commit, describe_machine
 from rnnkit.tasks.task import TrainingReport
@@ -45,6 +46,7 @@ def judge(
         "model": row,
         "baselines": baselines,
         "labels": sequences.labels,
+        "report": details(model, judged[0].log_probs, test, sequences.labels),
         "train_seconds": report.seconds,
         "steps": report.steps,
         "tokens_per_s": report.tokens_per_s,

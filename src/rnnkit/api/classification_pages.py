@@ -1,0 +1,107 @@
+"""Pictures and the page of a classification run: confusion, mistakes, early decisions, calibration."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rnnkit.api.classification_report import classification_table
+from rnnkit.errors import MissingExtraError
+
+_MOST_NUMBERS = 20  # labels up to which a confusion matrix has room for its counts
+
+
+def draw_confusion(metrics: Mapping[str, Any]) -> bytes:
+    """The confusion matrix as PNG: each row the label it is, shaded by the share taken for each column's label."""
+    labels, counts = metrics["labels"], metrics["report"]["confusion"]
+    figure, (axes,) = _figure(1, size=max(4.5, 1.5 + 0.3 * len(labels)))
+    shares = [[count / max(sum(row), 1) for count in row] for row in counts]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    places = range(len(labels))
+    axes.set(xlabel="taken for", ylabel="is", xticks=places, yticks=places, yticklabels=labels)
+    axes.set_xticklabels(labels, rotation=90)
+    if len(labels) <= _MOST_NUMBERS:
+        for row in places:
+            for column in places:
+                if counts[row][column]:
+                    color = "white" if shares[row][column] > 0.5 else "black"
+                    axes.text(column, row, counts[row][column], ha="center", va="center", color=color, fontsize=7)
+    return _png(figure)
+
+
+def draw_behaviour(metrics: Mapping[str, Any]) -> bytes:
+    """Three pictures as one PNG: accuracy by the share of a sequence that was read, by its length, and by certainty."""
+    report, accuracy = metrics["report"], metrics["model"]["accuracy"]
+    figure, (seen, lengths, certain) = _figure(3, size=4.0)
+    seen.plot([p["share"] for p in report["seen"]], [p["accuracy"] for p in report["seen"]], marker="o")
+    best = max(metrics["baselines"], key=lambda row: row["accuracy"])
+    seen.axhline(best["accuracy"], color="C1", linewidth=1, label=f"{best['name']}, all of it")
+    seen.set(xlabel="share of the sequence read", ylabel="accuracy", title="Early decision")
+    seen.legend(fontsize=8)
+    names = [f"{bucket['from']}–{bucket['to']}" for bucket in report["by_length"]]
+    lengths.bar(range(len(names)), [bucket["accuracy"] for bucket in report["by_length"]])
+    lengths.axhline(accuracy, color="0.3", linewidth=1)
+    lengths.set(xlabel="steps", title="By length", xticks=range(len(names)), xticklabels=names)
+    certain.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    bins = report["calibration"]
+    certain.plot([p["certainty"] for p in bins], [p["accuracy"] for p in bins], marker="o")
+    certain.set(xlabel="certainty", title=f"Calibration, off by {report['ece']:.1%}", xlim=(0, 1), ylim=(0, 1))
+    return _png(figure)
+
+
+def page(metrics: Mapping[str, Any], *, name: str, pictures: Mapping[str, bytes]) -> str:
+    """report.html: one file with its pictures in it, which asks no host for anything."""
+    table, report = classification_table(metrics), metrics["report"]
+    per_label = [
+        [label, *(f"{row[key]:.1%}" for key in ("precision", "recall", "f1")), str(row["count"])]
+        for label, row in report["per_label"].items()
+    ]
+    worst = [
+        [row["label"], row["predicted"], f"{row['probability']:.2g}", row["text"], row["place"]]
+        for row in report["worst"]
+    ]
+    shown = "".join(
+        f'<img alt="{html.escape(title)}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
+        for title, data in pictures.items()
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{html.escape(name)}</title><style>
+body {{ font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }}
+table {{ border-collapse: collapse }} td, th {{ padding: .2em .8em; border-bottom: 1px solid #ddd; text-align: left }}
+img {{ max-width: 100%; display: block; margin: 1em 0 }}
+</style></head><body>
+<h1>{html.escape(name)}</h1>
+<p>On {metrics["model"]["num_sequences"]:,} held-out sequences.</p>
+{_table(table.header, table.cells())}
+{shown}
+<h2>Labels</h2>
+{_table(["label", "precision", "recall", "F1", "sequences"], per_label)}
+<h2>Worst mistakes</h2>
+{_table(["is", "taken for", "probability of what it is", "sequence", "place"], worst)}
+</body></html>
+"""
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
+    return f"<table><tr>{head}</tr>\n{body}</table>"
+
+
+def _figure(count: int, *, size: float) -> tuple[Any, Sequence[Any]]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("drawing needs matplotlib", extra="train") from error
+    figure = Figure(figsize=(size * count if count > 1 else size * 1.1, size), dpi=120, layout="constrained")
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    return figure, axes
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
