@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from _machine import gemm_rate, peak_rate
+from _machine import gemm_rate, least_time
 from _peers import Peers, Timing, dtype_of, is_ours, shares
 from worker import LayerCase
 
@@ -87,15 +87,15 @@ def row(timing: Timing, machine: dict[str, Any]) -> dict[str, Any]:
 
 
 def best_ratio(timing: Timing, ours: list[str], peers: list[str], machine: dict[str, Any]) -> dict[str, Any] | None:
-    """How many times faster the best of ours is than the best of the peers, and would be if it were products alone at
-    the full rate of the machine's instructions: no kernel here can pass that."""
+    """How many times faster the best of ours is than the best of the peers, and would be in the least time of its
+    products and equations."""
     best, peer = timing.best(ours), timing.best(peers)
     if best is None or peer is None:
         return None
     assert isinstance(timing.case, LayerCase)
     found: dict[str, Any] = {"ours": best, "peer": peer, "ratio": timing.ratio(peer, best)}
-    if rate := peak_rate(machine, dtype_of(best)):
-        found["limit"] = timing.median(peer) * rate / timing.case.flop
+    if least := least_time(machine, timing.case, dtype_of(best)):
+        found["limit"] = timing.median(peer) / least
     return found
 
 

@@ -25,7 +25,8 @@ sys.path.append(str(HERE / "peers"))
 from worker import Case, LayerCase  # noqa: E402
 
 TURN_S = 0.05  # a peer's turn is at least so long: a clock's step and a process's waking do not count
-PAUSE_S = 0.005  # between turns: idle workers of the last peer stop spinning
+PAUSE_S = 0.005  # between turns, and as often as needed until the last peer's idle workers have stopped spinning
+LONGEST_PAUSE_S = 0.1  # torch's spin for 12 ms, ONNX Runtime's for 45 ms; where nobody can tell, so long in any case
 KEPT = 6  # exact results of as many cases
 HOPELESS = 2.5  # times slower than the fastest peer of its dtype: one turn is enough
 # What numerics.md allows between a float32 or bf16 result and exact arithmetic: outputs, dx, gradients of parameters.
@@ -81,6 +82,7 @@ class Peers:
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._folder = tempfile.TemporaryDirectory()
         self._exact: dict[str, dict[str, np.ndarray]] = {}
+        self._last: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Peers:
         return self
@@ -200,8 +202,18 @@ class Peers:
         return ""
 
     def _turn(self, process: str, job: str, times: int) -> float:
-        time.sleep(PAUSE_S)
+        self._rest()
         return self._ask(process, do="run", job=job, times=times, is_cpu_time=self._is_cpu_time)["seconds"]
+
+    def _rest(self) -> None:
+        """Until the process that worked last is quiet: its spinning workers would take a core from the next one."""
+        end, before = time.perf_counter() + LONGEST_PAUSE_S, float("-inf")
+        while time.perf_counter() < end and self._last is not None:
+            now = cpu_seconds(self._last.pid)
+            if now - before < PAUSE_S / 5:
+                return
+            before = now
+            time.sleep(PAUSE_S)
 
     def _forget(self, *names: str) -> None:
         for name in names or self._processes:
@@ -212,7 +224,7 @@ class Peers:
             self._processes[name] = subprocess.Popen(
                 self._commands[name], cwd=HERE / "peers", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
-        process = self._processes[name]
+        process = self._last = self._processes[name]
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps(request) + "\n")
@@ -221,6 +233,17 @@ class Peers:
         if not line:
             raise SystemExit(f"{name}: its process ended with {process.wait()}; its message stands above")
         return json.loads(line)
+
+
+def cpu_seconds(pid: int) -> float:
+    """What the threads of a process have used so far; not a number where the system does not tell."""
+    used = 0
+    try:
+        for path in Path(f"/proc/{pid}/task").iterdir():
+            used += int((path / "schedstat").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError):
+        return float("nan")
+    return 1e-9 * used
 
 
 def shares(cases: Sequence[Any], weights: Sequence[float], seconds: float) -> Iterator[tuple[Any, float]]:

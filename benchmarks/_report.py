@@ -18,7 +18,8 @@ FAMILY = {"elman_tanh": "Elman", "lstm": "LSTM", "gru_after": "GRU", "gru_before
 class Promise:
     """A line of the closing list. `found` None: not measured, `note` says why.
 
-    `limit`: what `found` would be if the kernels did nothing but multiply, or read weights, at the machine's own rate.
+    `limit`: what `found` would be in the least time: products at the full rate of the machine's instructions and the
+    cell's sigmoids and tanhs, or the weights read once.
     """
 
     what: str
@@ -208,6 +209,7 @@ def _machine_lines(machine: Row) -> Iterable[str]:
         kinds = {"fp32_gflops": "fp32 FMA", "bf16_gflops": "AVX-512-BF16", "amx_gflops": "AMX bf16"}
         yield "Instructions, GF/s per core: " + ", ".join(f"{said} {core[k]}" for k, said in kinds.items() if core[k])
         reads = ", ".join(f"{size} KB {rate}" for size, rate in core["read_gb_per_s"].items())
+        yield f"Values per µs and core: sigmoid {core['sigmoid_per_us']}, tanh {core['tanh_per_us']}"
         yield f"Reading, GB/s per core by working set: {reads}"
     rates = ", ".join(f"{name} {rate}" for name, rate in machine["gemm_gflops"].items())
     yield f"Square product of 2048, GF/s: {rates}"
@@ -309,7 +311,8 @@ def _promise_table(found: list[Promise]) -> list[str]:
     lines = [
         "## What must be shown",
         "",
-        "Limit: the figure of a kernel that did nothing but multiply, or read weights, at this machine's own rate.",
+        "Limit: the figure of the least time: products at the full rate of this machine's instructions and the cell's",
+        "sigmoids and tanhs at ours, or the weights read once.",
         "",
         *_head(["what", "wanted", "found", "limit", "", "note"], text=1),
     ]

@@ -18,44 +18,44 @@ double tanh(double) noexcept;
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 
-// x = n ln2 + r, |r| <= ln2/2: the pieces of e^x = 2^n (1 + expm1(r)), with 2^(n + kBias - 127) as the scale.
+// f x = n ln2 + f r, |f r| <= ln2/2: the pieces of e^(f x) = 2^n (1 + rest), with 2^(n + kBias - 127) as the scale.
+// f is 1, -1 or -2, so that its multiples of the constants are exact; |f x| is below 89, or the scale is garbage.
 template <class V>
 struct ExpParts {
-  V scale, expm1;
+  V scale, rest;
 };
-template <int kBias, class V>
+template <int kBias, int f, class V>
 RNNKIT_INLINE ExpParts<V> exp_parts(V x) {
   const V magic =
       V::broadcast(12582912.0f + kBias);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-  const V shifted = fma(x, V::broadcast(1.44269504f), magic);
+  const V shifted = fma(x, V::broadcast(f * 1.44269504f), magic);
   const V n = shifted - magic;
-  V r = fma(n, V::broadcast(-0.693359375f), x);
-  r = fma(n, V::broadcast(2.12194440e-4f), r);
-  V p = V::broadcast(1.9875691500e-4f);  // minimax on +-ln2/2 (Cephes, expf)
-  p = fma(p, r, V::broadcast(1.3981999507e-3f));
-  p = fma(p, r, V::broadcast(8.3334519073e-3f));
-  p = fma(p, r, V::broadcast(4.1665795894e-2f));
-  p = fma(p, r, V::broadcast(1.6666665459e-1f));
-  p = fma(p, r, V::broadcast(5.0000001201e-1f));
-  return {bits_to_exponent(shifted), fma(p, r * r, r)};
+  V r = fma(n, V::broadcast(-0.693359375f / f), x);
+  r = fma(n, V::broadcast(2.12194440e-4f / f), r);
+  constexpr int f2 = f * f, f4 = f2 * f2;
+  V p =
+      V::broadcast(f4 * f2 * 1.3838812e-3f);  // (e^r - 1) / r, minimax; each coefficient rounded, then the next fitted
+  p = fma(p, r, V::broadcast(f4 * f * 8.3691925e-3f));
+  p = fma(p, r, V::broadcast(f4 * 4.1668102e-2f));
+  p = fma(p, r, V::broadcast(f2 * f * 1.6666517e-1f));
+  p = fma(p, r, V::broadcast(f2 * 4.9999994e-1f));
+  p = fma(p, r, V::broadcast(f));
+  return {bits_to_exponent(shifted), p * r};
 }
 
 template <class V>
 RNNKIT_INLINE V exp(V x) {
   const V lowest = V::broadcast(-86.98f);  // the scale is 2^(n-1), so that e^x is finite up to the largest float
-  const ExpParts<V> e = exp_parts<126>(min(V::broadcast(88.8f), max(lowest, x)));
-  return select(less(x, lowest), V::zero(), fma(e.scale, e.expm1, e.scale) * V::broadcast(2.0f));
+  const ExpParts<V> e = exp_parts<126, 1>(min(V::broadcast(88.8f), max(lowest, x)));
+  return select(less(x, lowest), V::zero(), fma(e.scale, e.rest, e.scale) * V::broadcast(2.0f));
 }
 
-// 1 / (1 + e^-x), from e = e^-|x| so that nothing overflows and the divisor lies in [1, 2].
+// 1 / (1 + e^-x). Where e^-x would overflow the result is 0; where its scale underflows to 0, 1.
 template <class V>
 RNNKIT_INLINE V sigmoid(V x) {
-  const V lowest = V::broadcast(-87.33f), minus = V::zero() - abs(x);
-  const ExpParts<V> parts = exp_parts<127>(max(lowest, minus));
-  const V e = fma(parts.scale, parts.expm1, parts.scale);
-  const V positive = reciprocal_1_2(V::broadcast(1.0f) + e);
-  const V negative = select(less(minus, lowest), V::zero(), e * positive);
-  return select(less(x, V::zero()), negative, positive);
+  const ExpParts<V> e = exp_parts<127, -1>(min(V::broadcast(88.0f), x));
+  const V y = reciprocal(V::broadcast(1.0f) + fma(e.scale, e.rest, e.scale));
+  return select(less(x, V::broadcast(-87.33f)), V::zero(), y);
 }
 
 // 1 - 2 e / (1 + e) with e = e^-2|x|, whose error shrinks with e; below 0.625 x + x^3 P(x^2) (Cephes, tanhf). With x's
@@ -63,9 +63,9 @@ RNNKIT_INLINE V sigmoid(V x) {
 template <class V>
 RNNKIT_INLINE V tanh(V x) {
   const V one = V::broadcast(1.0f), a = abs(x), z = a * a;
-  const ExpParts<V> parts = exp_parts<127>(max(V::broadcast(-87.33f), V::broadcast(-2.0f) * a));
-  const V e = fma(parts.scale, parts.expm1, parts.scale);
-  const V large = fma(V::broadcast(-2.0f) * e, reciprocal_1_2(one + e), one);
+  const ExpParts<V> parts = exp_parts<127, -2>(min(V::broadcast(44.0f), a));
+  const V e = fma(parts.scale, parts.rest, parts.scale);
+  const V large = fma(V::broadcast(-2.0f) * e, reciprocal(one + e), one);
   V p = V::broadcast(-5.70498872745e-3f);
   p = fma(p, z, V::broadcast(2.06390887954e-2f));
   p = fma(p, z, V::broadcast(-5.37397155531e-2f));

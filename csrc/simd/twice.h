@@ -44,7 +44,7 @@ struct Twice {
 #define RNNKIT_TWICE_TYPE Twice<V>
 RNNKIT_TWICE_1(abs)
 RNNKIT_TWICE_1(bits_to_exponent)
-RNNKIT_TWICE_1(reciprocal_1_2)
+RNNKIT_TWICE_1(reciprocal)
 RNNKIT_TWICE_2(operator+)
 RNNKIT_TWICE_2(operator-)
 RNNKIT_TWICE_2(operator*)

@@ -65,8 +65,8 @@ RNNKIT_INLINE F bits_to_exponent(F a) { return {_mm512_castsi512_ps(_mm512_slli_
 // a = m * 2^e with m in [1, 2); a normal and positive.
 RNNKIT_INLINE F exponent(F a) { return {_mm512_getexp_ps(a.r)}; }
 RNNKIT_INLINE F mantissa(F a) { return {_mm512_getmant_ps(a.r, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_zero)}; }
-// 1 / a for a in [1, 2], within 1 ulp: half the cost of a division.
-RNNKIT_INLINE F reciprocal_1_2(F a) {
+// 1 / a for a in [1, 2^126], within 1 ulp: half the cost of a division.
+RNNKIT_INLINE F reciprocal(F a) {
   const __m512 guess = _mm512_rcp14_ps(a.r);
   return {_mm512_fmadd_ps(guess, _mm512_fnmadd_ps(a.r, guess, _mm512_set1_ps(1.0f)), guess)};
 }
@@ -144,7 +144,7 @@ RNNKIT_INLINE __m256 mantissa8(__m256 a) {
 }
 RNNKIT_INLINE F exponent(F a) { return {exponent8(a.lo), exponent8(a.hi)}; }
 RNNKIT_INLINE F mantissa(F a) { return {mantissa8(a.lo), mantissa8(a.hi)}; }
-RNNKIT_INLINE F reciprocal_1_2(F a) { return F::broadcast(1.0f) / a; }
+RNNKIT_INLINE F reciprocal(F a) { return F::broadcast(1.0f) / a; }
 RNNKIT_INLINE __m256 half8(const __m256i* p, int part) {
   const __m256i words = _mm256_loadu_si256(p);
   return _mm256_castsi256_ps(part == 0 ? _mm256_slli_epi32(words, 16)
@@ -267,7 +267,7 @@ RNNKIT_INLINE F half(const void* p, int part) {
   RNNKIT_WORDWISE((F::Part)(part == 0 ? words[i] << 16 : words[i] & static_cast<int32_t>(0xFFFF0000)));
 }
 #undef RNNKIT_WORDWISE
-RNNKIT_INLINE F reciprocal_1_2(F a) { return F::broadcast(1.0f) / a; }
+RNNKIT_INLINE F reciprocal(F a) { return F::broadcast(1.0f) / a; }
 
 #endif
 
