@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 256  # prompts side by side
 _MAX_PROMPT_ROWS = 8192  # features held at a time while prompts are read
+_FEW_TOKENS = 4  # read step by step: whole sequences wake torch's workers, who then spin where sampling's would work
 _MAX_DRAW = 64  # tokens drawn at a time, at most
 _DRAW_S = 0.02  # and a draw that took longer is not followed by a larger one: pieces come as they are drawn
 
@@ -131,6 +132,10 @@ def read_prompts(
     for row, ids in enumerate(prompts):
         tokens[: lengths[row], row] = [*start, *ids]
     parts = model._initial_parts(len(prompts)) if before is None else before
+    if 0 < len(tokens) <= _FEW_TOKENS and lengths.min() == len(tokens):
+        for ids in tokens:
+            features, parts = model._step(ids, parts)
+        return features, parts
     places = [np.flatnonzero(lengths == 0)]
     found = [parts[-1][0][places[0]]]
     window = max(1, _MAX_PROMPT_ROWS // len(prompts))
