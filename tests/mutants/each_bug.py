@@ -1,7 +1,7 @@
 """A pytest plugin: the collected tests once with each planted bug, up to the first failure; that test then without it.
 
 Every bug has a fork of this process to itself, so that collecting is paid once. RNNKIT_TEST_BUGS says which (JSON: the
-file to begin with, by number), RNNKIT_TEST_VERDICTS where what was found goes (JSON by number: the first failure, and
+tests to begin with, by number), RNNKIT_TEST_VERDICTS where what was found goes (JSON by number: the first failure, and
 what the same test says when there is no bug; empty is no failure).
 """
 
@@ -52,8 +52,8 @@ def run_with(bug: int, items: list[pytest.Item]) -> tuple[str, str]:
 def pytest_runtestloop(session: pytest.Session) -> bool:
     verdicts = {}
     without: dict[str, str] = {}
-    for bug, file in json.loads(os.environ["RNNKIT_TEST_BUGS"]).items():
-        test, failure = run_with(int(bug), sorted(session.items, key=lambda item: item.location[0] != file))
+    for bug, first in json.loads(os.environ["RNNKIT_TEST_BUGS"]).items():
+        test, failure = run_with(int(bug), sorted(session.items, key=lambda item: not item.nodeid.startswith(first)))
         if test and test not in without:
             without[test] = run([item for item in session.items if item.nodeid == test])[1]
         verdicts[bug] = failure, without.get(test, "")
