@@ -1,8 +1,9 @@
-"""`eval`, `compare`, `doctor` and `export-arpa` on a small run: figures beside baselines, for people and machines."""
+"""`eval`, `score`, `compare`, `doctor`, `export-arpa` on a small run: figures beside baselines, also for machines."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from command import NAMES, SMALL, TEXT, Outcome
 
 from rnnkit import LanguageModel
+from rnnkit.baselines import NgramModel
 from rnnkit.tasks.lm_score import scores
 
 
@@ -237,3 +239,52 @@ def test_doctor_reports_and_refuses(tmp_path: Path, text_file: Path, call: Calla
     assert call("doctor", text_file, "--test", tmp_path / "odd.txt", "--held-out", 0.2).code == 2
     (tmp_path / "bad.txt").write_bytes(b"caf\xe9 au lait\n" * 50)
     assert call("doctor", tmp_path / "bad.txt").code == 1
+
+
+def test_score_ranks_lines_beside_the_best_baseline(run: Path, tmp_path: Path, call: Callable[..., Outcome]) -> None:
+    lines = ["the cat", "", "zzxq", "a cat sat"] * 200  # more than are scored side by side
+    path = tmp_path / "lines.txt"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = [json.loads(line) for line in call("score", run, path, "--json").out.splitlines()]
+    assert [row["text"] for row in rows] == lines
+    model = LanguageModel.load(run)
+    best = min(model.metrics["baselines"], key=lambda row: row["nll"])
+    baseline = NgramModel.load(run / "baselines" / best["name"].lower()) if "n" in best else None
+    for row in rows[:8]:
+        want = model.score(row["text"]).nll if row["text"] else 0.0
+        assert row["model"]["nll"] == pytest.approx(want, rel=1e-12)
+        assert row["model"]["nats_per_token"] * row["num_tokens"] == pytest.approx(want)
+        assert row["baseline"]["name"] == best["name"]
+        if baseline is not None and row["text"]:
+            ids = model.tokenizer.encode(row["text"])
+            unknown = int((ids == model.tokenizer.unk_id).sum()) * model.tokenizer.unknown_nats
+            assert row["baseline"]["nll"] == pytest.approx(baseline.total_nll(ids) + unknown)
+    assert rows[:4] == rows[-4:]
+    shown = call("score", run, path)
+    assert shown.out.splitlines()[0].split("\t") == [
+        *(f"{rows[0][key]['nats_per_token']:.4f}" for key in ("model", "baseline")), "7", "the cat",
+    ]  # fmt: skip
+    assert best["name"] in shown.err
+    assert call("score", run, tmp_path / "none.txt").err.startswith(f"rnnkit: {tmp_path / 'none.txt'}: No such file")
+    path.write_bytes(b"good\n\xff\n")
+    assert f"{path}, line 2, byte 0: not utf-8" in call("score", run, path).err
+
+
+def test_a_model_that_no_training_made_is_judged_beside_a_uniform_guess(
+    run: Path, text_file: Path, tmp_path: Path, call: Callable[..., Outcome]
+) -> None:
+    """As `rnnkit import` writes it; a run that is not finished still has no figures."""
+    model = LanguageModel.load(run)
+    model.save(tmp_path / "imported")
+    report = json.loads(call("eval", tmp_path / "imported", text_file, "--json").out)
+    assert report["model"]["nll"] == pytest.approx(model.score(TEXT).nll)
+    (uniform,) = report["baselines"]
+    assert uniform["name"] == "uniform"
+    assert uniform["nats_per_token"] == pytest.approx(math.log(model.vocab_size))
+    assert "uniform" in call("eval", tmp_path / "imported", text_file).out
+    (row,) = LanguageModel.load(tmp_path / "imported").score_lines(["the cat"])
+    assert row["baseline"] == {"name": "uniform", "nll": pytest.approx(7 * math.log(model.vocab_size)),
+                               "nats_per_token": pytest.approx(math.log(model.vocab_size))}  # fmt: skip
+    (tmp_path / "imported" / "run.yaml").write_text("")
+    refused = call("eval", tmp_path / "imported", text_file)
+    assert refused.code == 1 and "give a finished run" in refused.err

@@ -19,6 +19,7 @@ VERBS = (
     "complete",
     "eval",
     "predict",
+    "score",
     "doctor",
     "compare",
     "bench",

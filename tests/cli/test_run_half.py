@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 
 from rnnkit import runtime
 from rnnkit.bundle.schema import CELLS
+from rnnkit.bundle.tensors import pack
 from rnnkit.kernels import _core
 
 SOURCES = Path(__file__).resolve().parents[2] / "src" / "rnnkit"
@@ -134,6 +135,7 @@ def test_every_verb_that_only_runs_models_works(environment: Path, run: Path, tm
         (("complete", run, "the c"), "%"),
         (("eval", run, text), "Kneser-Ney-2"),
         (("predict", run), "a cat"),
+        (("score", run, "-"), "\ta cat"),
         (("doctor", text), "characters"),
         (("compare", run), "lstm"),
         (("bench", run, "--seconds", 0.01, "--threads", 1), "rnnkit, int8"),
@@ -146,6 +148,26 @@ def test_every_verb_that_only_runs_models_works(environment: Path, run: Path, tm
     assert found["model"]["nats_per_token"] == pytest.approx(
         runtime.LanguageModel.load(run).score(TEXT[:400]).nll / 400
     )
+
+
+def test_a_cell_of_ones_own_is_refused_by_name_unless_it_is_registered(environment: Path, tmp_path: Path) -> None:
+    """Its equations are torch's: an environment without torch has no way to run it."""
+    config, tensors, tokens = tiny.parts(cell="gru_after")
+    config["model"]["cell"] = "gru_of_mine"
+    contents = {
+        "config.json": json.dumps(config, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n",
+        "model.safetensors": b"".join(pack(tensors)),
+        **tiny.files(tokens),
+    }
+    tiny.forge(tmp_path / "run", contents)
+    (tmp_path / "my.txt").write_text(TEXT, encoding="utf-8")
+    for arguments in (("sample", "{run}"), ("eval", "{run}", "{text}")):
+        words = (word.format(run=tmp_path / "run", text=tmp_path / "my.txt") for word in arguments)
+        outcome = run_in(environment, "-m", "rnnkit", *words)
+        assert outcome.code == 1, outcome.err
+        assert re.fullmatch(r"rnnkit: model\.cell 'gru_of_mine' is not known; .*rnnkit\.register_cell.*\n", outcome.err)
+    registering = "import rnnkit; rnnkit.register_cell(None)"
+    assert "pip install '.[train]'" in run_in(environment, "-c", registering).err
 
 
 @pytest.mark.parametrize(

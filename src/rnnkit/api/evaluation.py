@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rnnkit import data, runtime
 from rnnkit.api.comparison import read_metrics
-from rnnkit.baselines import ArpaModel, BackoffModel, NgramModel, ngram_name, write_arpa
-from rnnkit.errors import ArgumentError, UnsafePathError
+from rnnkit.baselines import ArpaModel, BackoffModel, NgramModel, UniformModel, ngram_name, write_arpa
+from rnnkit.errors import ArgumentError, RnnkitError, UnsafePathError
 from rnnkit.runtime import WindowMLP
 from rnnkit.tasks.lm_score import scores, total_by_line
 
 if TYPE_CHECKING:
     from rnnkit.api.language_model import LanguageModel
+
+_Baseline = BackoffModel | UniformModel | WindowMLP
+_UNIFORM = "uniform"
+_LINES = 512  # scored side by side
 
 # What a row keeps from training: it belongs to the model and not to the text.
 _OF_THE_MODEL = ("name", "n", "num_train_tokens", "bytes", "num_parameters", "train_seconds")
@@ -31,14 +38,14 @@ def evaluate(
     arpa: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
     """As `LanguageModel.evaluate`."""
-    metrics = model.metrics
+    metrics = _metrics(model)
     foreign = [ArpaModel(path, model.tokenizer) for path in arpa]
     sources = [sources] if isinstance(sources, str | Path) else sources
     documents = data.read_documents(sources, encoding=encoding, as_bytes=as_bytes)
     with tempfile.TemporaryDirectory(prefix="rnnkit-") as cache:  # memory-mapped: the text may be larger than memory
         corpus = data.Corpus.build(documents, model.tokenizer, Path(cache) / "text.tokens")
 
-        def row(trained: dict[str, Any], scorer: LanguageModel | BackoffModel | WindowMLP) -> dict[str, Any]:
+        def row(trained: dict[str, Any], scorer: LanguageModel | _Baseline) -> dict[str, Any]:
             values = {key: trained[key] for key in _OF_THE_MODEL if key in trained}
             if isinstance(scorer, ArpaModel) and scorer.has_sentences:  # a line is all it can see
                 nll = total_by_line(scorer, corpus, model.tokenizer)
@@ -49,16 +56,44 @@ def evaluate(
                 values["unseen_share"] = float(scorer.unseen_share(corpus.tokens, corpus.document_starts)[-1])
             return values
 
-        assert model.path is not None  # model.metrics has seen to it
         report = {"model": row(metrics["model"], model), "baselines": []}
         for trained in metrics["baselines"]:
-            folder = _folder_of(trained, model.path)
-            baseline = NgramModel.load(folder) if "n" in trained else WindowMLP.load(folder)
-            report["baselines"].append(row(trained, baseline))
+            report["baselines"].append(row(trained, _baseline(trained, model)))
         for scorer in foreign:
             own = {"name": scorer.path.name, "n": scorer.order, "bytes": scorer.path.stat().st_size}
             report["baselines"].append(row(own, scorer))
     return report
+
+
+def score_lines(model: LanguageModel, lines: Iterable[str | bytes]) -> Iterator[dict[str, Any]]:
+    """As `LanguageModel.score_lines`."""
+    metrics, waiting, first = _metrics(model), iter(lines), 1
+    best = min(metrics["baselines"], key=lambda row: row.get("nll", 0.0))
+    scorers = {"model": (metrics["model"]["name"], model), "baseline": (best["name"], _baseline(best, model))}
+    while group := list(islice(waiting, _LINES)):
+        encoded = []
+        for number, line in enumerate(group, start=first):
+            try:
+                encoded.append(model.tokenizer.encode(line))
+            except RnnkitError as error:
+                raise type(error)(f"line {number}: {error}") from None
+        first += len(group)
+        starts = np.cumsum([0, *map(len, encoded)])
+        ids = np.concatenate(encoded)
+        costs = {key: scorer.nll(ids, document_starts=_of_lines(starts)) for key, (_, scorer) in scorers.items()}
+        for line, line_ids, start in zip(group, encoded, starts, strict=False):
+            row: dict[str, Any] = {"text": line if isinstance(line, str) else line.decode(errors="replace")}
+            row["num_tokens"] = len(line_ids)
+            unknown = 0 if model.tokenizer.unk_id is None else int((line_ids == model.tokenizer.unk_id).sum())
+            for key, (name, _) in scorers.items():
+                nll = float(costs[key][start : start + len(line_ids)].sum()) + unknown * model.tokenizer.unknown_nats
+                row[key] = {"name": name, "nll": nll, "nats_per_token": nll / max(len(line_ids), 1)}
+            yield row
+
+
+def _of_lines(starts: np.ndarray) -> np.ndarray:
+    """Where the lines that have a token begin."""
+    return np.unique(starts[starts < starts[-1]])
 
 
 def export_arpa(run: str | Path, path: str | Path, *, order: int | None = None) -> None:
@@ -78,6 +113,26 @@ def export_arpa(run: str | Path, path: str | Path, *, order: int | None = None) 
         )
     model = NgramModel.load(_folder_of(ngrams[chosen], Path(run)))
     write_arpa(model, path, token_texts=[tokenizer.token_text(token) for token in range(tokenizer.vocab_size)])
+
+
+def _metrics(model: LanguageModel) -> dict[str, Any]:
+    """metrics.json of a run; of a bundle that no training here made, the model's name and a uniform guess to beat.
+
+    Raises: MissingFileError for a run that is not finished.
+    """
+    if model.path is not None and ((model.path / "metrics.json").exists() or (model.path / "run.yaml").exists()):
+        return model.metrics
+    own = {"name": model.config["model"]["cell"], "num_parameters": model.num_parameters}
+    return {"model": own, "baselines": [{"name": _UNIFORM}]}
+
+
+def _baseline(row: dict[str, Any], model: LanguageModel) -> _Baseline:
+    """What a row of `_metrics` was judged from."""
+    if row["name"] == _UNIFORM:
+        return UniformModel(model.vocab_size)
+    assert model.path is not None  # else there were no metrics
+    folder = _folder_of(row, model.path)
+    return NgramModel.load(folder) if "n" in row else WindowMLP.load(folder)
 
 
 def _folder_of(row: dict[str, Any], run: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -87,6 +87,18 @@ class LanguageModel(runtime.LanguageModel):
             raise FileNotFoundError("this model was loaded from no run folder, so it has no metrics; use evaluate")
         return read_metrics(self.path)
 
+    def score_lines(self, lines: Iterable[str | bytes]) -> Iterator[dict[str, Any]]:
+        """How likely each line is, from a fresh state, beside the best baseline of the run: to rank lines by.
+
+        Yields: `text`, `num_tokens`, and under `model` and `baseline` a `name`, `nll` in nats and `nats_per_token`
+            (0 for a line without a token). The baseline is a uniform guess where the folder is no training's.
+        Raises: DataError naming the line that does not encode; MissingFileError for a run that is not finished.
+        Cost:   512 lines at a time, side by side; the figures do not depend on which.
+        """
+        from rnnkit.api import evaluation
+
+        return evaluation.score_lines(self, lines)
+
     def evaluate(
         self,
         sources: str | Path | Sequence[str | Path],
@@ -99,6 +111,8 @@ class LanguageModel(runtime.LanguageModel):
         """Judge on a text, beside the baselines of the run, all on exactly the same tokens; needs no torch.
 
         Args:    arpa: n-gram models of other tools, one more row for each file.
+        Where the folder is no training's (imported weights), the one baseline is a uniform guess.
+
         Returns: `model` and `baselines` as in metrics.json; each row has `reset_per_line`, its figures from a fresh
             state for every line, if they are asked for.
         Raises:  DataError for a text that cannot be read; BundleError for a damaged baseline.

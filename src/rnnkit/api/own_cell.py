@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnkit.bundle import schema
-from rnnkit.errors import ConfigError
+from rnnkit.errors import ConfigError, MissingExtraError
 from rnnkit.runtime import stack
 
 if TYPE_CHECKING:
@@ -23,9 +23,15 @@ def register_cell(cell: CellSpec) -> CellSpec:
 
     Args:    cell: the equations of one step; see `rnnkit.nn.spec.CellSpec`.
     Returns: `cell`.
-    Raises:  ConfigError for a name that another cell has, or for a cell whose h has a width of its own.
+    Raises:  ConfigError for a name that another cell has, or for a cell whose h has a width of its own;
+             MissingExtraError without torch.
     """
-    from rnnkit.nn import spec
+    try:
+        from rnnkit.nn import spec
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError("a cell of your own is computed by torch", extra="train") from error
 
     if spec.CELLS.get(cell.name, cell) is not cell:
         raise ConfigError(f"there is a cell {cell.name!r} already; give yours another name")

@@ -7,6 +7,7 @@ from rnnkit.baselines.bag import BagOfNgrams, require_scikit_learn
 from rnnkit.baselines.dtw import NearestSeries
 from rnnkit.baselines.ngram import Discounts, NgramModel
 from rnnkit.baselines.report import NgramRow, draw_bytes_and_unseen, ngram_name, ngram_table
+from rnnkit.baselines.uniform import UniformModel
 
 __all__ = [
     "ArpaModel",
@@ -16,6 +17,7 @@ __all__ = [
     "NearestSeries",
     "NgramModel",
     "NgramRow",
+    "UniformModel",
     "draw_bytes_and_unseen",
     "ngram_name",
     "ngram_table",

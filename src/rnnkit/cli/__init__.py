@@ -19,6 +19,7 @@ from rnnkit.cli import (
     import_weights,
     predict,
     sample,
+    score,
     train,
     train_classify,
 )
@@ -36,6 +37,7 @@ app.command("sample", short_help="Let a trained model write.")(sample.sample)
 app.command("complete", short_help="The likeliest next words after a text.")(complete.complete)
 app.command("eval", short_help="Judge a model beside its baselines.")(eval_verb.evaluate)
 app.command("predict", short_help="Label or score the lines of stdin.")(predict.predict)
+app.command("score", short_help="How likely each line of a text is.")(score.score)
 app.command("doctor", short_help="What a text will do to training.")(doctor.doctor)
 app.command("compare", short_help="Several runs in a table and a picture.")(compare.compare)
 app.command("bench", short_help="How fast a model is on this machine.")(bench.bench)

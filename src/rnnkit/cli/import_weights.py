@@ -31,7 +31,7 @@ def import_weights(
 ) -> None:
     """Make a run folder of a language model that torch or Keras trained: LSTM, GRU or RNN, embedding and head.
 
-    `sample`, `complete`, `predict` and `export` work on it; `eval` needs the metrics and baselines of a training.
+    All that runs models works on it; `eval` and `score` show it beside a uniform guess, as no baselines come with it.
     """
     from rnnkit.api.weights import import_keras, import_torch
     from rnnkit.export.keras_file import SUFFIXES

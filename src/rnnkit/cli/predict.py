@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
-import io
 import json
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
-from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnnkit.errors import ArgumentError, DataError, RnnkitError, UsageError
+from rnnkit.errors import DataError, RnnkitError, UsageError
 
 if TYPE_CHECKING:
     from rnnkit.api import Classifier, LanguageModel
@@ -46,6 +43,7 @@ def predict(
 ) -> None:
     """Score every line of stdin, or of FILE, with the model of RUN, each from a fresh state; a classifier labels it."""
     from rnnkit import api
+    from rnnkit.cli import lines
 
     model = api.load(run, precision=precision)
     is_jsonl = as_json or output is LineFormat.JSONL
@@ -55,8 +53,8 @@ def predict(
     name = "stdin" if file is None else str(file)
     with contextlib.ExitStack() as stack:
         stream: IO[bytes] = sys.stdin.buffer if file is None else stack.enter_context(_opened(file))
-        lines = _byte_lines(stream) if as_bytes else _text_lines(stream, encoding)
-        _predict_lines(model, lines, name, is_jsonl=is_jsonl)
+        given = lines.byte_lines(stream) if as_bytes else lines.text_lines(stream, encoding, name=name)
+        _predict_lines(model, given, name, is_jsonl=is_jsonl)
 
 
 def _predict_lines(
@@ -104,28 +102,3 @@ def _labelled(model: Classifier, sequence: Any) -> tuple[dict[str, Any], tuple[s
     best = max(range(len(shares)), key=shares.__getitem__)
     shown = {"label": model.labels[best], "probabilities": dict(zip(model.labels, shares, strict=True))}
     return shown, (model.labels[best], f"{shares[best]:.4f}")
-
-
-def _byte_lines(stream: IO[bytes]) -> Iterator[bytes]:
-    return (line.removesuffix(b"\n") for line in stream)
-
-
-def _text_lines(stream: IO[bytes], encoding: str) -> Iterator[str]:
-    """The lines as training reads a text (no byte order mark, CR LF as LF, a CR alone stays), each as it comes."""
-    try:
-        io.TextIOWrapper(io.BytesIO(), encoding=encoding)  # refuses codecs that are not from bytes to text
-    except LookupError:
-        raise ArgumentError(f"there is no text encoding {encoding!r}; try utf-8, latin-1 or cp1252") from None
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
-    held, number = "", 1
-    for data in chain(stream, [b""]):  # cut at bytes 0x0a, which need not be line ends; the empty one ends the decoder
-        try:
-            *lines, held = (held + decoder.decode(data, final=not data)).split("\n")
-        except UnicodeError as error:
-            place = f"stdin, line {number}, byte {getattr(error, 'start', 0)}"
-            raise DataError(f"{place}: not {encoding}; name the --encoding, or use --bytes") from None
-        for line in lines:
-            yield (line.removeprefix("\ufeff") if number == 1 else line).removesuffix("\r")
-            number += 1
-    if held:
-        yield held.removeprefix("\ufeff") if number == 1 else held
