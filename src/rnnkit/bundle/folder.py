@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import durable, text
-from rnnkit.bundle import manifest, schema, strict_json, tensors
+from rnnkit.bundle import int8, manifest, schema, strict_json, tensors
 from rnnkit.bundle.manifest import NEXT, Entry, Manifest
 from rnnkit.errors import (
     BundleError,
@@ -45,8 +45,8 @@ Pieces = list[bytes | memoryview]
 class Bundle:
     """What a folder held: everything checked, nothing executed.
 
-    `config`: the configuration; `tensors`: read-only arrays by name; `files`: the manifest's other files, as bytes;
-    `tokenizer`: the one of `tokenizer.json`, or None; `digest`: SHA-256 of the manifest, which pins all of it.
+    `config`: the configuration; `tensors`: float32 arrays by name, not to be changed; `files`: the manifest's other
+    files, as bytes; `tokenizer`: the one of `tokenizer.json`, or None; `digest`: SHA-256 of the manifest: it pins all.
     """
 
     config: dict[str, Any]
@@ -156,6 +156,8 @@ def _read(descriptor: int, folder: Path, listed: Manifest) -> Bundle:
     most = 4 * sum(math.prod(shape) for shape in shapes.values()) + tensors.MAX_HEADER_BYTES + 8
     data = _checked_file(descriptor, folder, TENSORS, listed.files[TENSORS], most=most)
     arrays = tensors.unpack(data, what=str(folder / TENSORS))
+    if config["precision"] == "int8":
+        arrays = int8.restored(arrays, shapes)
     schema.check_tensors(config, arrays)
     return Bundle(config, arrays, files, tokenizer, listed.digest)
 
@@ -275,6 +277,7 @@ def _contents(
         if name in (CONFIG, TENSORS):
             raise SchemaError(f"{name} is written from config= and tensors=, not from files=")
     _tokenizer(config, files, Path())
+    arrays = int8.quantised(arrays) if config["precision"] == "int8" else arrays
     return {CONFIG: [strict_json.dumps(config)], TENSORS: tensors.pack(arrays), **{n: [d] for n, d in files.items()}}
 
 

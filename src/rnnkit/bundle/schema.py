@@ -13,7 +13,7 @@ import numpy as np
 from rnnkit.errors import SchemaError, TensorError, VersionError
 
 FORMAT = 1
-PRECISIONS = ("fp32", "fp32_split", "bf16")  # of the products; tensors are float32 in every one of them
+PRECISIONS = ("fp32", "fp32_split", "bf16", "int8")  # of the products; on disk matrices are int8 in "int8" alone
 
 
 class Cell(NamedTuple):

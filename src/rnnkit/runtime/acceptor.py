@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from rnnkit.bundle import Bundle, bundle_digest, labels, read_bundle, write_bundle
+from rnnkit.bundle import Bundle, bundle_digest, int8, labels, read_bundle, write_bundle
 from rnnkit.bundle.schema import check_tensors, check_vocabulary, layer_widths
 from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError
 from rnnkit.kernels import heads
@@ -59,6 +59,7 @@ class Acceptor:
         self._check_labels()
         self.digest = digest or bundle_digest(config=config, tensors=tensors, files=self._files)
         self.precision: Precision = resolve_precision(precision or config["precision"], forward_only=True)
+        tensors = self._weights = int8.as_computed(self._tensors, self.precision)
         model = config["model"]
         self._readout, self._size = tuple(model["readout"]), model["input_size"]
         self._suffixes = _SUFFIXES[: 1 + model["bidirectional"]]
@@ -159,7 +160,7 @@ class Acceptor:
         if self._size:
             x = (x - self._tensors["scale.mean"]) / self._tensors["scale.deviation"]
         else:
-            table = self._tensors["embedding.weight"]
+            table = self._weights["embedding.weight"]
             x = heads.embedding(x.reshape(-1), table).reshape(*shape, table.shape[1])
         last: list[np.ndarray] = []
         for directions in self._layers:
@@ -184,7 +185,7 @@ class Acceptor:
     def _layer(self, suffix: str) -> Layer:
         weights: dict[str, Any] = {
             name.removeprefix("recurrent.").removesuffix(suffix): array
-            for name, array in self._tensors.items()
+            for name, array in self._weights.items()
             if name.startswith("recurrent.") and name.endswith(suffix)
         }
         return Layer(self.config["model"]["cell"], **weights, precision=self.precision)

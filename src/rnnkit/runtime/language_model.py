@@ -47,7 +47,7 @@ class LanguageModel(NextTokenModel):
         super().__init__(config, tensors, tokenizer, digest=digest, precision=precision)
         self.tokenizer = tokenizer
         self.begin_id = tokenizer.begin_id
-        self._stack = Stack(config["model"], tensors, self.precision)
+        self._stack = Stack(config["model"], self._weights, self.precision)
         self._grammars: dict[str, Grammar] = {}
         names = self._stack.part_names
         self._parts = tuple(tuple(zip(names, layer.part_sizes, strict=True)) for layer in self._stack.layers)

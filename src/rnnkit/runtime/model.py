@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from rnnkit.bundle import Bundle, bundle_digest, evaluation, read_bundle, write_bundle
+from rnnkit.bundle import Bundle, bundle_digest, evaluation, int8, read_bundle, write_bundle
 from rnnkit.bundle.schema import check_tensors, check_vocabulary
 from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError, StateError
 from rnnkit.kernels.recurrent import Precision, resolve_precision
@@ -64,7 +64,8 @@ class NextTokenModel(ABC):
         self._files = {} if tokenizer is None else {_TOKENIZER: tokenizer.to_json().encode()}
         self.digest = digest or bundle_digest(config=config, tensors=tensors, files=self._files)
         self.precision = resolve_precision(precision or config["precision"], forward_only=True)
-        self._softmax = build_softmax(config["model"], tensors, self.precision)
+        self._weights = int8.as_computed(self._tensors, self.precision)
+        self._softmax = build_softmax(config["model"], self._weights, self.precision)
 
     @classmethod
     def load(cls, path: str | Path, *, precision: str | None = None) -> Self:

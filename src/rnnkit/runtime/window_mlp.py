@@ -38,7 +38,8 @@ class WindowMLP(NextTokenModel):
         self.begin_id = config["model"]["begin_id"]
         self._window = config["model"]["order"] - 1
         self._parts = ((("context", self._window),),)
-        self._hidden = heads.PackedLinear(tensors["hidden.weight"], tensors["hidden.bias"], precision=self.precision)
+        hidden = (self._weights[f"hidden.{name}"] for name in ("weight", "bias"))
+        self._hidden = heads.PackedLinear(*hidden, precision=self.precision)
 
     def _initial_parts(self, batch: int) -> Parts:
         return [(np.full((batch, self._window), self.begin_id, np.int64),)]
@@ -51,7 +52,7 @@ class WindowMLP(NextTokenModel):
         after = np.take_along_axis(tokens, ends[:, None] + np.arange(self._window), axis=1)
         places = np.arange(1, T + 1)[:, None] + np.arange(self._window)  # [T, n-1]
         rows = tokens[:, places].transpose(1, 0, 2).reshape(-1)
-        x = heads.embedding(rows, self._tensors["embedding.weight"]).reshape(T * B, self._hidden.input_size)
+        x = heads.embedding(rows, self._weights["embedding.weight"]).reshape(T * B, self._hidden.input_size)
         features = np.tanh(self._hidden(x))
         if self.config["model"]["direct"]:
             features = np.concatenate([features, x], axis=1)

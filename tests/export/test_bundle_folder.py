@@ -1,0 +1,109 @@
+"""A bundle in eight bits is a quarter as large and computes, bit for bit, what its run does in precision int8."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tiny
+
+from rnnkit import export, runtime
+from rnnkit.bundle import evaluation, int8, read_bundle, write_bundle
+from rnnkit.bundle.schema import CELLS
+from rnnkit.bundle.tensors import pack, unpack
+from rnnkit.cli import main
+from rnnkit.errors import ArgumentError, TensorError
+
+SHAPES = {
+    **{cell: {"cell": cell} for cell in CELLS},
+    "embedded": {"embedding_size": 9, "num_layers": 2},
+    "tied": {"embedding_size": 5, "tied": True},
+    "adaptive": {"embedding_size": 4, "hidden_size": 20, "softmax": "adaptive", "cutoffs": [7, 15]},
+    "normed": {"layer_norm": True, "zoneout": 0.1, "num_layers": 2, "trainable_state": True},
+    "projected": {"hidden_size": 8, "proj_size": 3},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_it_computes_what_the_run_does_in_int8(tmp_path, shape):
+    config, tensors, tokens = tiny.parts(**shape)
+    write_bundle(tmp_path / "run", config=config, tensors=tensors, files=tiny.files(tokens))
+    export.to_bundle(tmp_path / "run", tmp_path / "small", int8=True)
+    want = runtime.LanguageModel.load(tmp_path / "run", precision="int8")
+    got = runtime.LanguageModel.load(tmp_path / "small")
+    assert got.precision == "int8"
+    ids = np.random.default_rng(1).integers(0, tokens.vocab_size, (9, 3))
+    (ours, after), (theirs, seen) = got(ids), want(ids)
+    assert np.array_equal(ours, theirs)
+    assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(after._arrays(), seen._arrays(), strict=True))
+    assert not np.array_equal(ours, runtime.LanguageModel.load(tmp_path / "run")(ids)[0])
+    assert got.save(tmp_path / "again") == got.digest  # rounding twice is rounding once
+
+
+def test_a_window_mlp_too(tmp_path):
+    config = tiny.config("window_mlp", begin_id=3)
+    runtime.WindowMLP.from_parts(config, tiny.tensors(config)).save(tmp_path / "run")
+    export.to_bundle(tmp_path / "run", tmp_path / "small", int8=True)
+    ids = np.random.default_rng(1).integers(0, 29, (9, 3))
+    want = runtime.WindowMLP.load(tmp_path / "run", precision="int8")(ids)[0]
+    assert np.array_equal(runtime.WindowMLP.load(tmp_path / "small")(ids)[0], want)
+
+
+def test_size_loss_and_report(tmp_path, capsys):
+    config, tensors, tokens = tiny.parts(hidden_size=128)
+    tensors = {name: array * np.float32(0.2) for name, array in tensors.items()}
+    ids = tokens.encode(tiny.TEXT * 20)
+    kept = {evaluation.NAME: evaluation.to_bytes(ids, np.array([0]))}
+    write_bundle(tmp_path / "run", config=config, tensors=tensors, files=tiny.files(tokens) | kept)
+    assert main(["export", str(tmp_path / "run"), "--to", "bundle", "--int8", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("run-int8", "run")]
+    assert [report["bytes"], report["fp32_bytes"]] == sizes
+    assert sizes[0] <= 0.3 * sizes[1]
+    assert report["passes"] and report["relative_loss"] <= 0.01
+    small = runtime.LanguageModel.load(tmp_path / "run-int8")
+    assert report["nats_per_token"]["int8"] == small.total_nll(*small.evaluation_sample()) / len(ids)
+    assert report["digest"] == small.digest
+    assert main(["export", str(tmp_path / "run"), "--to", "bundle"]) == 0
+    assert read_bundle(tmp_path / "run-bundle").digest == read_bundle(tmp_path / "run").digest
+    for name, said in (("run", "exists"), ("run-int8", "eight bits already")):
+        with pytest.raises(ArgumentError, match=said):
+            export.to_bundle(tmp_path / name, tmp_path / ("run" if name == "run" else "new"), int8=True)
+
+
+def test_rows_of_zeros_and_rows_that_are_not_finite():
+    weight = np.array([[0, 0, 0], [1, -2, 0.4], [np.nan, 1, 2], [np.inf, 1, 2], [1e-38, 0, 0]], np.float32)
+    stored = int8.quantised({"w": weight, "b": weight[0]})
+    assert stored["w"].dtype == np.int8 and np.array_equal(stored["w"][1], [64, -127, 25])
+    rounded = int8.restored(stored, {"w": (5, 3), "b": (3,)})
+    assert np.array_equal(rounded["w"][[0, 4]], np.zeros((2, 3)))
+    assert np.isnan(rounded["w"][2:4]).all() and rounded["w"][1, 1] == -2
+    again = int8.quantised(rounded)
+    assert all(np.array_equal(again[name], stored[name], equal_nan=True) for name in ("w", "w.largest"))
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda t: t.pop("head.weight.largest"), "head.weight.largest .* is missing"),
+        (lambda t: t.update(other=np.zeros(2, np.int8)), "'other' is left over"),
+        (lambda t: t.update({"head.bias.largest": np.zeros(1, np.float32)}), r"'head\.bias\.largest' is left over"),
+        (lambda t: t.update({"head.weight": t["head.weight"].astype(np.float32)}), "dtype float32, int8 is wanted"),
+        (lambda t: t.update({"head.weight": t["head.weight"][:-1]}), "the configuration wants"),
+        (lambda t: t["head.weight"].__setitem__(3, -128), r"head\.weight, row 3: .* not the scale"),
+        (lambda t: t["head.weight.largest"].__setitem__(2, -1), r"head\.weight, row 2: .* not the scale"),
+        (lambda t: t["head.weight.largest"].__setitem__(1, np.inf), r"head\.weight, row 1: .* not the scale"),
+        (lambda t: t["head.weight"].__setitem__(0, 1), r"head\.weight, row 0: .* not the scale"),
+    ],
+)
+def test_what_no_export_writes_is_refused_by_name(tmp_path, edit, said):
+    config, tensors, tokens = tiny.parts()
+    write_bundle(tmp_path / "good", config={**config, "precision": "int8"}, tensors=tensors, files=tiny.files(tokens))
+    stored = {n: a.copy() for n, a in unpack((tmp_path / "good" / "model.safetensors").read_bytes()).items()}
+    edit(stored)
+    names = ("config.json", "tokenizer.json")
+    contents = {name: (tmp_path / "good" / name).read_bytes() for name in names}
+    tiny.forge(tmp_path / "bad", {**contents, "model.safetensors": b"".join(pack(stored))})
+    with pytest.raises(TensorError, match=said):
+        read_bundle(tmp_path / "bad")
