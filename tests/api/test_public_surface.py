@@ -53,7 +53,7 @@ def test_import_rnnkit_loads_nothing_but_itself() -> None:
 def test_the_language_model_is_the_runtimes_with_training() -> None:
     assert issubclass(rnnkit.LanguageModel, runtime.LanguageModel)
     own = {name for name in vars(rnnkit.LanguageModel) if not name.startswith("_")}
-    assert own == {"load", "train", "metrics", "evaluate", "path"}
+    assert own == {"load", "train", "metrics", "evaluate", "score_lines", "path"}
 
 
 def test_every_error_has_an_exit_code_of_the_command_line() -> None:
