@@ -382,6 +382,20 @@ def kept_shares(given: Arrays, num_parts: int, t: int, row: int) -> list[Any]:
 # ---- the verdict ----
 
 
+def nudged(arrays: Arrays, seed: int) -> Arrays:
+    """Every float32 value moved by up to half a unit in its last place: another draw of the same roundings."""
+    rng = np.random.default_rng(seed)
+
+    def near(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(near(part) for part in value)
+        if getattr(value, "dtype", None) != np.float32:
+            return value
+        return (value * (1 + 2.0**-24 * rng.uniform(-1, 1, value.shape))).astype(np.float32)
+
+    return {name: near(value) for name, value in arrays.items()}
+
+
 def relative_error(want: Any, got: Any) -> float:
     if want.shape != got.shape or not np.isfinite(got).all():
         return float("inf")
@@ -424,6 +438,7 @@ __all__ = [
     "check_close",
     "check_equal",
     "make_layer",
+    "nudged",
     "of_all_precisions",
     "parameters",
     "reference",

@@ -53,7 +53,8 @@ def test_ragged_lengths(cell, option, reverse, dtype):
 @each_cell
 @pytest.mark.parametrize("upstream", [("output",), ("h",), ("c",), ("last",)], ids=str)
 def test_each_upstream_gradient_alone(cell, option, upstream):
-    case = Case(cell, 12, 3, 5, 18, upstream=upstream, **option)
+    steps = 7 if cell.startswith("elman") else 12  # Elman's gradient fades; its roundings do not
+    case = Case(cell, steps, 3, 5, 18, upstream=upstream, **option)
     check_close(case, reference(case), run(case))
 
 

@@ -8,6 +8,8 @@ from mutants.planted import BUGS, planted
 from parity import check_layer, suite
 from parity_generator import check_generator, generator_suite
 
+pytestmark = pytest.mark.timeout(1500)
+
 
 def run_suite():
     """Everything, quickest first; the first disagreement raises."""
