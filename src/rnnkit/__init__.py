@@ -12,7 +12,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnnkit.api import Classifier, LanguageModel, compare, doctor, dry_run, load, register_cell
+    from rnnkit.api import (
+        Classifier,
+        LanguageModel,
+        SequenceClassifier,
+        compare,
+        doctor,
+        dry_run,
+        load,
+        register_cell,
+    )
     from rnnkit.errors import RnnkitError
     from rnnkit.kernels.threads import get_num_threads, set_num_threads
     from rnnkit.nn import explain_backend
@@ -23,6 +32,7 @@ __all__ = [
     "Classifier",
     "LanguageModel",
     "RnnkitError",
+    "SequenceClassifier",
     "State",
     "compare",
     "doctor",
@@ -37,6 +47,7 @@ _HOMES = {
     "Classifier": "rnnkit.api",
     "LanguageModel": "rnnkit.api",
     "RnnkitError": "rnnkit.errors",
+    "SequenceClassifier": "rnnkit.api",
     "State": "rnnkit.state",
     "compare": "rnnkit.api",
     "doctor": "rnnkit.api",

@@ -14,6 +14,7 @@ PUBLIC = {
     "Classifier",
     "LanguageModel",
     "RnnkitError",
+    "SequenceClassifier",
     "State",
     "compare",
     "doctor",

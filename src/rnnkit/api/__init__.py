@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rnnkit.api.classification_report import classification_table
     from rnnkit.api.classifier import Classifier
     from rnnkit.api.comparison import compare
+    from rnnkit.api.estimator import SequenceClassifier
     from rnnkit.api.evaluation import export_arpa
     from rnnkit.api.language_model import LanguageModel
     from rnnkit.api.loading import load
@@ -25,6 +26,7 @@ _HOMES = {
     "Hypothesis": "rnnkit.runtime",
     "LanguageModel": "rnnkit.api.language_model",
     "ResultTable": "rnnkit.metrics",
+    "SequenceClassifier": "rnnkit.api.estimator",
     "bench": "rnnkit.api.benchmark",
     "classification_table": "rnnkit.api.classification_report",
     "compare": "rnnkit.api.comparison",
@@ -40,6 +42,7 @@ __all__ = [
     "Hypothesis",
     "LanguageModel",
     "ResultTable",
+    "SequenceClassifier",
     "bench",
     "classification_table",
     "compare",

@@ -7,6 +7,7 @@ from typing import Any
 
 from rnnkit.api import classification_pages, classification_report, curves
 from rnnkit.api.training import require_torch
+from rnnkit.data import Examples
 from rnnkit.errors import MissingExtraError
 
 try:
@@ -44,12 +45,16 @@ class ClassifyRunConfig(ClassifyConfig):
     def task_name(self) -> str:
         return "classify"
 
-    def make_task(self) -> Any:
-        """The task, its data read. Raises: MissingExtraError, DataError."""
+    def make_task(self, examples: Examples | None = None) -> Any:
+        """The task, its data read. Raises: MissingExtraError, DataError.
+
+        Args: examples: to train on in place of `data.sources`, without a table at the end: there is no test part.
+        """
         require_torch()
         from rnnkit.tasks.classify import ClassificationTask
 
-        return ClassificationTask(ClassifyConfig(**{name: getattr(self, name) for name in ClassifyConfig.model_fields}))
+        config = ClassifyConfig(**{name: getattr(self, name) for name in ClassifyConfig.model_fields})
+        return ClassificationTask(config, examples)
 
     def pages(self, metrics: Mapping[str, Any], name: str) -> dict[str, bytes]:
         """What people look at in a finished run's folder, by file name."""

@@ -41,6 +41,14 @@ class Examples:
     labels: list[str]
     places: list[str]
 
+    def __post_init__(self) -> None:
+        """Raises: DataError for sequences of more than one kind, naming the first of another."""
+        sizes = [_input_size(sequence) for sequence in self.inputs]
+        for size, place in zip(sizes, self.places, strict=True):
+            if size != sizes[0]:
+                shown = [f"frames of {one}" if one else "text" for one in (size, sizes[0])]
+                raise DataError(f"{place}: {shown[0]} among {shown[1]}; give sequences of one kind and size")
+
     def __len__(self) -> int:
         return len(self.inputs)
 
@@ -85,23 +93,22 @@ def read_examples(
     Cost:   holds all of them in memory.
     """
     columns = (label_column, text_column)
-    found = Examples([], [], [])
+    inputs: list[Any] = []
+    labels: list[str] = []
+    places: list[str] = []
     for source in [sources] if isinstance(sources, str | Path) else sources:
-        before = len(found)
+        before = len(inputs)
         rows = _folder_rows if Path(source).is_dir() else _file_rows
         for label, sequence, place in rows(str(source), columns, encoding):
             for value, what in ((label, "label"), (sequence, "text")):
                 if isinstance(value, str) and not value.strip():
                     raise DataError(f"{place}: the {what} is empty; fill it in, or take the line out")
-            found.labels.append(label)
-            found.inputs.append(sequence)
-            found.places.append(place)
-            if (sizes := [_input_size(one) for one in (found.inputs[0], sequence)])[0] != sizes[1]:
-                shown = [f"frames of {size}" if size else "text" for size in sizes]
-                raise DataError(f"{place}: {shown[1]} among {shown[0]}; give sequences of one kind and size")
-        if len(found) == before:
+            labels.append(label)
+            inputs.append(sequence)
+            places.append(place)
+        if len(inputs) == before:
             raise DataError(f"{source}: holds no examples; give a file with at least one below its header")
-    return found
+    return Examples(inputs, labels, places)
 
 
 def split_examples(examples: Examples, held_out: float, *, seed: int) -> tuple[Examples, Examples]:

@@ -140,6 +140,8 @@ class Acceptor(nn.Module):
     Parameters: `embedding.weight` [V, E], or buffers `scale.mean` and `scale.deviation` [I]; `recurrent.*`;
     `attention.weight` [D*H, D*H], `.bias` [D*H], `.score` [1, D*H]; `head.weight` [C, R*D*H], `head.bias` [C].
 
+    Start: recurrent weights as `rnnkit.nn.Recurrent`, embedding N(0, 0.1²), head uniform in ±1/√(R*D*H) with bias 0.
+
     Source: max: Collobert and Weston 2008; attention: Yang et al. 2016, "Hierarchical attention networks", eq. 5–7.
     """
 
@@ -163,6 +165,8 @@ class Acceptor(nn.Module):
         self.attention = _Attention(width, config.precision) if "attention" in config.readout else None
         self.head = nn.Linear(len(config.readout) * width, config.num_labels)
         nn.init.zeros_(self.head.bias)
+        if self.embedding is not None:  # N(0, 1) would drown the few updates that a rare word gets
+            nn.init.normal_(self.embedding.weight, std=0.1)
 
     def initial_state(self, batch: int = 1) -> State:
         """Zeros: what every sequence starts from."""

@@ -38,14 +38,18 @@ class LabelledSequences:
     """The sequences of a run: training, validation (to choose weights by) and test (for the table).
 
     Labels and vocabulary come from the training part alone. Raises: DataError naming file, line, column and remedy.
+
+    Args: examples: to train on in place of the sources; none of them is held out, and there is no test part.
     """
 
-    def __init__(self, config: ClassifyConfig) -> None:
+    def __init__(self, config: ClassifyConfig, examples: data.Examples | None = None) -> None:
         settings, tokenizer = config.data, config.tokenizer
         columns: Any = {key: getattr(settings, key) for key in ("label_column", "text_column", "encoding")}
         assert settings.sources is not None  # the configuration has seen to it
-        train = data.read_examples(settings.sources, **columns)
-        if settings.test_sources is not None:
+        train = data.read_examples(settings.sources, **columns) if examples is None else examples
+        if examples is not None:
+            test = examples[np.zeros(0, int)]
+        elif settings.test_sources is not None:
             test = data.read_examples(settings.test_sources, **columns)
         else:
             train, test = data.split_examples(train, settings.held_out, seed=settings.split_seed)
@@ -66,7 +70,7 @@ class LabelledSequences:
         self.train, self.valid, self.test = (self._part(examples) for examples in (train, valid, test))
 
     def _part(self, examples: data.Examples) -> Part:
-        if examples.input_size != self.input_size:
+        if len(examples) and examples.input_size != self.input_size:
             shown = [f"frames of {size}" if size else "text" for size in (examples.input_size, self.input_size)]
             raise DataError(f"{examples.places[0]}: {shown[0]}, trained is on {shown[1]}; give what was trained on")
         encode = (lambda frames: frames) if self.tokenizer is None else self.tokenizer.encode
@@ -108,10 +112,11 @@ def _refuse_choices_of_text(config: ClassifyConfig) -> None:
 class ClassificationTask:
     """Train a recurrent acceptor on the labelled sequences of a configuration."""
 
-    def __init__(self, config: ClassifyConfig) -> None:
+    def __init__(self, config: ClassifyConfig, examples: data.Examples | None = None) -> None:
+        """Args: examples: as of `LabelledSequences`."""
         self.config = config
-        self.sequences = LabelledSequences(config)
-        if {"naive-bayes", "logistic-regression"} & {*self.sequences.baselines}:
+        self.sequences = LabelledSequences(config, examples)
+        if len(self.sequences.test) and {"naive-bayes", "logistic-regression"} & {*self.sequences.baselines}:
             baselines.require_scikit_learn()  # before the training, not after it
         shape = config.model
         self.name = ("bi-" if shape.bidirectional else "") + shape.cell.replace("_", "-")
@@ -190,7 +195,12 @@ class ClassificationTask:
         peers: Sequence[tuple[str, TrainingReport]],
         note: Callable[[str], None],
     ) -> dict[str, Any]:
-        """The saved model and all baselines on the test sequences; writes `metrics.json` and `baselines/`."""
+        """The saved model and all baselines on the test sequences; writes `metrics.json` and `baselines/`.
+
+        Without a test part there is nothing to judge on: no figure is given, and nothing is written.
+        """
+        if not len(self.sequences.test):
+            return {}
         train, test = len(self.sequences.train), len(self.sequences.test)
         note(f"fitting the baselines on {train:,} sequences, and judging every row of the table on {test:,}")
         return judge(run_dir, name=self.name, config=self.config, sequences=self.sequences, report=report)
