@@ -121,20 +121,30 @@ threads::Phase SamplingLoop::next() {
         break;
       case Stage::projection:
         stage_ = Stage::scores;
-        if (model_.projection) return {num_parts_ = linear_parts(*model_.projection, batch())};
+        if (model_.projection && is_shared(linear_parts(*model_.projection, batch()))) return {num_parts_};
         break;
       case Stage::scores:
         stage_ = Stage::draw;
-        return {num_parts_ = linear_parts(model_.scores, batch())};
+        if (is_shared(linear_parts(model_.scores, batch()))) return {num_parts_};
+        break;
       case Stage::draw:
         stage_ = Stage::drawn;
-        return {num_parts_ = std::clamp<int64_t>(batch() * vocab_size() / kLogitsOfAPart, 1, batch())};
+        if (is_shared(std::clamp<int64_t>(batch() * vocab_size() / kLogitsOfAPart, 1, batch()))) return {num_parts_};
+        break;
       case Stage::drawn:
         take_tokens();
         stage_ = Stage::token;
         break;
     }
   }
+}
+
+// Whether the running stage has parts to share. A single one is done here and now: to open a phase for it would cost
+// more than it does, and a second worker would fetch what this one has in its cache.
+bool SamplingLoop::is_shared(int64_t parts) {
+  num_parts_ = parts;
+  if (parts == 1) part(0, 0);
+  return parts > 1;
 }
 
 void SamplingLoop::begin_layer() {

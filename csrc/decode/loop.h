@@ -52,6 +52,7 @@ class SamplingLoop {
 
   threads::Phase next();
   void part(int64_t part, int worker);
+  bool is_shared(int64_t parts);
   void begin_layer();
   void take_tokens();
   void make_room();
