@@ -133,6 +133,7 @@ def read_prompts(
         tokens[: lengths[row], row] = [*start, *ids]
     parts = model._initial_parts(len(prompts)) if before is None else before
     if 0 < len(tokens) <= _FEW_TOKENS and lengths.min() == len(tokens):
+        features = parts[-1][0]
         for ids in tokens:
             features, parts = model._step(ids, parts)
         return features, parts

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from rnnkit.errors import ArgumentError
 from rnnkit.metrics import LanguageModelScore
-from rnnkit.runtime import beam, completion, generation
+from rnnkit.runtime import beam, generation
 from rnnkit.runtime.beam import Hypothesis
-from rnnkit.runtime.grammar import Grammar
 from rnnkit.runtime.model import NextTokenModel
 from rnnkit.runtime.stack import Parts, Stack
 from rnnkit.state import State
 from rnnkit.text import Tokenizer
+
+if TYPE_CHECKING:
+    from rnnkit.runtime.grammar import Grammar
 
 _MAX_GRAMMARS = 8
 
@@ -256,6 +258,8 @@ class LanguageModel(NextTokenModel):
         """
         if k < 1:
             raise ArgumentError(f"k is {k}; ask for at least one completion")
+        from rnnkit.runtime import completion  # here, as below: not every program asks for it, and imports cost time
+
         return completion.complete(self, prompt, k)
 
     def score(self, text: str | bytes, *, reset_per_line: bool = False) -> LanguageModelScore:
@@ -280,6 +284,8 @@ class LanguageModel(NextTokenModel):
 
     def _grammar(self, regex: str) -> Grammar:
         """A regular expression over the tokens; the last few are remembered."""
+        from rnnkit.runtime.grammar import Grammar
+
         found = self._grammars.pop(regex, None) or Grammar(regex, self.tokenizer)
         self._grammars[regex] = found
         if len(self._grammars) > _MAX_GRAMMARS:

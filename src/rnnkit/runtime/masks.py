@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rnnkit.errors import ArgumentError
-from rnnkit.runtime.grammar import Grammar
+
+if TYPE_CHECKING:
+    from rnnkit.runtime.grammar import Grammar
 
 
 class Mask:
