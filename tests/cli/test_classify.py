@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,8 @@ def test_train_predict_and_eval(table: Path, tmp_path: Path, call: Callable[...,
     again = call("train", "classify", "--resume", "--run", run, "--json")
     assert json.loads(again.out)["model"]["num_sequences"] == 8
 
+    for name in ("torch", "sklearn", "scipy", "yaml", "matplotlib"):  # from here on there is only the run half
+        monkeypatch.setitem(sys.modules, name, None)
     judged = call("eval", run, table, "--json")
     assert json.loads(judged.out)["model"]["num_sequences"] == 40
     assert call("eval", run, table, "--text-column", "other").code == 1
