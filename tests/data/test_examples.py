@@ -179,8 +179,9 @@ def test_an_npz_file_of_other_arrays_or_of_objects_is_refused(tmp_path: Path) ->
         np.savez(path, **arrays)
         with pytest.raises(DataError, match=message):
             data.read_examples(path)
-    with pytest.raises(DataError, match="no such file"):
-        data.read_examples(tmp_path / "missing.npz")
+    for name in ("missing.npz", "missing.csv", "missing"):
+        with pytest.raises(DataError, match="no such file"):
+            data.read_examples(tmp_path / name)
 
 
 # ---- batches --------------------------------------------------------------------------------------------------------

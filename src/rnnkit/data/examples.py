@@ -181,7 +181,7 @@ def _input_size(sequence: Any) -> int:
 def _file_rows(source: str, columns: Columns, encoding: str) -> Rows:
     suffix = Path(source.removesuffix(".gz")).suffix.lower()
     known = (*_SEPARATORS, *_LINES, *_SERIES)
-    if suffix not in known:
+    if suffix not in known and Path(source).exists():  # what is not there is named where it is opened
         raise DataError(
             f"{source}: cannot tell its format by the name; it must end in {', '.join(known)}, "
             "or be a folder with a .txt for each label"
