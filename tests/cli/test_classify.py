@@ -110,6 +110,15 @@ def test_train_predict_and_eval(table: Path, tmp_path: Path, call: Callable[...,
     for flag in ("--reset-per-line", "--bytes"):
         assert f"{flag} has no effect on a classifier" in call("eval", run, table, flag).err
 
+    unlabelled = tmp_path / "new.csv"
+    unlabelled.write_text('id,text\n7,"a rise, again"\n', encoding="utf-8")
+    (found,) = call("predict", run, unlabelled).out.splitlines()
+    assert found.split("\t")[2:] == [f"{unlabelled}, line 2", "a rise, again"]
+    first, *_ = call("predict", run, table, "--json").out.splitlines()
+    assert json.loads(first)["place"] == f"{table}, line 2"
+    unlabelled.write_text("id,words\n7,a rise\n", encoding="utf-8")
+    assert "new.csv, line 1: no column text or" in call("predict", run, unlabelled).err
+
     lines = tmp_path / "lines.txt"
     lines.write_text("a rise\n\n", encoding="utf-8")
     for form in ("tsv", "jsonl"):

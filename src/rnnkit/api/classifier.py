@@ -71,8 +71,13 @@ class Classifier(runtime.Acceptor):
         return cls.load(folder)
 
     def read(self, file: str | Path) -> list[tuple[str, Any]]:
-        """The sequences of a file, each after its place: "my.ts, line 7". Raises: as `rnnkit.data.read_examples`."""
-        examples = data.read_examples(file)
+        """The sequences of a file, each after its place: "my.ts, line 7". A table needs no labels.
+
+        Raises: as `rnnkit.data.read_examples`; a text column with an unusual name is the one that was trained on.
+        """
+        is_known = self.tokenizer is not None and self.path is not None and (self.path / "metrics.json").exists()
+        column = self.metrics["config"]["data"]["text_column"] if is_known else None
+        examples = data.read_examples(file, text_column=column, labelled=False)
         return list(zip(examples.places, examples.inputs, strict=True))
 
     @property

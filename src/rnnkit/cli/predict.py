@@ -28,7 +28,8 @@ class LineFormat(StrEnum):
 def predict(
     run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
     file: Annotated[
-        Path | None, typer.Argument(help="What to read in place of stdin; of a classifier of series its .ts or .npz.")
+        Path | None,
+        typer.Argument(help="What to read in place of stdin: lines; for a classifier also a table or its series."),
     ] = None,
     output: Annotated[
         LineFormat,
@@ -47,8 +48,8 @@ def predict(
 
     model = api.load(run, precision=precision)
     is_jsonl = as_json or output is LineFormat.JSONL
-    if isinstance(model, api.Classifier) and model.tokenizer is None:
-        _label_series(model, file, is_jsonl=is_jsonl)
+    if isinstance(model, api.Classifier) and (model.tokenizer is None or (file and _is_table(file))):
+        _label_file(model, file, is_jsonl=is_jsonl)
         return
     name = "stdin" if file is None else str(file)
     with contextlib.ExitStack() as stack:
@@ -74,15 +75,20 @@ def _predict_lines(
             print("\t".join((*cells, text)), flush=True)
 
 
-def _label_series(model: Classifier, file: Path | None, *, is_jsonl: bool) -> None:
+def _is_table(file: Path) -> bool:
+    return Path(file.name.removesuffix(".gz")).suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson")
+
+
+def _label_file(model: Classifier, file: Path | None, *, is_jsonl: bool) -> None:
     if file is None:
         raise UsageError("this classifier reads series of numbers, which stdin cannot give; name a .ts or .npz FILE")
     for place, sequence in model.read(file):
         figures, cells = _labelled(model, sequence)
+        shown = {"text": sequence} if isinstance(sequence, str) else {}
         if is_jsonl:
-            print(json.dumps({"place": place, **figures}, ensure_ascii=False), flush=True)
+            print(json.dumps({"place": place, **shown, **figures}, ensure_ascii=False), flush=True)
         else:
-            print("\t".join((*cells, place)), flush=True)
+            print("\t".join((*cells, place, *shown.values())), flush=True)
 
 
 def _opened(file: Path) -> IO[bytes]:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -78,6 +78,7 @@ def read_examples(
     label_column: str | None = None,
     text_column: str | None = None,
     encoding: str = "utf-8",
+    labelled: bool = True,
 ) -> Examples:
     """The labelled sequences of files and folders, in order: texts, or series of numbers, not both.
 
@@ -88,11 +89,12 @@ def read_examples(
         label_column, text_column: names of columns, or keys; None: the only one that is there of `LABEL_COLUMNS` and
             of `TEXT_COLUMNS`, whatever its case.
         encoding: of all files.
+        labelled: False: tables need no label column, and what stands in it is not read: their labels are empty.
     Raises: DataError naming file, line, column and remedy: for a file that cannot be read or has no examples, a column
         that is missing, a ragged row, an empty cell.
     Cost:   holds all of them in memory.
     """
-    columns = (label_column, text_column)
+    columns = Columns(label_column, text_column, labelled)
     inputs: list[Any] = []
     labels: list[str] = []
     places: list[str] = []
@@ -101,7 +103,7 @@ def read_examples(
         rows = _folder_rows if Path(source).is_dir() else _file_rows
         for label, sequence, place in rows(str(source), columns, encoding):
             for value, what in ((label, "label"), (sequence, "text")):
-                if isinstance(value, str) and not value.strip():
+                if isinstance(value, str) and not value.strip() and (labelled or what == "text"):
                     raise DataError(f"{place}: the {what} is empty; fill it in, or take the line out")
             labels.append(label)
             inputs.append(sequence)
@@ -161,11 +163,18 @@ def label_ids(examples: Examples, labels: Sequence[str]) -> np.ndarray:
 
 
 Rows = Iterator[tuple[str, Any, str]]  # label, text or frames, place
-Columns = tuple[str | None, str | None]
+
+
+class Columns(NamedTuple):
+    """The names of columns, None: the usual ones; and whether there must be one of labels."""
+
+    label: str | None
+    text: str | None
+    labelled: bool
 
 
 def _folder_rows(source: str, columns: Columns, encoding: str) -> Rows:
-    if given := [name for name in columns if name is not None]:
+    if given := [name for name in columns[:2] if name is not None]:
         raise ArgumentError(f"{source} is a folder with a file for each label, it has no column {given[0]!r}")
     for document in read_documents([source], encoding=encoding):
         label = Path(document.name).name.removesuffix(".gz").removesuffix(".txt")
@@ -186,7 +195,7 @@ def _file_rows(source: str, columns: Columns, encoding: str) -> Rows:
             f"{source}: cannot tell its format by the name; it must end in {', '.join(known)}, "
             "or be a folder with a .txt for each label"
         )
-    if suffix in _SERIES and (given := [name for name in columns if name is not None]):
+    if suffix in _SERIES and (given := [name for name in columns[:2] if name is not None]):
         raise ArgumentError(f"{source} is a file of series, it has no column {given[0]!r}; leave the name out")
     (document,) = read_documents([source], encoding=encoding, as_bytes=suffix == ".npz")  # names what cannot be opened
     if suffix == ".npz":
@@ -210,7 +219,8 @@ def _csv_rows(name: str, content: str, separator: str, columns: Columns) -> Rows
     limit = csv.field_size_limit(_LONGEST_CELL)
     try:
         header = next(reader, [])
-        label_at, text_at = (header.index(column) for column in _chosen(header, columns, f"{name}, line 1"))
+        label_column, text_column = _chosen(header, columns, f"{name}, line 1")
+        text_at = header.index(text_column)
         started = reader.line_num + 1
         for cells in reader:
             place, started = f"{name}, line {started}", reader.line_num + 1
@@ -221,7 +231,7 @@ def _csv_rows(name: str, content: str, separator: str, columns: Columns) -> Rows
                     f"{place}: {len(cells)} cells, the header has {len(header)}; "
                     "put double quotes around a cell that holds the separator"
                 )
-            yield cells[label_at], cells[text_at], place
+            yield "" if label_column is None else cells[header.index(label_column)], cells[text_at], place
     except csv.Error as error:
         raise DataError(
             f"{name}, line {reader.line_num}: {error}; a cell that begins with a double quote ends with one, "
@@ -242,9 +252,9 @@ def _json_rows(name: str, content: str, columns: Columns) -> Rows:
             raise DataError(f"{place}: is no JSON ({error}); every line holds one object") from None
         if not isinstance(value, dict):
             raise DataError(f"{place}: holds a {type(value).__name__}; every line holds one object")
-        columns = _chosen(list(value), columns, place)
-        label_key, text_key = columns
-        label, sequence = value[label_key], value[text_key]
+        label_key, text_key = _chosen(list(value), columns, place)
+        columns = columns._replace(label=label_key, text=text_key)
+        label, sequence = "" if label_key is None else value[label_key], value[text_key]
         if not isinstance(sequence, str):
             raise DataError(f"{place}, key {text_key!r}: a {type(sequence).__name__} where text is wanted; quote it")
         if not isinstance(label, str | int):
@@ -252,17 +262,17 @@ def _json_rows(name: str, content: str, columns: Columns) -> Rows:
         yield str(label), sequence, place
 
 
-def _chosen(header: list[str], columns: Columns, place: str) -> tuple[str, str]:
-    """The names of the label's and the text's column in `header`."""
-    found = []
-    for given, usual, flag in zip(columns, (LABEL_COLUMNS, TEXT_COLUMNS), ("--label", "--text"), strict=True):
-        names = [given] if given is not None else [name for name in header if name.strip().lower() in usual]
-        present = [name for name in names if name in header]
-        if len(present) != 1 or header.count(present[0]) != 1:
-            what = "more than one" if present else "no"
-            wanted = given if given is not None else " or ".join(usual)
-            raise DataError(
-                f"{place}: {what} column {wanted} among {', '.join(header)[:200]}; name it with {flag}-column NAME"
-            )
-        found += present
-    return found[0], found[1]
+def _chosen(header: list[str], columns: Columns, place: str) -> tuple[str | None, str]:
+    """The names of the label's and the text's column in `header`; None where no label is asked for."""
+    label = _only(header, columns.label, LABEL_COLUMNS, "--label-column", place) if columns.labelled else None
+    return label, _only(header, columns.text, TEXT_COLUMNS, "--text-column", place)
+
+
+def _only(header: list[str], given: str | None, usual: Sequence[str], flag: str, place: str) -> str:
+    names = [given] if given is not None else [name for name in header if name.strip().lower() in usual]
+    present = [name for name in names if name in header]
+    if len(present) != 1 or header.count(present[0]) != 1:
+        what = "more than one" if present else "no"
+        wanted = given if given is not None else " or ".join(usual)
+        raise DataError(f"{place}: {what} column {wanted} among {', '.join(header)[:200]}; name it with {flag} NAME")
+    return present[0]
