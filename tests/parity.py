@@ -400,10 +400,12 @@ def torch_errors(case: Case) -> dict[str, dict[str, float]]:
     length, the loop's in float32."""
     impossible = case.cell not in TORCH or case.T == 0 or 0 in (case.lengths or ())
     impossible = impossible or bool(case.widths) or case.residual or case.trainable_state
-    impossible = impossible or case.zoneout > 0 or case.training
+    impossible = impossible or case.zoneout > 0 or case.training or case.layer_norm
     run = reference_run if impossible else torch_run
     runs = [run]
-    if run is torch_run or case.layer_norm:
+    if case.layer_norm:  # what a norm makes of one rounding spreads widely
+        runs += [nudged(run, seed) for seed in range(12)]
+    elif run is torch_run:
         runs += [nudged(run, seed) for seed in range(4)]
     elif case.T > 100:  # the loop is slow; where errors do not grow, one will do
         runs += [nudged(run, seed) for seed in range(2)]
