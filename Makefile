@@ -39,7 +39,7 @@ demo: $(BUILT)  ## train on the embedded text, print the table and a sample
 test: $(BUILT) $(VENV)/.group-test  ## the tests, about 8 minutes on two cores
 	$(PYTEST)
 
-test-slow: $(BUILT) $(VENV)/.group-test  ## what `make test` cannot hold, about a quarter of an hour on two cores
+test-slow: $(BUILT) $(VENV)/.group-test  ## what `make test` cannot hold, about half an hour on two cores
 	$(PYTEST) -m slow --timeout 1800 --dist loadgroup
 	best=$$($(PY) -c 'from rnnkit import kernels; print(kernels.isa())') || exit 1; \
 	for isa in portable avx2 avx512 avx512bf16; do \

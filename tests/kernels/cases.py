@@ -1,4 +1,7 @@
-"""Random layers for the kernel tests, and what they must give: a float64 loop, one row and one step at a time."""
+"""Random layers for the kernel tests, and what they must give: a float64 loop, one row and one step at a time.
+
+Over 400 lines because a case, its arrays and the loop that judges it must be read side by side to be trusted.
+"""
 
 from __future__ import annotations
 
