@@ -25,6 +25,7 @@ RUN_HALF = [
     "rnnkit.kernels.decode",
     "rnnkit.kernels.threads",
     "rnnkit.text",
+    "rnnkit.automata",
     "rnnkit.metrics",
     "rnnkit.bundle",
     "rnnkit.data",

@@ -58,8 +58,8 @@ _HOMES = {
     "register_cell": "rnnkit.api",
     "set_num_threads": "rnnkit.kernels.threads",
 }
-_PACKAGES = ("baselines", "bundle", "data", "errors", "kernels", "metrics", "models", "nn", "runtime", "tasks", "text",
-             "training")  # fmt: skip
+_PACKAGES = ("automata", "baselines", "bundle", "data", "errors", "kernels", "metrics", "models", "nn", "runtime",
+             "tasks", "text", "training")  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -25,7 +25,20 @@ PUBLIC = {
     "register_cell",
     "set_num_threads",
 }
-PACKAGES = {"baselines", "bundle", "data", "errors", "kernels", "metrics", "models", "nn", "runtime", "tasks", "text"}
+PACKAGES = {
+    "automata",
+    "baselines",
+    "bundle",
+    "data",
+    "errors",
+    "kernels",
+    "metrics",
+    "models",
+    "nn",
+    "runtime",
+    "tasks",
+    "text",
+}
 
 
 def test_the_public_names_are_these() -> None:

@@ -6,8 +6,8 @@ from collections import OrderedDict
 
 import numpy as np
 
+from rnnkit.automata import ByteAutomaton, compile_regex
 from rnnkit.errors import ArgumentError
-from rnnkit.runtime.regex import ByteAutomaton, compile_regex
 from rnnkit.text import Tokenizer
 
 _ROW_BYTES = 64 << 20  # of rows [V] that are remembered
