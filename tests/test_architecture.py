@@ -44,6 +44,22 @@ def test_importing_the_run_half_leaves_torch_out(module: str) -> None:
     assert json.loads(result.stdout) == []
 
 
+def test_importing_the_runtime_waits_for_little_but_numpy() -> None:
+    """What it takes is held by benchmarks/bench_startup.py; here, that nothing comes in that a model can do without."""
+    code = "import sys, numpy; before = {*sys.modules}; import rnnkit.runtime; print(*sorted({*sys.modules} - before))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    new = result.stdout.split()
+    packages = {name.partition(".")[0] for name in new} & sys.stdlib_module_names
+    needed = {"atexit", "copy", "dataclasses", "errno", "fnmatch", "hashlib", "importlib", "inspect", "ast",
+              "dis", "opcode", "tokenize", "token", "linecache", "ipaddress", "json", "ntpath", "pathlib",
+              "urllib"}  # fmt: skip
+    assert {name for name in packages if not name.startswith("_")} <= needed
+    ours = {".".join(name.split(".")[1:2]) for name in new if name.startswith("rnnkit.")}
+    assert ours == {"bundle", "durable", "errors", "kernels", "metrics", "runtime", "state", "text"}
+    for name in ("regex", "grammar", "completion"):
+        assert f"rnnkit.runtime.{name}" not in new
+
+
 def test_every_package_is_under_an_import_contract() -> None:
     contracts = configparser.ConfigParser()
     contracts.read(ROOT / ".importlinter")

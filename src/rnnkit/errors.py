@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The one of `known` that a misspelt name most likely means, or None."""
+    import difflib  # here: a program without a mistake does not wait for it
+
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
 
 class RnnkitError(Exception):
     """Whatever rnnkit raises on purpose. The command line prints it as one line and exits with `exit_code`."""

@@ -5,7 +5,6 @@ Later wins: file, then options (`hidden_size=256`), then overrides (`"model.hidd
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from rnnkit import durable
-from rnnkit.errors import ConfigError
+from rnnkit.errors import ConfigError, nearest
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -112,9 +111,8 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
 def _nearest(name: str, keys: Iterable[str]) -> str:
     by_leaf = {key.rpartition(".")[2]: key for key in keys}
     names = {**by_leaf, **{key: key for key in by_leaf.values()}}
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    close = close or difflib.get_close_matches(name.rpartition(".")[2], names, n=1, cutoff=0.4)
-    return f"; the nearest known is {names[close[0]]}" if close else f"; known are {', '.join(sorted(names.values()))}"
+    close = nearest(name, names, cutoff=0.4) or nearest(name.rpartition(".")[2], names, cutoff=0.4)
+    return f"; the nearest known is {names[close]}" if close else f"; known are {', '.join(sorted(names.values()))}"
 
 
 def _first_problem(error: ValidationError, keys: list[str], file: str | Path | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnkit.errors import SchemaError, TensorError, VersionError
+from rnnkit.errors import SchemaError, TensorError, VersionError, nearest
 
 FORMAT = 1
 PRECISIONS = ("fp32", "fp32_split", "bf16", "int8")  # of the products; on disk matrices are int8 in "int8" alone
@@ -287,8 +286,8 @@ def _check_keys(values: Mapping[str, Any], required: set[str], optional: set[str
     for key in sorted(required - values.keys()):
         raise SchemaError(f"{where} lacks the key {key}")
     for key in sorted(values.keys() - required - optional):
-        near = difflib.get_close_matches(key, required | optional, n=1)
-        raise SchemaError(f"{where} has the unknown key {key[:80]!r}" + (f"; is it {near[0]}?" if near else ""))
+        near = nearest(key, sorted(required | optional))
+        raise SchemaError(f"{where} has the unknown key {key[:80]!r}" + (f"; is it {near}?" if near else ""))
 
 
 def _size(values: Mapping[str, Any], name: str, *, least: int = 1, most: int = _LARGEST) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import difflib
 import gzip
 import io
 import os
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from rnnkit.data.documents import PIECE_SIZE, Document, default_documents
-from rnnkit.errors import ArgumentError, DataError
+from rnnkit.errors import ArgumentError, DataError, nearest
 
 FOLDER_SUFFIXES = (".txt", ".txt.gz")
 _FEW_NULS = 100  # a text may hold; more of them, and a fifth of all characters, and it is no text
@@ -173,8 +172,8 @@ def _checked_encoding(encoding: str) -> str:
         from encodings.aliases import aliases
 
         known = sorted({*aliases, *aliases.values()})
-        near = difflib.get_close_matches(encoding.lower().replace("-", "_"), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "utf-8, latin-1, cp1252 and utf-16 are usual ones"
+        near = nearest(encoding.lower().replace("-", "_"), known)
+        hint = f"did you mean {near!r}?" if near else "utf-8, latin-1, cp1252 and utf-16 are usual ones"
         raise ArgumentError(f"there is no text encoding {encoding!r}; {hint}") from None
 
 
@@ -224,10 +223,10 @@ def _missing(path: Path) -> DataError:
     while not parent.is_dir():  # the first part of the path that does not exist is what was misspelt
         path, parent = parent, parent.parent
     try:
-        near = difflib.get_close_matches(path.name, [entry.name for entry in parent.iterdir()], n=1)
+        near = nearest(path.name, [entry.name for entry in parent.iterdir()])
     except OSError:
-        near = []
-    hint = f"did you mean {parent / near[0]}?" if near else f"look at what is in {parent.resolve()}"
+        near = None
+    hint = f"did you mean {parent / near}?" if near else f"look at what is in {parent.resolve()}"
     return DataError(f"{path}: no such file or folder; {hint}")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from rnnkit.bundle.schema import GATES
+from rnnkit.errors import nearest
 from rnnkit.runtime import resolve_precision
 
 
@@ -94,8 +94,8 @@ def _is_a_width_or_several(value: Any) -> Any:
 
 def _runs_without_torch(cell: str) -> str:
     if cell not in GATES:
-        near = difflib.get_close_matches(cell, GATES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(GATES)}"
+        near = nearest(cell, GATES)
+        hint = f"did you mean {near!r}?" if near else f"choose one of {', '.join(GATES)}"
         raise ValueError(f"the run half, which writes samples and judges, has no cell {cell!r}: {hint}")
     return cell
 

@@ -12,10 +12,9 @@ the vocabulary. Words come back equal after whitespace normalisation (`normalise
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
-from rnnkit.errors import ArgumentError
+from rnnkit.errors import ArgumentError, nearest
 from rnnkit.text.bpe import BpeTokenizer
 from rnnkit.text.byte import ByteTokenizer
 from rnnkit.text.char import CharTokenizer
@@ -66,8 +65,8 @@ def build(
     Cost: one pass over `texts`; "word" keeps a count per distinct word in memory.
     """
     if kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(KINDS)}"
+        near = nearest(kind, KINDS)
+        hint = f"did you mean {near!r}?" if near else f"choose one of {', '.join(KINDS)}"
         raise ArgumentError(f"there is no tokeniser {kind!r}; {hint}")
     if min_count < 1:
         raise ArgumentError(f"min_count is {min_count}, it must be at least 1; leave it out to keep every entry")
