@@ -8,8 +8,9 @@ import pytest
 import tiny
 
 from rnnkit import runtime
-from rnnkit.errors import ArgumentError, DtypeError
+from rnnkit.errors import ArgumentError, DtypeError, StateError
 from rnnkit.runtime.beam import _ranked
+from rnnkit.state import State
 
 PROMPTS = ["the quick", "", "fox\n", "a dog jumps over the lazy fox and the dog", "the quick"]
 
@@ -133,6 +134,17 @@ def test_prompts_side_by_side_give_the_bits_of_each_alone(model, options, monkey
     assert model.beam_search(PROMPTS, **settings) == want
     monkeypatch.setattr("rnnkit.runtime.beam.MAX_BATCH", 11)  # two prompts at a time
     assert model.beam_search(PROMPTS, **settings) == want
+
+
+def test_a_saved_state_goes_on_as_if_nothing_had_happened(model):
+    settings = {"num_beams": 4, "num_return": 4, "max_new_tokens": 9, "stop": "x"}
+    want = model.beam_search(["the quick fox", "over the dog"], **settings)
+    state = State.stack([model.read("the quick"), model.read("over the")])
+    assert model.beam_search([" fox", " dog"], state=state, **settings) == want
+    assert model.beam_search(" dog", state=state[1], **settings) == want[1]
+    assert model.beam_search([" fox", " dog"], **settings) != want
+    with pytest.raises(StateError, match="belongs to no bundle"):
+        model.beam_search(" dog", state=State([dict(parts) for parts in state[0].layers]))
 
 
 def test_the_best_come_first_with_a_prefix_and_without_repetition(char_model):

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnkit.errors import ArgumentError, DtypeError
-from rnnkit.runtime.generation import MAX_BATCH, Request, mask_of, read_prompts
+from rnnkit.errors import ArgumentError
+from rnnkit.runtime.generation import MAX_BATCH, Request, Start, mask_of, read_starts
 from rnnkit.runtime.likelihood import row_limit
 
 if TYPE_CHECKING:
     from rnnkit.runtime.language_model import LanguageModel
+    from rnnkit.state import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +53,16 @@ class Options(Request):
             raise ArgumentError(f"length_penalty is {self.length_penalty!r}; give a number, for example 1.0 (0: none)")
 
 
-def search(model: LanguageModel, prompts: Sequence[str], options: Options) -> list[list[Hypothesis]]:
+def search(
+    model: LanguageModel, prompts: Sequence[str], options: Options, *, state: State | None
+) -> list[list[Hypothesis]]:
     """The best continuations of each prompt, the best first."""
     options.check()
+    parts = None if state is None else model._checked(state, len(prompts))
     found: list[list[Hypothesis]] = []
     size = max(1, min(MAX_BATCH, row_limit(model.vocab_size)) // options.num_beams)
-    searches = [_Search(model, prompt, options, number=number) for number, prompt in enumerate(prompts)]
+    starts = [Start(model, prompt, options, number=number, state=parts) for number, prompt in enumerate(prompts)]
+    searches = [_Search(model, start, options, number=number) for number, start in enumerate(starts)]
     for first in range(0, len(searches), size):
         group = searches[first : first + size]
         _run(model, group, options)
@@ -79,7 +84,7 @@ def _run(model: LanguageModel, searches: Sequence[_Search], options: Options) ->
     live = [search for search in searches if search.beams]
     if not live:
         return
-    features, parts = read_prompts(model, [search.prompt_ids for search in live])
+    features, parts = read_starts(model, [search.start for search in live])
     for step in range(options.max_new_tokens):
         log_probs = model._softmax.log_probs(features).astype(np.float64)
         parents: list[int] = []
@@ -100,13 +105,11 @@ def _run(model: LanguageModel, searches: Sequence[_Search], options: Options) ->
 class _Search:
     """The beams of one prompt, and what was found."""
 
-    def __init__(self, model: LanguageModel, prompt: str, options: Options, *, number: int) -> None:
-        if not isinstance(prompt, str):
-            raise DtypeError(f"a prompt must be a str, got {type(prompt).__name__}; decode it first")
-        self.prompt_ids = model.tokenizer.encode(prompt + options.prefix)
+    def __init__(self, model: LanguageModel, start: Start, options: Options, *, number: int) -> None:
+        self.start = start
         self._tokenizer, self._options = model.tokenizer, options
         self._found: list[Hypothesis] = []
-        self._mask = mask_of(model, self.prompt_ids, options, number=number)
+        self._mask = mask_of(model, start.ids, options, number=number)
         self.beams = [_Beam(place=0 if self._mask is None else self._mask.start)]
         if self._mask is not None and self._mask.is_whole(self.beams[0].place, ()):
             self.beams = self._end(self.beams)
@@ -180,7 +183,7 @@ class _Search:
 
     def _text(self, beam: _Beam) -> str:
         """The prefix, and what the tokens add to the prompt's text: a word needs to know what stands before it."""
-        before = self.prompt_ids[-1:].tolist()
+        before = self.start.ids[-1:].tolist()
         whole = self._tokenizer.decode([*before, *beam.ids])
         return self._options.prefix + whole[len(self._tokenizer.decode(before)) :]
 

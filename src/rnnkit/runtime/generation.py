@@ -119,6 +119,33 @@ def texts(
     return ["".join(parts) for parts in found]
 
 
+class Start:
+    """What a prompt begins with: `ids`, of it and the prefix, and the state `before` them, where it begins no document.
+
+    Raises: DtypeError, DataError for a prompt that is no text; ArgumentError for one that must not be empty.
+    """
+
+    def __init__(
+        self, model: LanguageModel, prompt: str, options: Request, *, number: int, state: Parts | None
+    ) -> None:
+        if not isinstance(prompt, str):
+            raise DtypeError(f"a prompt must be a str, got {type(prompt).__name__}; decode it first")
+        self.ids = model.tokenizer.encode(prompt + options.prefix)
+        self.before = None if state is None else [tuple(array[number] for array in arrays) for arrays in state]
+        if self.before is not None and not len(self.ids) and model._stack.is_residual:
+            raise ArgumentError(
+                f"prompt {number} is empty, and the state of residual layers does not hold what the next token is "
+                "scored from; read one token less into the state and give it as the prompt"
+            )
+
+
+def read_starts(model: LanguageModel, starts: Sequence[Start]) -> tuple[np.ndarray, Parts]:
+    """`read_prompts`, of prompts that all begin documents, or all go on from states."""
+    before = [start.before for start in starts if start.before is not None]
+    stacked = [tuple(map(np.stack, zip(*arrays, strict=True))) for arrays in zip(*before, strict=True)]
+    return read_prompts(model, [start.ids for start in starts], stacked or None)
+
+
 def read_prompts(
     model: LanguageModel, prompts: Sequence[np.ndarray], before: Parts | None = None
 ) -> tuple[np.ndarray, Parts]:
@@ -153,29 +180,18 @@ def read_prompts(
 class _Row:
     """One prompt, its random stream, and the text after it that is not certain yet."""
 
-    def __init__(
-        self, model: LanguageModel, prompt: str, options: Options, *, stream: int, number: int, before: Parts | None
-    ) -> None:
-        if not isinstance(prompt, str):
-            raise DtypeError(f"a prompt must be a str, got {type(prompt).__name__}; decode it first")
-        self.stream = stream
-        self.before = before  # what it has seen, as [H] for each part, where it does not begin a document
-        self.ids = model.tokenizer.encode(prompt + options.prefix)
-        if before is not None and not len(self.ids) and model._stack.is_residual:
-            raise ArgumentError(
-                f"prompt {number} is empty, and the state of residual layers does not hold what the next token is "
-                "scored from; read one token less into the state and give it as the prompt"
-            )
+    def __init__(self, model: LanguageModel, start: Start, options: Options, *, stream: int, number: int) -> None:
+        self.start, self.stream = start, stream
         self.is_done = False
         self._drawn: list[int] = []  # kept where there is a mask
-        self._mask = mask_of(model, self.ids, options, number=number)
+        self._mask = mask_of(model, start.ids, options, number=number)
         if self._mask is not None:
             self._place = self._mask.start
             self.is_done = self._mask.is_whole(self._place, ())
         self._stop = options.stop
         self._held = ""  # the end of the text so far, as long as it may be the beginning of a stop string
         self._decoder = model.tokenizer.stream_decoder()
-        self._decoder.push_all(self.ids.tolist())  # the first new word has to know what stands before it
+        self._decoder.push_all(start.ids.tolist())  # the first new word has to know what stands before it
 
     def begin(self, prefix: str) -> str:
         """The text that is certain before anything is drawn."""
@@ -232,8 +248,8 @@ def _rows(
     parts = None if state is None else model._checked(state, len(prompts))
     rows = []
     for number, prompt in enumerate(prompts):
-        before = None if parts is None else [tuple(array[number] for array in arrays) for arrays in parts]
-        rows.append(_Row(model, prompt, options, stream=stream + number, number=number, before=before))
+        start = Start(model, prompt, options, number=number, state=parts)
+        rows.append(_Row(model, start, options, stream=stream + number, number=number))
     return rows
 
 
@@ -266,10 +282,8 @@ def _run(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Iterat
 
 def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> SamplingLoop | _StepLoop:
     """Read the prompts; what draws the tokens after them."""
-    before = [row.before for row in rows if row.before is not None]
-    stacked = [tuple(map(np.stack, zip(*arrays, strict=True))) for arrays in zip(*before, strict=True)]
-    features, parts = read_prompts(model, [row.ids for row in rows], stacked or None)
-    previous = None if options.repetition_penalty == 1.0 else [np.unique(row.ids) for row in rows]
+    features, parts = read_starts(model, [row.start for row in rows])
+    previous = None if options.repetition_penalty == 1.0 else [np.unique(row.start.ids) for row in rows]
     streams, softmax, stack = _streams(*(row.stream for row in rows)), model._softmax, model._stack
     is_native = all(isinstance(layer, Layer) for layer in stack.layers)
     needs_python = stack.is_residual or options.is_masked or options.first_step > 0

@@ -185,6 +185,7 @@ class LanguageModel(NextTokenModel):
         length_penalty: float = ...,
         max_new_tokens: int = ...,
         no_repeat_ngram_size: int = ...,
+        state: State | None = ...,
         prefix: str = ...,
         stop: str | Sequence[str] | None = ...,
         regex: str | None = ...,
@@ -200,6 +201,7 @@ class LanguageModel(NextTokenModel):
         length_penalty: float = ...,
         max_new_tokens: int = ...,
         no_repeat_ngram_size: int = ...,
+        state: State | None = ...,
         prefix: str = ...,
         stop: str | Sequence[str] | None = ...,
         regex: str | None = ...,
@@ -214,6 +216,7 @@ class LanguageModel(NextTokenModel):
         length_penalty: float = 1.0,
         max_new_tokens: int = 200,
         no_repeat_ngram_size: int = 0,
+        state: State | None = None,
         prefix: str = "",
         stop: str | Sequence[str] | None = None,
         regex: str | None = None,
@@ -227,12 +230,13 @@ class LanguageModel(NextTokenModel):
             num_beams: how many continuations are followed; 1 is greedy.
             num_return: how many are returned, at most `num_beams`; fewer where there are not so many.
             length_penalty: above 0 favours longer texts, below 0 shorter ones, where `stop` or `regex` ends them.
-            max_new_tokens, no_repeat_ngram_size, prefix, stop, regex: as in `generate`.
+            max_new_tokens, no_repeat_ngram_size, state, prefix, stop, regex: as in `generate`.
         Returns: for one prompt a list of `Hypothesis`; for several a list of such lists. A prompt's are the same bits
             whatever the other prompts are, and for any number of threads.
         Cost:    of a token: a step of `num_beams` rows, and a look at num_beams · V scores by way of Python. It ends
             early when no beam can still become better than what was found.
-        Raises:  ArgumentError, DtypeError for an option out of range; DataError for a prompt that does not encode.
+        Raises:  ArgumentError, DtypeError for an option out of range; DataError for a prompt that does not encode;
+            StateError for another model's state.
         Source:  Wu et al. 2016, arXiv:1609.08144, section 7, for the search; the penalty is Hugging Face's power.
         """
         options = beam.Options(
@@ -245,7 +249,8 @@ class LanguageModel(NextTokenModel):
             stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
             regex=regex,
         )
-        found = beam.search(self, [prompt] if isinstance(prompt, str) else list(prompt), options)
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        found = beam.search(self, prompts, options, state=state)
         return found[0] if isinstance(prompt, str) else found
 
     def complete(self, prompt: str, k: int = 10) -> list[tuple[str, float]]:
