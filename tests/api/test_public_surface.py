@@ -9,6 +9,7 @@ import pytest
 
 import rnnkit
 from rnnkit import api, runtime
+from rnnkit.api.trained import Trained
 
 PUBLIC = {
     "Classifier",
@@ -66,7 +67,8 @@ def test_import_rnnkit_loads_nothing_but_itself() -> None:
 
 def test_the_language_model_is_the_runtimes_with_training() -> None:
     assert issubclass(rnnkit.LanguageModel, runtime.LanguageModel)
-    own = {name for name in vars(rnnkit.LanguageModel) if not name.startswith("_")}
+    classes = (rnnkit.LanguageModel, Trained)
+    own = {name for of in classes for name in vars(of) if not name.startswith("_")}
     assert own == {"load", "train", "metrics", "evaluate", "score_lines", "path"}
 
 

@@ -15,6 +15,7 @@ from command import Outcome
 from rnnkit.api.classification import ClassifyRunConfig
 from rnnkit.api.config import find_key, known_keys
 from rnnkit.cli import app
+from rnnkit.cli.train_options import NOT_CONFIG
 
 SMALL = ("--hidden-size=4", "--embedding-size=4", "--max-steps=4", "--batch-size=8", "--threads=1")
 SPECIAL: dict[str, tuple[list[str], str, Any]] = {
@@ -33,7 +34,6 @@ SPECIAL: dict[str, tuple[list[str], str, Any]] = {
     "--schedule": (["--schedule", "constant"], "training.schedule", "constant"),
     "--baseline": (["--baseline", "majority"], "baselines.kinds", ("majority",)),
 }
-NOT_CONFIG = {"sources", "config", "run", "resume", "force", "tensorboard", "as_json"}
 
 
 def parameters() -> list[Any]:
@@ -52,7 +52,7 @@ def test_every_option_arrives_under_the_key_it_is_named_after(monkeypatch: pytes
     seen: list[ClassifyRunConfig] = []
 
     def train(sources: Any, *, config: Any, overrides: Any, **options: Any) -> None:
-        kept = {key: value for key, value in options.items() if key not in NOT_CONFIG | {"observers"}}
+        kept = {key: value for key, value in options.items() if key not in {*NOT_CONFIG, "observers"}}
         settings = configure(sources, config=config, overrides=overrides, options=kept, model=ClassifyRunConfig)
         seen.append(settings)
         raise Arrived
@@ -72,6 +72,7 @@ def test_every_option_arrives_under_the_key_it_is_named_after(monkeypatch: pytes
             arguments = [flag] if is_flag else [flag, str(wanted)]
         beside = ["--num-layers", "2"] if flag == "--dropout" else []
         beside += ["--input-dropout", "0.1"] if flag == "--locked-dropout" else []
+        beside += ["--optimizer", "sgd"] if flag == "--momentum" else []
         with pytest.raises(Arrived):
             main(["train", "classify", "f.csv", *arguments, *beside])
         section, _, name = key.partition(".")

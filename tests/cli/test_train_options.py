@@ -14,7 +14,7 @@ from command import Outcome
 from rnnkit import api
 from rnnkit.api.config import find_key, known_keys
 from rnnkit.api.training import RunConfig, configure
-from rnnkit.cli import app, train
+from rnnkit.cli import app, train_options
 from rnnkit.errors import ConfigError
 
 OWN_TEXT = (Path(__file__).parents[2] / "docs/how-to/own-text.md").read_text(encoding="utf-8")
@@ -114,7 +114,7 @@ def _spellings() -> set[str]:
     return {
         spelling
         for parameter in _command().params
-        if parameter.name not in train.NOT_CONFIG and parameter.name != "help"
+        if parameter.name not in train_options.NOT_CONFIG and parameter.name != "help"
         for spelling in [*parameter.opts, *parameter.secondary_opts]
     }
 
@@ -165,7 +165,7 @@ def test_a_width_for_each_layer_arrives(received: Callable[..., dict[str, Any]])
 def test_every_option_is_named_after_one_key() -> None:
     keys = known_keys(RunConfig)
     for parameter in _command().params:
-        if parameter.name not in train.NOT_CONFIG and parameter.name != "help":
+        if parameter.name not in train_options.NOT_CONFIG and parameter.name != "help":
             assert find_key(parameter.name, keys) in keys
 
 
@@ -225,4 +225,4 @@ def test_flags_win_over_the_file_and_overrides_over_flags(
 
 @pytest.mark.parametrize(("text", "wanted"), [("90s", 90), ("2m", 120), ("1.5h", 5400), ("30", 30)])
 def test_times_are_read_with_their_unit(text: str, wanted: float) -> None:
-    assert wanted == train.seconds(text)
+    assert wanted == train_options.seconds(text)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from rnnkit import data, runtime
-from rnnkit.api.comparison import read_metrics
+from rnnkit.api.trained import Trained
 from rnnkit.baselines import BagOfNgrams, NearestSeries
 from rnnkit.errors import UnsafePathError
 from rnnkit.tasks.classify_score import Judged, rows_of
@@ -16,7 +16,7 @@ from rnnkit.tasks.classify_score import Judged, rows_of
 _OF_THE_SYSTEM = ("bytes", "num_parameters", "train_seconds")
 
 
-class Classifier(runtime.Acceptor):
+class Classifier(Trained, runtime.Acceptor):
     """A trained recurrent classifier.
 
         model = rnnkit.Classifier.train("reviews.csv", run="runs/reviews", time_limit_s=60)
@@ -27,48 +27,11 @@ class Classifier(runtime.Acceptor):
     Everything but `train` comes from `rnnkit.runtime.Acceptor`, and keeps its exactness.
     """
 
-    path: Path | None = None
-    """The run folder it was loaded from."""
-
     @classmethod
-    def load(cls, path: str | Path, *, precision: str | None = None) -> Self:
-        """The model of a run folder; as `rnnkit.runtime.Acceptor.load`."""
-        model = super().load(path, precision=precision)
-        model.path = Path(path)
-        return model
-
-    @classmethod
-    def train(
-        cls,
-        sources: str | Path | Sequence[str | Path] | None = None,
-        *,
-        run: str | Path | None = None,
-        config: str | Path | None = None,
-        overrides: Sequence[str] = (),
-        resume: bool = False,
-        force: bool = False,
-        observers: Sequence[Callable[[dict[str, Any]], None]] = (),
-        tensorboard: bool = False,
-        **options: Any,
-    ) -> Self:
-        """Train on labelled sequences, beside baselines, into a run folder; what `rnnkit train classify` does.
-
-        Args:    as `LanguageModel.train`; sources as `rnnkit.data.read_examples`; run: None: the first free
-                 `runs/classify-N`.
-        Returns: the model with the weights of its best evaluation; `.metrics` has the table.
-        Raises:  as `LanguageModel.train`; DataError names file, line and column.
-        """
-        from rnnkit.api import training
+    def _run_config(cls) -> Any:
         from rnnkit.api.classification import ClassifyRunConfig
 
-        resumed = run if resume else None
-        settings = training.configure(
-            sources, config=config, overrides=overrides, options=options, resumed=resumed, model=ClassifyRunConfig
-        )
-        folder = training.train(
-            settings, run=run, resume=resume, force=force, watchers=observers, tensorboard=tensorboard
-        )
-        return cls.load(folder)
+        return ClassifyRunConfig
 
     def read(self, file: str | Path) -> list[tuple[str, Any]]:
         """The sequences of a file, each after its place: "my.ts, line 7". A table needs no labels.
@@ -79,13 +42,6 @@ class Classifier(runtime.Acceptor):
         column = self.metrics["config"]["data"]["text_column"] if is_known else None
         examples = data.read_examples(file, text_column=column, labelled=False)
         return list(zip(examples.places, examples.inputs, strict=True))
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """What was measured when it was trained: the content of metrics.json."""
-        if self.path is None:
-            raise FileNotFoundError("this model was loaded from no run folder, so it has no metrics; use evaluate")
-        return read_metrics(self.path)
 
     def evaluate(
         self,
