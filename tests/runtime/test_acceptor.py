@@ -12,8 +12,10 @@ import torch
 import rnnkit
 from rnnkit import data, runtime, text
 from rnnkit.bundle import schema
-from rnnkit.errors import ArgumentError, BundleError, DtypeError, SchemaError, ShapeError
+from rnnkit.bundle.schema import CELLS
+from rnnkit.errors import ArgumentError, BundleError, DtypeError, SchemaError, ShapeError, StateError
 from rnnkit.models.acceptor import Acceptor, AcceptorConfig
+from rnnkit.state import State
 
 ALL = ("last", "max", "mean", "attention")
 TOKENS = text.build("char", ["abcdefghij"])
@@ -83,6 +85,69 @@ def test_it_comes_back_from_its_bundle_and_the_schema_knows_its_tensors(shape: d
     )
 
 
+CAUSAL: dict[str, dict[str, Any]] = {
+    **{cell: {"cell": cell, "readout": ALL, "num_layers": 2} for cell in CELLS},
+    "last": {"hidden_size": (7, 5)},
+    "mean": {"readout": ("mean",), "bias": False},
+    "attention": {"readout": ("attention", "last"), "precision": "int8"},
+    "frames": {"input_size": 3, "vocab_size": 0, "embedding_size": 0, "readout": ALL},
+    "frames, bf16": {"input_size": 3, "vocab_size": 0, "embedding_size": 0, "readout": ("max",), "precision": "bf16"},
+}
+
+
+@pytest.mark.parametrize("shape", CAUSAL.values(), ids=CAUSAL)
+def test_whole_chunks_and_steps_give_the_bits_of_the_sequence_alone(shape: dict[str, Any]) -> None:
+    """So does a state that was away as bytes, a fork, and a stream that starts afresh beside others."""
+    precision = shape.get("precision")
+    _, model = make({name: value for name, value in shape.items() if name != "precision"} | {"bidirectional": False})
+    model = runtime.Acceptor(
+        model.config, model._tensors, labels=model.labels, tokenizer=model.tokenizer, precision=precision
+    )
+    lengths, T, rng = np.array([40, 17, 0, 1, 39]), 40, np.random.default_rng(5)
+    given = rng.normal(size=(T, 5, 3)).astype(np.float32) if "input_size" in shape else rng.integers(0, 10, (T, 5))
+    garbage = given.copy()
+    garbage[np.arange(T)[:, None] >= lengths] = -(10**9)
+    whole, after = model(garbage, lengths=lengths)
+    rows = [given[:n, row] for row, n in enumerate(lengths)]
+    assert np.array_equal(whole, model.log_probs(rows))
+    for cuts in ([3, 4], range(0, T, 5), range(1, T)):
+        state: Any = model.initial_state(5)
+        for first, piece in zip([0, *cuts], np.split(garbage, [*cuts]), strict=True):
+            decided, state = model(piece, state, lengths=np.clip(lengths - first, 0, len(piece)))
+            state = State.from_bytes(state.to_bytes(), like=model.initial_state())
+        assert np.array_equal(decided, whole)
+        assert state == after
+    state = model.initial_state(2)
+    for t in range(lengths[1]):
+        seen, state = model.step(given[t, [0, 1]], state)
+    assert np.array_equal(seen[1], whole[1])
+    decided, state = model.step(given[0, [4, 4]], state.reset([1]))
+    assert np.array_equal(decided[1:], model.log_probs([given[:1, 4]]))
+    assert not np.array_equal(decided[0], decided[1])
+
+
+def test_a_state_goes_on_in_its_own_model_only_and_never_backwards() -> None:
+    _, model = make(SHAPES["elman"])
+    _, other = make(SHAPES["elman"], seed=1)
+    with pytest.raises(StateError, match="belongs to model"):
+        model([[1]], other.initial_state())
+    with pytest.raises(ShapeError, match=r"state part 0\.h is float32 \[2, 8\]"):
+        model([[1]], model.initial_state(2))
+    with pytest.raises(ShapeError, match=r"lengths must be 1 integers in 0\.\.1"):
+        model([[1]], lengths=[2])
+    _, both = make(SHAPES["deep"])
+    for call in (both.initial_state, lambda: both([[1]]), lambda: both.step(1)):
+        with pytest.raises(ArgumentError, match="also reads from the end"):
+            call()
+    _, frames = make(SHAPES["frames"] | {"bidirectional": False})
+    with pytest.raises(ShapeError, match=r"wanted are frames \[T, B, 3\]"):
+        frames(np.zeros((4, 3)))
+    with pytest.raises(ArgumentError, match="not finite"):
+        frames(np.full((2, 1, 3), np.inf))
+    with pytest.raises(SchemaError, match="this is of kind acceptor, not language_model"):
+        runtime.LanguageModel(model.config, model._tensors, TOKENS)
+
+
 def test_texts_are_read_by_its_tokeniser_and_labels_are_words() -> None:
     _, model = make(SHAPES["deep"])
     given = ["abc", "", "jihgf", "?!"]
@@ -136,6 +201,6 @@ def test_a_bundle_without_its_labels_or_tokeniser_is_refused(tmp_path: Path) -> 
         with pytest.raises(BundleError, match=name):
             rnnkit.bundle.write_bundle(tmp_path / name, config=config, tensors=tensors, files=rest)
             rnnkit.load(tmp_path / name)
-    with pytest.raises(SchemaError, match="this is a acceptor, not a language_model"):
+    with pytest.raises(SchemaError, match="this is of kind acceptor, not language_model"):
         model.save(tmp_path / "whole")
         rnnkit.LanguageModel.load(tmp_path / "whole")

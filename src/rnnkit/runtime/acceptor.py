@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from rnnkit.bundle import Bundle, bundle_digest, int8, labels, read_bundle, write_bundle
-from rnnkit.bundle.schema import check_tensors, check_vocabulary, layer_widths
-from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError
+from rnnkit.bundle import Bundle
+from rnnkit.bundle import labels as labels_file
+from rnnkit.bundle.schema import CELLS, layer_widths
+from rnnkit.errors import ArgumentError, DtypeError, ShapeError
 from rnnkit.kernels import heads
-from rnnkit.kernels.recurrent import Layer, Precision, resolve_precision
+from rnnkit.kernels.recurrent import Layer
+from rnnkit.runtime.bundled import BundledModel, checked_lengths, integers
+from rnnkit.runtime.readout import STEPS, Readout
+from rnnkit.runtime.stack import Parts
+from rnnkit.state import State
 from rnnkit.text import Tokenizer
 
 _ROWS = 64  # sequences that run side by side
 _SUFFIXES = ("", "_reverse")
 
 
-class Acceptor:
+class Acceptor(BundledModel):
     """Reads whole sequences and decides once for each; the equations are in `rnnkit.models.acceptor`.
 
         model = Acceptor.load("runs/sentiment")
         model.predict(["a fine film", "a dull one"])         # ['positive', 'negative']
         model.predict_proba(["a fine film"])                 # [[0.03, 0.97]], in the order of model.labels
 
-    A sequence's result is the same, bit for bit, whatever stands beside it in the call.
+    One that reads forwards only (`is_causal`) can also be told as the sequence comes, and says what it holds so far:
+
+        log_probs, state = model(ids, state)                 # ids [T, B] or frames [T, B, I] -> [B, C]
+        log_probs, state = model.step([3, 7], state)         # one step per row
+
+    A sequence's result is the same, bit for bit, whatever stands beside it in the call, and in whatever pieces it came.
     """
 
     kind = "acceptor"
+    _dtypes: ClassVar[Mapping[str, Any]] = {STEPS: np.int64}
 
     def __init__(
         self,
@@ -47,64 +57,77 @@ class Acceptor:
                 from; None: the one that `save` would give.  precision: as in `load`.
         Raises: SchemaError, TensorError for parts that do not belong together.
         """
-        check_tensors(config, tensors)
-        if config["kind"] != self.kind:
-            raise SchemaError(f"this is a {config['kind']}, not an {self.kind}; load it with its own class")
-        if tokenizer is not None:
-            check_vocabulary(config, tokenizer.vocab_size)
-        self.config, self.tokenizer = dict(config), tokenizer
         self.labels = list(labels)
         """What the columns of `predict_proba` stand for."""
-        self._tensors, self._files = dict(tensors), _files(self.labels, tokenizer)
-        self._check_labels()
-        self.digest = digest or bundle_digest(config=config, tensors=tensors, files=self._files)
-        self.precision: Precision = resolve_precision(precision or config["precision"], forward_only=True)
-        tensors = self._weights = int8.as_computed(self._tensors, self.precision)
-        model = config["model"]
-        self._readout, self._size = tuple(model["readout"]), model["input_size"]
+        files = {labels_file.NAME: labels_file.to_bytes(self.labels)}
+        super().__init__(config, tensors, tokenizer, files=files, digest=digest, precision=precision)
+        labels_file.from_files(files, num_labels=config["model"]["num_labels"])
+        self.tokenizer = tokenizer
+        model, tensors = config["model"], self._weights
+        self._size, widths = model["input_size"], layer_widths(model)
         self._suffixes = _SUFFIXES[: 1 + model["bidirectional"]]
         self._layers = [
-            [self._layer(f"_l{index}{suffix}") for suffix in self._suffixes]
-            for index in range(len(layer_widths(model)))
+            [self._layer(f"_l{index}{suffix}") for suffix in self._suffixes] for index in range(len(widths))
         ]
-        if "attention" in self._readout:
-            self._keys = heads.PackedLinear(
-                tensors["attention.weight"], tensors["attention.bias"], precision=self.precision
-            )
-            self._scores = heads.PackedLinear(tensors["attention.score"], precision=self.precision)
+        self._readout = Readout(model["readout"], len(self._suffixes) * widths[-1], tensors, self.precision)
         self._head = heads.PackedLinear(tensors["head.weight"], tensors["head.bias"], precision=self.precision)
+        names = CELLS[model["cell"]].parts
+        layers = [tuple((name, width) for name in names) for width in widths for _ in self._suffixes]
+        self._parts = (*layers, self._readout.parts) if self._readout.parts else tuple(layers)
 
     @classmethod
-    def load(cls, path: str | Path, *, precision: str | None = None) -> Self:
-        """The model of a bundle, that is of a run's folder.
-
-        Args:   precision: "fp32", "bf16", "int8" or "auto"; None: what the model was trained in.
-        Raises: BundleError, by its subclasses; nothing in the folder is executed or believed unchecked. ConfigError for
-                another precision.
-        """
-        return cls.from_bundle(read_bundle(path), precision=precision)
-
-    @classmethod
-    def from_bundle(cls, bundle: Bundle, *, precision: str | None = None) -> Self:
-        """As `load`, of a bundle that has been read."""
-        if bundle.config["kind"] != cls.kind:
-            raise SchemaError(f"this is a {bundle.config['kind']}, not an {cls.kind}; load it with its own class")
-        named = labels.from_files(bundle.files, num_labels=bundle.config["model"]["num_labels"])
-        tokenizer, tensors = bundle.tokenizer, bundle.tensors
-        model = cls(
-            bundle.config, tensors, labels=named, tokenizer=tokenizer, digest=bundle.digest, precision=precision
+    def _of(cls, bundle: Bundle, precision: str | None) -> Self:
+        named = labels_file.from_files(bundle.files, num_labels=bundle.config["model"]["num_labels"])
+        return cls(
+            bundle.config,
+            bundle.tensors,
+            labels=named,
+            tokenizer=bundle.tokenizer,
+            digest=bundle.digest,
+            precision=precision,
         )
-        model._files = bundle.files  # as they are: saving again gives the same digest
-        return model
-
-    def save(self, path: str | Path) -> str:
-        """Write the model as a bundle; returns its digest. Raises: SaveError, the old bundle intact."""
-        return write_bundle(path, config=self.config, tensors=self._tensors, files=self._files)
 
     @property
     def num_parameters(self) -> int:
         """How many numbers were learned."""
-        return sum(array.size for name, array in self._tensors.items() if not name.startswith("scale."))
+        return super().num_parameters - 2 * self._size  # the frames' mean and deviation are counted, not learned
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether it reads forwards only, so that a state says all of what it has seen."""
+        return len(self._suffixes) == 1
+
+    def initial_state(self, batch: int = 1) -> State:
+        """The state of `batch` streams that have seen nothing. Raises: ArgumentError if it also reads backwards."""
+        if not self.is_causal:
+            raise ArgumentError("this classifier also reads from the end, so no state can go on; use predict")
+        return super().initial_state(batch)
+
+    def __call__(self, x: Any, state: State | None = None, *, lengths: Any = None) -> tuple[np.ndarray, State]:
+        """Read on, and say what the sequences are as far as they have come; of a model that `is_causal`.
+
+        Args:    x: ids [T, B], or frames [T, B, I].  state: what the rows have seen, None: nothing.
+                 lengths: integers [B] in 0..T; row b stops after lengths[b], and what lies behind is not read.
+        Returns: log-probabilities of the labels, float32 [B, C]; the State at each row's length.
+        Raises:  ShapeError, DtypeError, ArgumentError; StateError for another model's state.
+        """
+        x = self._frames(x) if self._size else integers(x, "ids", rank=2)
+        T, B = x.shape[:2]
+        state = self.initial_state(B) if state is None else state
+        lengths = np.full(B, T) if lengths is None else checked_lengths(lengths, x)
+        behind = (np.arange(T)[:, None] >= lengths).reshape(T, B, *[1] * (x.ndim - 2))
+        x = np.where(behind, x.dtype.type(0), x)
+        if not np.isfinite(x).all():
+            raise ArgumentError("x holds a value that is not finite; fill it in, or leave it out")
+        features, parts = self._forward(x, self._checked(state, B), lengths)
+        return heads.log_softmax(self._head(features)), self._state(parts)
+
+    def step(self, x: Any, state: State | None = None) -> tuple[np.ndarray, State]:
+        """One step per row: ids [B] or frames [B, I] -> (log-probabilities [B, C], State); one id for a single stream.
+
+        The bits are those of `model([x], state)`.
+        """
+        return self(np.asarray([x] if isinstance(x, int | np.integer) else x)[None], state)
 
     def predict(self, sequences: Sequence[Any]) -> list[str]:
         """The likeliest label of every sequence; see `log_probs`."""
@@ -157,30 +180,39 @@ class Acceptor:
         x = np.zeros((*shape, self._size), np.float32) if self._size else np.zeros(shape, np.int64)
         for row, array in enumerate(arrays):
             x[: len(array), row] = array
+        return self._forward(x, self._initial_parts(len(arrays)), lengths)[0]
+
+    def _initial_parts(self, batch: int) -> Parts:
+        layers = [
+            tuple(np.zeros((batch, width), np.float32) for _, width in names)
+            for names in self._parts[: len(self._layers) * len(self._suffixes)]
+        ]
+        return [*layers, self._readout.initial(batch)] if self._readout.parts else layers
+
+    def _forward(self, x: np.ndarray, parts: Parts, lengths: np.ndarray) -> tuple[np.ndarray, Parts]:
+        """ids [T, B] or frames [T, B, I] -> what the decision reads [B, R*D*H], and the parts at each row's length."""
         if self._size:
             x = (x - self._tensors["scale.mean"]) / self._tensors["scale.deviation"]
         else:
             table = self._weights["embedding.weight"]
-            x = heads.embedding(x.reshape(-1), table).reshape(*shape, table.shape[1])
-        last: list[np.ndarray] = []
+            x = heads.embedding(x.reshape(-1), table).reshape(*x.shape, table.shape[1])
+        before, after = iter(parts), []
         for directions in self._layers:
-            runs = [layer.forward(x, lengths=lengths, reverse=index == 1) for index, layer in enumerate(directions)]
+            runs = [
+                layer.forward(x, next(before), lengths=lengths, reverse=index == 1)
+                for index, layer in enumerate(directions)
+            ]
             x = runs[0].output if len(runs) == 1 else np.concatenate([run.output for run in runs], axis=2)
-            last = [run.state[0] for run in runs]
-        read = {"last": lambda: np.concatenate(last, axis=1), "max": lambda: _largest(x, lengths),
-                "mean": lambda: _total(x) / np.maximum(lengths, 1).astype(np.float32)[:, None],
-                "attention": lambda: self._attended(x, lengths)}  # fmt: skip
-        return np.concatenate([read[kind]() for kind in self._readout], axis=1)
+            after += [run.state for run in runs]
+        last = np.concatenate([state[0] for state in after[-len(self._suffixes) :]], axis=1)
+        kept = self._readout.advance(x, next(before, ()), lengths)
+        return self._readout.features(last, kept), [*after, kept] if kept else after
 
-    def _attended(self, hidden: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        T, B, F = hidden.shape
-        scores = self._scores(np.tanh(self._keys(hidden.reshape(T * B, F)))).reshape(T, B)
-        shares = np.zeros((T, B, 1), np.float32)
-        for row, length in enumerate(lengths):  # each by itself: padding must not change how a sum is made
-            if length:
-                own = np.ascontiguousarray(scores[:length, row])
-                shares[:length, row, 0] = np.exp(heads.log_softmax(own[None])[0])
-        return _total(shares * hidden)
+    def _frames(self, x: Any) -> np.ndarray:
+        array = np.asarray(x)
+        if array.dtype.kind not in "fiu" or array.ndim != 3 or array.shape[2] != self._size:
+            raise ShapeError(f"x is {array.dtype} {list(array.shape)}, wanted are frames [T, B, {self._size}]")
+        return array.astype(np.float32)
 
     def _layer(self, suffix: str) -> Layer:
         weights: dict[str, Any] = {
@@ -189,25 +221,3 @@ class Acceptor:
             if name.startswith("recurrent.") and name.endswith(suffix)
         }
         return Layer(self.config["model"]["cell"], **weights, precision=self.precision)
-
-    def _check_labels(self) -> None:
-        labels.from_files(self._files, num_labels=self.config["model"]["num_labels"])
-
-
-def _files(named: Sequence[str], tokenizer: Tokenizer | None) -> dict[str, bytes]:
-    files = {labels.NAME: labels.to_bytes(named)}
-    return files if tokenizer is None else files | {"tokenizer.json": tokenizer.to_json().encode()}
-
-
-def _total(x: np.ndarray) -> np.ndarray:
-    """Σ over time, one step after the other: NumPy's own sum adds in an order that depends on the other axes."""
-    total = np.zeros(x.shape[1:], np.float32)
-    for step in x:
-        total += step
-    return total
-
-
-def _largest(hidden: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    behind = np.arange(len(hidden))[:, None] >= lengths
-    largest = np.where(behind[..., None], -np.inf, hidden).max(0, initial=-np.inf)
-    return np.where(lengths[:, None] == 0, 0.0, largest).astype(np.float32)

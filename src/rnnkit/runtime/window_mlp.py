@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class WindowMLP(NextTokenModel):
     """
 
     kind = "window_mlp"
-    _part_dtype = np.int64
+    _dtypes: ClassVar[Mapping[str, Any]] = {"context": np.int64}
 
     def __init__(
         self,

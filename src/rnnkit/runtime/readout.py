@@ -1,0 +1,85 @@
+"""What a decision reads of a layer's outputs: the last, the largest, the mean or the attended one, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+import numpy as np
+
+from rnnkit.kernels import heads
+from rnnkit.kernels.recurrent import Precision
+
+# What of the steps so far each readout keeps, and how wide it is; None: as the outputs. Zeros before the first step.
+PARTS: dict[str, dict[str, int | None]] = {
+    "last": {},
+    "max": {"largest": None},
+    "mean": {"total": None},
+    "attention": {"top_score": 1, "weight": 1, "attended": None},
+}
+STEPS = "steps"  # how many those are, int64 [B, 1], where anything is kept
+
+Kept = tuple[np.ndarray, ...]
+
+
+class Readout:
+    """The readouts of `rnnkit.models.Acceptor`, kept up to date from step to step in one order of operations.
+
+    So a whole sequence, its chunks and its steps give the same bits. Attention's softmax is carried as the largest
+    score m, Σ exp(s − m) and Σ exp(s − m) h, rescaled when m grows (Milakov and Gimelshein 2018, arXiv:1805.02867).
+    """
+
+    def __init__(
+        self, kinds: Sequence[str], width: int, weights: Mapping[str, np.ndarray], precision: Precision
+    ) -> None:
+        self._kinds = tuple(kinds)
+        kept = dict(chain.from_iterable(PARTS[kind].items() for kind in kinds))
+        self.parts = tuple((name, size or width) for name, size in ({STEPS: 1} | kept if kept else kept).items())
+        """Name and width of what is kept."""
+        if "attention" in self._kinds:
+            self._keys = heads.PackedLinear(weights["attention.weight"], weights["attention.bias"], precision=precision)
+            self._scores = heads.PackedLinear(weights["attention.score"], precision=precision)
+
+    def initial(self, batch: int) -> Kept:
+        """What is kept of no steps."""
+        return tuple(np.zeros((batch, w), np.int64 if name == STEPS else np.float32) for name, w in self.parts)
+
+    def advance(self, hidden: np.ndarray, kept: Kept, lengths: np.ndarray) -> Kept:
+        """What is kept after steps [T, B, F] more, of which row b takes the first lengths[b]."""
+        if not kept:
+            return kept
+        T, B, F = hidden.shape
+        before = {name: array for (name, _), array in zip(self.parts, kept, strict=True)}
+        scores = np.empty((T, B, 0), np.float32)
+        if "attended" in before:
+            scores = self._scores(np.tanh(self._keys(hidden.reshape(T * B, F)))).reshape(T, B, 1)
+        for t, (h, score) in enumerate(zip(hidden, scores, strict=True)):
+            is_first, after = before[STEPS] == 0, {STEPS: before[STEPS] + 1}
+            if "largest" in before:
+                after["largest"] = np.where(is_first, h, np.maximum(before["largest"], h))
+            if "total" in before:
+                after["total"] = before["total"] + h
+            if "attended" in before:
+                top = np.where(is_first, score, np.maximum(before["top_score"], score))
+                scale, share = np.exp(np.where(is_first, top, before["top_score"]) - top), np.exp(score - top)
+                after["top_score"] = top
+                after["weight"] = scale * before["weight"] + share
+                after["attended"] = scale * before["attended"] + share * h
+            is_alive = (t < lengths)[:, None]
+            before = {name: np.where(is_alive, after[name], array) for name, array in before.items()}
+        return tuple(before.values())
+
+    def features(self, last: np.ndarray, kept: Kept) -> np.ndarray:
+        """What the decision reads, [B, R*F]; last: the last outputs [B, F]. Of no steps the others are 0."""
+        named = {name: array for (name, _), array in zip(self.parts, kept, strict=True)}
+        found = []
+        for kind in self._kinds:
+            if kind == "last":
+                found.append(last)
+            elif kind == "max":
+                found.append(named["largest"])
+            elif kind == "mean":
+                found.append(named["total"] / np.maximum(named[STEPS], 1).astype(np.float32))
+            else:
+                found.append(named["attended"] / np.where(named[STEPS] == 0, np.float32(1), named["weight"]))
+        return np.concatenate(found, axis=1)
