@@ -3,6 +3,7 @@
 from rnnkit.metrics.classification import ClassificationScore, paired_difference
 from rnnkit.metrics.language import LanguageModelScore
 from rnnkit.metrics.memorization import Memorization, memorization
+from rnnkit.metrics.spans import SpanScore, convert, detect_scheme, spans_of
 from rnnkit.metrics.table import Column, ResultTable, Row
 
 __all__ = [
@@ -12,6 +13,10 @@ __all__ = [
     "Memorization",
     "ResultTable",
     "Row",
+    "SpanScore",
+    "convert",
+    "detect_scheme",
     "memorization",
     "paired_difference",
+    "spans_of",
 ]
