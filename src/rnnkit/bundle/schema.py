@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +45,7 @@ PROJECTED: dict[str, tuple[str, Cell]] = {
     )
 }
 GATES = {name: cell.gates for name, cell in CELLS.items()}
+SCHEMES = ("bio", "iob1", "bioes")  # of tags that mark spans; tests hold them to metrics.spans, which bundle cannot see
 READOUTS = ("last", "max", "mean", "attention")  # what an acceptor decides by, of the top layer's outputs
 ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
 
@@ -217,16 +218,7 @@ def _window_mlp(model: Mapping[str, Any]) -> Shapes:
 
 
 def _acceptor(model: Mapping[str, Any]) -> Shapes:
-    unused = {"dropout", "input_dropout", "output_dropout", "locked_dropout", "embedding_dropout", "word_dropout",
-              "weight_dropout", "recurrent_dropout", "init", "forget_bias", "unk_id", "label_smoothing"}  # fmt: skip
-    sizes = {"num_labels", "vocab_size", "input_size", "embedding_size", "num_layers", "hidden_size"}
-    _check_keys(model, sizes | {"cell", "bias", "bidirectional", "readout"}, unused, "model")
-    V, I = _size(model, "vocab_size", least=0), _size(model, "input_size", least=0)
-    if bool(V) == bool(I):
-        raise SchemaError(f"model.vocab_size is {V}, model.input_size {I}; one is 0: a model reads tokens or frames")
-    E = _size(model, "embedding_size", least=1 if V else 0, most=_LARGEST if V else 0)
-    if not isinstance(model["cell"], str) or model["cell"] not in GATES:
-        raise SchemaError(f"model.cell {model['cell']!r} is not known; this rnnkit runs {', '.join(GATES)}")
+    shapes, F, C = _reader(model, {"readout"})
     readout = model["readout"]
     if (
         not isinstance(readout, list | tuple)
@@ -237,26 +229,69 @@ def _acceptor(model: Mapping[str, Any]) -> Shapes:
         raise SchemaError(
             f"model.readout {str(readout)[:80]} must be a list of different ones of {', '.join(READOUTS)}"
         )
+    if "attention" in readout:
+        shapes |= {"attention.weight": (F, F), "attention.bias": (F,), "attention.score": (1, F)}
+    return shapes | {"head.weight": (C, len(readout) * F), "head.bias": (C,)}
+
+
+def _transducer(model: Mapping[str, Any]) -> Shapes:
+    spelling = ("num_characters", "character_embedding_size", "character_hidden_size")
+    K, Q, S = (_size(model, name, least=0) if name in model else 0 for name in spelling)
+    if not bool(K) == bool(Q) == bool(S) or (K and not model.get("vocab_size")):
+        raise SchemaError(f"model.{', model.'.join(spelling)} are {K}, {Q}, {S}; they go together, and with words")
+    shapes, F, C = _reader(model, {*spelling, "crf", "scheme"}, more_inputs=2 * S)
+    if model["scheme"] not in (None, *SCHEMES):
+        raise SchemaError(f"model.scheme {str(model['scheme'])[:40]!r} is not known; null or {', '.join(SCHEMES)}")
+    if K:
+        shapes |= {"characters.embedding.weight": (K, Q)}
+        shapes |= _recurrent("characters.recurrent.", "lstm", {"G": 4, "H": S, "I": Q}, 0, ("", "_reverse"))
+    if _flag(model, "crf"):
+        shapes |= {"crf.start": (C,), "crf.end": (C,), "crf.transition": (C, C)}
+    return shapes | {"head.weight": (C, F), "head.bias": (C,)}
+
+
+def _reader(model: Mapping[str, Any], own: set[str], *, more_inputs: int = 0) -> tuple[Shapes, int, int]:
+    """The tensors of what an acceptor and a transducer have in common, the width D*H that is read of it, and C.
+
+    own: further keys that the configuration must have. more_inputs: what is read beside an embedding.
+    """
+    unused = {"dropout", "input_dropout", "output_dropout", "locked_dropout", "embedding_dropout", "word_dropout",
+              "weight_dropout", "recurrent_dropout", "init", "forget_bias", "unk_id", "label_smoothing"}  # fmt: skip
+    sizes = {"num_labels", "vocab_size", "input_size", "embedding_size", "num_layers", "hidden_size"}
+    _check_keys(model, sizes | {"cell", "bias", "bidirectional"} | own, unused, "model")
+    V, I = _size(model, "vocab_size", least=0), _size(model, "input_size", least=0)
+    if bool(V) == bool(I):
+        raise SchemaError(f"model.vocab_size is {V}, model.input_size {I}; one is 0: a model reads tokens or frames")
+    E = _size(model, "embedding_size", least=1 if V else 0, most=_LARGEST if V else 0)
+    if not isinstance(model["cell"], str) or model["cell"] not in GATES:
+        raise SchemaError(f"model.cell {model['cell']!r} is not known; this rnnkit runs {', '.join(GATES)}")
     widths, cell = layer_widths(model), CELLS[model["cell"]]
     has_bias, ends = _flag(model, "bias"), ("", "_reverse")[: 1 + _flag(model, "bidirectional")]
     shapes: Shapes = {"embedding.weight": (V, E)} if V else {"scale.mean": (I,), "scale.deviation": (I,)}
     for layer, H in enumerate(widths):
-        factors = {"G": cell.gates, "H": H, "I": len(ends) * widths[layer - 1] if layer else (E or I)}
-        for name, axes in cell.parameters.items():
-            shape = tuple(math.prod(factors.get(f) or int(f) for f in axis.split("*")) for axis in axes)
-            if has_bias or not name.startswith("bias"):
-                shapes |= {f"recurrent.{name}_l{layer}{end}": shape for end in ends}
-    F = len(ends) * widths[-1]
-    if "attention" in readout:
-        shapes |= {"attention.weight": (F, F), "attention.bias": (F,), "attention.score": (1, F)}
-    C = _size(model, "num_labels", least=2)
-    return shapes | {"head.weight": (C, len(readout) * F), "head.bias": (C,)}
+        read = len(ends) * widths[layer - 1] if layer else (E or I) + more_inputs
+        factors = {"G": cell.gates, "H": H, "I": read}
+        shapes |= _recurrent("recurrent.", model["cell"], factors, layer, ends, has_bias=has_bias)
+    return shapes, len(ends) * widths[-1], _size(model, "num_labels", least=2)
+
+
+def _recurrent(
+    prefix: str, cell: str, factors: Mapping[str, int], layer: int, ends: Sequence[str], *, has_bias: bool = True
+) -> Shapes:
+    """The tensors of one layer in each of its directions; factors: the sizes that axes are products of."""
+    shapes: Shapes = {}
+    for name, axes in CELLS[cell].parameters.items():
+        shape = tuple(math.prod(factors.get(f) or int(f) for f in axis.split("*")) for axis in axes)
+        if has_bias or not name.startswith("bias"):
+            shapes |= {f"{prefix}{name}_l{layer}{end}": shape for end in ends}
+    return shapes
 
 
 KINDS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {
     "language_model": _language_model,
     "window_mlp": _window_mlp,
     "acceptor": _acceptor,
+    "transducer": _transducer,
 }
 
 

@@ -110,10 +110,10 @@ class Batches:
 
 
 def padded(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """([T, B] ids or [T, B, I] frames with 0 behind each sequence's end, their lengths int64 [B])."""
+    """([T, B] ids, [T, B, 1 + W] spelled words or [T, B, I] frames, 0 behind each end; their lengths int64 [B])."""
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
     first = sequences[0]
-    dtype = np.float32 if first.ndim == 2 else np.int64
+    dtype = np.float32 if first.dtype.kind == "f" else np.int64
     inputs = np.zeros((int(lengths.max()), len(sequences), *first.shape[1:]), dtype)
     for row, sequence in enumerate(sequences):
         inputs[: len(sequence), row] = sequence

@@ -11,7 +11,9 @@ from rnnkit.bundle.folder import TENSORS
 from rnnkit.errors import ArgumentError
 from rnnkit.export.parity import MAX_RELATIVE_LOSS
 
-_CLASSES = {kind.kind: kind for kind in (runtime.LanguageModel, runtime.WindowMLP, runtime.Acceptor)}
+_CLASSES = {
+    kind.kind: kind for kind in (runtime.LanguageModel, runtime.WindowMLP, runtime.Acceptor, runtime.Transducer)
+}
 
 
 def to_bundle(run: str | Path, path: str | Path, *, int8: bool = False) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def to_bundle(run: str | Path, path: str | Path, *, int8: bool = False) -> dict[
         config = {**config, "precision": "int8"}
         kind = _CLASSES[config["kind"]]
         sample = None
-        if kind is not runtime.Acceptor:
+        if kind not in (runtime.Acceptor, runtime.Transducer):
             sample = evaluation.from_files(bundle.files, vocab_size=config["model"]["vocab_size"])
         nats = {}
         for precision in ("fp32", "int8"):  # also says what cannot be loaded in int8, before anything is written

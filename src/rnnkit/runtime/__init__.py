@@ -1,17 +1,19 @@
-"""Run a trained model without torch: `LanguageModel.load(path)`, then step, score, generate, complete; `Acceptor.load`,
-then predict."""
+"""Run a trained model without torch: `LanguageModel.load(path)`, then step, score, generate, complete; `Acceptor.load`
+or `Transducer.load`, then predict."""
 
 from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.kernels.threads import get_num_threads, isa, set_num_threads
 from rnnkit.runtime.acceptor import Acceptor
 from rnnkit.runtime.beam import Hypothesis
 from rnnkit.runtime.language_model import LanguageModel
+from rnnkit.runtime.transducer import Transducer
 from rnnkit.runtime.window_mlp import WindowMLP
 
 __all__ = [
     "Acceptor",
     "Hypothesis",
     "LanguageModel",
+    "Transducer",
     "WindowMLP",
     "get_num_threads",
     "isa",

@@ -9,21 +9,17 @@ import numpy as np
 
 from rnnkit.bundle import Bundle
 from rnnkit.bundle import labels as labels_file
-from rnnkit.bundle.schema import CELLS, layer_widths
-from rnnkit.errors import ArgumentError, DtypeError, ShapeError
+from rnnkit.errors import ArgumentError, DtypeError
 from rnnkit.kernels import heads
-from rnnkit.kernels.recurrent import Layer
-from rnnkit.runtime.bundled import BundledModel, checked_lengths, integers
+from rnnkit.runtime.bundled import checked_lengths, integers
+from rnnkit.runtime.reader import ROWS, Reader, padded
 from rnnkit.runtime.readout import STEPS, Readout
 from rnnkit.runtime.stack import Parts
 from rnnkit.state import State
 from rnnkit.text import Tokenizer
 
-_ROWS = 64  # sequences that run side by side
-_SUFFIXES = ("", "_reverse")
 
-
-class Acceptor(BundledModel):
+class Acceptor(Reader):
     """Reads whole sequences and decides once for each; the equations are in `rnnkit.models.acceptor`.
 
         model = Acceptor.load("runs/sentiment")
@@ -39,6 +35,7 @@ class Acceptor(BundledModel):
     """
 
     kind = "acceptor"
+    _noun = "classifier"
     _dtypes: ClassVar[Mapping[str, Any]] = {STEPS: np.int64}
 
     def __init__(
@@ -57,23 +54,16 @@ class Acceptor(BundledModel):
                 from; None: the one that `save` would give.  precision: as in `load`.
         Raises: SchemaError, TensorError for parts that do not belong together.
         """
-        self.labels = list(labels)
-        """What the columns of `predict_proba` stand for."""
-        files = {labels_file.NAME: labels_file.to_bytes(self.labels)}
-        super().__init__(config, tensors, tokenizer, files=files, digest=digest, precision=precision)
-        labels_file.from_files(files, num_labels=config["model"]["num_labels"])
+        super().__init__(config, tensors, tokenizer, labels=labels, digest=digest, precision=precision)
         self.tokenizer = tokenizer
-        model, tensors = config["model"], self._weights
-        self._size, widths = model["input_size"], layer_widths(model)
-        self._suffixes = _SUFFIXES[: 1 + model["bidirectional"]]
-        self._layers = [
-            [self._layer(f"_l{index}{suffix}") for suffix in self._suffixes] for index in range(len(widths))
-        ]
-        self._readout = Readout(model["readout"], len(self._suffixes) * widths[-1], tensors, self.precision)
-        self._head = heads.PackedLinear(tensors["head.weight"], tensors["head.bias"], precision=self.precision)
-        names = CELLS[model["cell"]].parts
-        layers = [tuple((name, width) for name in names) for width in widths for _ in self._suffixes]
-        self._parts = (*layers, self._readout.parts) if self._readout.parts else tuple(layers)
+        self._readout = Readout(
+            config["model"]["readout"],
+            self._head.input_size // len(config["model"]["readout"]),
+            self._weights,
+            self.precision,
+        )
+        if self._readout.parts:
+            self._parts = (*self._parts, self._readout.parts)
 
     @classmethod
     def _of(cls, bundle: Bundle, precision: str | None) -> Self:
@@ -86,22 +76,6 @@ class Acceptor(BundledModel):
             digest=bundle.digest,
             precision=precision,
         )
-
-    @property
-    def num_parameters(self) -> int:
-        """How many numbers were learned."""
-        return super().num_parameters - 2 * self._size  # the frames' mean and deviation are counted, not learned
-
-    @property
-    def is_causal(self) -> bool:
-        """Whether it reads forwards only, so that a state says all of what it has seen."""
-        return len(self._suffixes) == 1
-
-    def initial_state(self, batch: int = 1) -> State:
-        """The state of `batch` streams that have seen nothing. Raises: ArgumentError if it also reads backwards."""
-        if not self.is_causal:
-            raise ArgumentError("this classifier also reads from the end, so no state can go on; use predict")
-        return super().initial_state(batch)
 
     def __call__(self, x: Any, state: State | None = None, *, lengths: Any = None) -> tuple[np.ndarray, State]:
         """Read on, and say what the sequences are as far as they have come; of a model that `is_causal`.
@@ -144,13 +118,11 @@ class Acceptor(BundledModel):
         Raises: DtypeError, ShapeError, ArgumentError naming the sequence; DataError for a text that is none.
         Cost:   64 sequences of similar length at a time.
         """
-        if isinstance(sequences, str | bytes):
-            raise DtypeError("sequences is a single text; put it in a list: [text]")
-        arrays = [self.encode(sequence, number) for number, sequence in enumerate(sequences)]
+        arrays = self._encoded(sequences)
         order = sorted(range(len(arrays)), key=lambda row: len(arrays[row]))
         result = np.empty((len(arrays), len(self.labels)), np.float32)
-        for first in range(0, len(order), _ROWS):
-            rows = order[first : first + _ROWS]
+        for first in range(0, len(order), ROWS):
+            rows = order[first : first + ROWS]
             result[rows] = heads.log_softmax(self._head(self._features([arrays[row] for row in rows])))
         return result
 
@@ -158,13 +130,9 @@ class Acceptor(BundledModel):
         """What the layers read of a sequence: ids int64 [T], or float32 [T, I]. `number`: its name in a message."""
         if self.tokenizer is not None and isinstance(sequence, str | bytes):
             return self.tokenizer.encode(sequence).astype(np.int64)
-        array = np.asarray(sequence)
         if self._size:
-            if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] != self._size:
-                raise ShapeError(f"sequence {number} is {array.dtype} {list(array.shape)}, wanted [T, {self._size}]")
-            if not np.isfinite(array).all():
-                raise ArgumentError(f"sequence {number} holds a value that is not finite; fill it in, or leave it out")
-            return array.astype(np.float32)
+            return self._series(sequence, number)
+        array = np.asarray(sequence)
         if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
             raise DtypeError(
                 f"sequence {number} is {array.dtype} {list(array.shape)}; a text or its ids [T] are wanted"
@@ -175,49 +143,16 @@ class Acceptor(BundledModel):
 
     def _features(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """What the decision reads of B sequences, [B, R*D*H]."""
-        lengths = np.array([len(array) for array in arrays], np.int64)
-        shape = (int(lengths.max()), len(arrays))
-        x = np.zeros((*shape, self._size), np.float32) if self._size else np.zeros(shape, np.int64)
-        for row, array in enumerate(arrays):
-            x[: len(array), row] = array
+        x, lengths = padded(arrays)
         return self._forward(x, self._initial_parts(len(arrays)), lengths)[0]
 
     def _initial_parts(self, batch: int) -> Parts:
-        layers = [
-            tuple(np.zeros((batch, width), np.float32) for _, width in names)
-            for names in self._parts[: len(self._layers) * len(self._suffixes)]
-        ]
+        layers = super()._initial_parts(batch)
         return [*layers, self._readout.initial(batch)] if self._readout.parts else layers
 
     def _forward(self, x: np.ndarray, parts: Parts, lengths: np.ndarray) -> tuple[np.ndarray, Parts]:
         """ids [T, B] or frames [T, B, I] -> what the decision reads [B, R*D*H], and the parts at each row's length."""
-        if self._size:
-            x = (x - self._tensors["scale.mean"]) / self._tensors["scale.deviation"]
-        else:
-            table = self._weights["embedding.weight"]
-            x = heads.embedding(x.reshape(-1), table).reshape(*x.shape, table.shape[1])
-        before, after = iter(parts), []
-        for directions in self._layers:
-            runs = [
-                layer.forward(x, next(before), lengths=lengths, reverse=index == 1)
-                for index, layer in enumerate(directions)
-            ]
-            x = runs[0].output if len(runs) == 1 else np.concatenate([run.output for run in runs], axis=2)
-            after += [run.state for run in runs]
+        x, after = self._unroll(x, parts, lengths)
         last = np.concatenate([state[0] for state in after[-len(self._suffixes) :]], axis=1)
-        kept = self._readout.advance(x, next(before, ()), lengths)
+        kept = self._readout.advance(x, parts[-1] if self._readout.parts else (), lengths)
         return self._readout.features(last, kept), [*after, kept] if kept else after
-
-    def _frames(self, x: Any) -> np.ndarray:
-        array = np.asarray(x)
-        if array.dtype.kind not in "fiu" or array.ndim != 3 or array.shape[2] != self._size:
-            raise ShapeError(f"x is {array.dtype} {list(array.shape)}, wanted are frames [T, B, {self._size}]")
-        return array.astype(np.float32)
-
-    def _layer(self, suffix: str) -> Layer:
-        weights: dict[str, Any] = {
-            name.removeprefix("recurrent.").removesuffix(suffix): array
-            for name, array in self._weights.items()
-            if name.startswith("recurrent.") and name.endswith(suffix)
-        }
-        return Layer(self.config["model"]["cell"], **weights, precision=self.precision)

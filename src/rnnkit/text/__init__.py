@@ -22,6 +22,7 @@ from rnnkit.text.pieces import normalise_whitespace, whole_words
 from rnnkit.text.serial import from_json
 from rnnkit.text.tokenizer import StreamDecoder, Tokenizer
 from rnnkit.text.word import WordTokenizer
+from rnnkit.text.words import WordReader
 
 __all__ = [
     "KINDS",
@@ -30,6 +31,7 @@ __all__ = [
     "CharTokenizer",
     "StreamDecoder",
     "Tokenizer",
+    "WordReader",
     "WordTokenizer",
     "build",
     "from_json",

@@ -1,0 +1,152 @@
+"""Transducer: a model that reads a sequence, of words or of frames of numbers, and says something at every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnkit.errors import ConfigError
+from rnnkit.models.reader import Reader, ReaderConfig, steps_of
+from rnnkit.nn import Recurrent
+from rnnkit.nn.dropout import dropout
+from rnnkit.state import State
+
+NO_TARGET = -1  # stands where a step has no label, as behind a row's end
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransducerConfig(ReaderConfig):
+    """As `ReaderConfig`, and how words are spelled and outputs depend on each other.
+
+    Args:
+        num_characters: K of a model of words that also reads their characters; 0: it does not.
+        character_embedding_size, character_hidden_size: Q and S of the layer that reads them.
+        crf: score whole sequences of labels, see `Transducer`.
+        scheme: "bio", "iob1" or "bioes": what the run half holds predictions to; None: nothing.
+    Raises: ConfigError, naming the field.
+    """
+
+    num_characters: int = 0
+    character_embedding_size: int = 0
+    character_hidden_size: int = 0
+    crf: bool = False
+    scheme: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_characters and not self.vocab_size:
+            raise ConfigError(f"num_characters={self.num_characters}: frames have no characters; leave it out")
+        for name in ("character_embedding_size", "character_hidden_size"):
+            if bool(getattr(self, name)) != bool(self.num_characters):
+                raise ConfigError(f"{name}={getattr(self, name)} goes with num_characters={self.num_characters}")
+        if self.crf and self.label_smoothing:
+            raise ConfigError(f"label_smoothing={self.label_smoothing} has no effect on whole sequences: leave it out")
+
+
+class Transducer(Reader):
+    """Embedding, spelling or scaling, recurrent layers in one or two directions, and an output for every step.
+
+        features, _ = model(inputs, lengths=lengths)   # ids [T, B] or frames [T, B, I] -> [T, B, D*H]
+        losses = model.loss(features, labels)          # nats per step [T, B]
+
+    x_t = E[word_t] beside the last h, forward and backward, of an LSTM over the characters of word_t (with
+    `num_characters`); or (frame_t − mean) / deviation.  h_1 … h_T = top layer over x;  logits_t = U h_t + c;  and
+
+        p(y | x) = Π_t softmax(logits_t)[y_t], or with `crf`
+        p(y | x) ∝ exp(Σ_t logits_t[y_t] + start[y_1] + Σ_{t>1} transition[y_{t-1}, y_t] + end[y_T])
+
+    A word with its characters is a row of 1 + W integers: its id, then its characters' ids + 1, and 0 behind its end.
+
+    Parameters: those of `Reader`; `characters.embedding.weight` [K, Q], `characters.recurrent.*`; `head.weight` [C,
+    D*H], `head.bias` [C]; `crf.start`, `crf.end` [C], `crf.transition` [C, C], from the row's label to the column's.
+
+    Source: Lample et al. 2016, arXiv:1603.01360 (characters, CRF); Lafferty, McCallum and Pereira 2001 (CRF).
+    """
+
+    kind = "transducer"
+    config_class = TransducerConfig
+    config: TransducerConfig
+
+    def __init__(self, config: TransducerConfig) -> None:
+        super().__init__(config, more_inputs=2 * config.character_hidden_size)
+        self.characters = _Characters(config) if config.num_characters else None
+        self._add_head(self.width)
+        self.crf = _Crf(config.num_labels) if config.crf else None
+
+    def forward(self, inputs: Tensor, state: State | None = None, *, lengths: Any = None) -> tuple[Tensor, State]:
+        """Read sequences.
+
+        Args:    inputs: ids [T, B], words with characters [T, B, 1 + W], or frames [T, B, I]. state: what the rows have
+                     read, None: nothing. lengths: [B]; None: all T.
+        Returns: what the outputs are made of, [T, B, D*H], and the layers' State after each row's last step.
+        """
+        hidden, after = self._read(inputs, state, steps_of(inputs, lengths))
+        return dropout(hidden, self.config.output_dropout if self.training else 0.0), after
+
+    def _inputs(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.characters is None:
+            return super()._inputs(inputs)
+        words, table = super()._inputs(inputs[..., 0])
+        assert table is not None
+        return torch.cat([F.embedding(words, table), self.characters(inputs[..., 1:])], dim=-1), None
+
+    def loss(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Nats of every step [T, B], 0 where its label is `NO_TARGET`; of a CRF a sequence's mean at each of its steps.
+
+        Args: as of `Reader.loss`; of a CRF the steps without a label are those behind a row's end.
+        """
+        is_there = labels != NO_TARGET
+        known = labels.clamp(min=0)
+        if self.crf is None:
+            return super().loss(features, known, weights) * is_there
+        nats = self.crf(self.logits(features), known, is_there)
+        return is_there * (nats / is_there.sum(0).clamp(min=1))
+
+
+class _Characters(nn.Module):
+    """Words as they are spelled: [T, B, W] ids + 1 -> [T, B, 2*S], each different word read once."""
+
+    def __init__(self, config: TransducerConfig) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(config.num_characters, config.character_embedding_size)
+        nn.init.normal_(self.embedding.weight, std=0.3)
+        size = (config.character_embedding_size, config.character_hidden_size)
+        self.recurrent = Recurrent("lstm", *size, bidirectional=True, precision=config.precision, forget_bias=1.0)
+
+    def forward(self, spelled: Tensor) -> Tensor:
+        T, B, W = spelled.shape
+        different, which = torch.unique(spelled.reshape(T * B, W), dim=0, return_inverse=True)
+        lengths = (different > 0).sum(1)
+        longest = int(lengths.max()) if len(lengths) else 0
+        ids = (different[:, :longest].T - 1).clamp(min=0)
+        _, after = self.recurrent(F.embedding(ids, self.embedding.weight), lengths=lengths)
+        read = torch.cat([parts["h"] for parts in after.layers], dim=-1)
+        return F.embedding(which, read).reshape(T, B, read.shape[1])
+
+
+class _Crf(nn.Module):
+    """−log p(labels) of whole sequences under a linear-chain CRF; transitions start at 0."""
+
+    def __init__(self, num_labels: int) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.zeros(num_labels))
+        self.end = nn.Parameter(torch.zeros(num_labels))
+        self.transition = nn.Parameter(torch.zeros(num_labels, num_labels))
+
+    def forward(self, logits: Tensor, labels: Tensor, is_there: Tensor) -> Tensor:
+        """logits [T, B, C], labels [T, B], is_there [T, B], True up to each row's end -> nats [B]; of no steps 0."""
+        if not len(logits):
+            return logits.new_zeros(logits.shape[1])
+        own = logits.gather(-1, labels[..., None])[..., 0]
+        own[1:] += self.transition[labels[:-1], labels[1:]]
+        last = labels.gather(0, (is_there.sum(0) - 1).clamp(min=0)[None])[0]
+        score = (own * is_there).sum(0) + self.start[labels[0]] + self.end[last]
+        alpha = logits[0] + self.start
+        for t in range(1, len(logits)):
+            after = torch.logsumexp(alpha[:, :, None] + self.transition, dim=1) + logits[t]
+            alpha = torch.where(is_there[t, :, None], after, alpha)
+        return torch.where(is_there[0], torch.logsumexp(alpha + self.end, dim=-1) - score, 0.0)

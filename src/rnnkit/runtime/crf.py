@@ -1,0 +1,63 @@
+"""The likeliest label sequence, and each label's probability, under scores that depend on neighbours; float32 NumPy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Chain(NamedTuple):
+    """Scores between labels: −inf where one may not stand.
+
+    start: [C], of the first label. transition: [C, C], from the row's label to the column's. end: [C], of the last.
+    """
+
+    start: np.ndarray
+    transition: np.ndarray
+    end: np.ndarray
+
+
+def best_path(scores: np.ndarray, chain: Chain) -> np.ndarray:
+    """argmax over y of Σ_t scores[t, y_t] + start[y_1] + Σ transition[y_{t-1}, y_t] + end[y_T], int64 [T].
+
+    Args: scores: [T, C]. Cost: T·C² additions.  Source: Viterbi 1967.
+    """
+    steps = len(scores)
+    path = np.zeros(steps, np.int64)
+    if not steps:
+        return path
+    came_from = np.empty((steps, scores.shape[1]), np.int64)
+    best = scores[0] + chain.start
+    for t in range(1, steps):
+        ways = best[:, None] + chain.transition
+        came_from[t] = ways.argmax(0)
+        best = ways.max(0) + scores[t]
+    path[-1] = (best + chain.end).argmax()
+    for t in range(steps - 1, 0, -1):
+        path[t - 1] = came_from[t, path[t]]
+    return path
+
+
+def log_marginals(scores: np.ndarray, chain: Chain) -> np.ndarray:
+    """log p(y_t = c | x) for every step and label, float32 [T, C]; forward and backward sums.
+
+    Source: Rabiner 1989, section III.
+    """
+    if not len(scores):
+        return np.zeros_like(scores)
+    forward, backward = np.empty_like(scores), np.empty_like(scores)
+    forward[0], backward[-1] = scores[0] + chain.start, chain.end
+    for t in range(1, len(scores)):
+        forward[t] = _log_sum(forward[t - 1][:, None] + chain.transition, axis=0) + scores[t]
+    for t in range(len(scores) - 2, -1, -1):
+        backward[t] = _log_sum(chain.transition + (scores[t + 1] + backward[t + 1])[None], axis=1)
+    total = forward + backward
+    return total - _log_sum(total, axis=1)[:, None]
+
+
+def _log_sum(values: np.ndarray, *, axis: int) -> np.ndarray:
+    largest = values.max(axis, keepdims=True)
+    largest = np.where(np.isfinite(largest), largest, 0).astype(np.float32)
+    with np.errstate(divide="ignore"):
+        return np.log(np.exp(values - largest).sum(axis)) + largest.squeeze(axis)

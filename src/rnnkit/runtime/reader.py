@@ -1,0 +1,135 @@
+"""Reader: what acceptor and transducer have in common without torch: labels, and layers in one or two directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnkit.bundle import labels as labels_file
+from rnnkit.bundle.schema import CELLS, layer_widths
+from rnnkit.errors import ArgumentError, DtypeError, ShapeError
+from rnnkit.kernels import heads
+from rnnkit.kernels.recurrent import Layer
+from rnnkit.runtime.bundled import BundledModel
+from rnnkit.runtime.stack import Parts
+from rnnkit.state import State
+from rnnkit.text import Tokenizer
+
+ROWS = 64  # sequences that run side by side
+_SUFFIXES = ("", "_reverse")
+
+
+class Reader(BundledModel):
+    """A trained model of sequences and labels; the equations are in `rnnkit.models.reader`."""
+
+    _noun: str  # what a message calls it
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        tensors: Mapping[str, np.ndarray],
+        tokenizer: Tokenizer | None,
+        *,
+        labels: Sequence[str],
+        files: Mapping[str, bytes] | None = None,
+        digest: str | None,
+        precision: str | None,
+    ) -> None:
+        """Args: files: of the bundle, beside the tokeniser's and the labels'."""
+        self.labels = list(labels)
+        """What the columns of the probabilities stand for."""
+        files = {labels_file.NAME: labels_file.to_bytes(self.labels), **(files or {})}
+        super().__init__(config, tensors, tokenizer, files=files, digest=digest, precision=precision)
+        labels_file.from_files(files, num_labels=config["model"]["num_labels"])
+        model, tensors = config["model"], self._weights
+        self._size, widths = model["input_size"], layer_widths(model)
+        self._suffixes = _SUFFIXES[: 1 + model["bidirectional"]]
+        self._layers = [
+            [self._layer("recurrent.", model["cell"], f"_l{index}{suffix}") for suffix in self._suffixes]
+            for index in range(len(widths))
+        ]
+        self._head = heads.PackedLinear(tensors["head.weight"], tensors["head.bias"], precision=self.precision)
+        names = CELLS[model["cell"]].parts
+        self._parts = tuple(tuple((name, width) for name in names) for width in widths for _ in self._suffixes)
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers were learned."""
+        return super().num_parameters - 2 * self._size  # the frames' mean and deviation are counted, not learned
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether it reads forwards only, so that a state says all of what it has seen."""
+        return len(self._suffixes) == 1
+
+    def initial_state(self, batch: int = 1) -> State:
+        """The state of `batch` streams that have seen nothing. Raises: ArgumentError if it also reads backwards."""
+        if not self.is_causal:
+            raise ArgumentError(f"this {self._noun} also reads from the end, so no state can go on; use predict")
+        return super().initial_state(batch)
+
+    def encode(self, sequence: Any, number: int = 0) -> np.ndarray:
+        """What the layers read of a sequence. `number`: its name in a message."""
+        raise NotImplementedError
+
+    def _encoded(self, sequences: Sequence[Any]) -> list[np.ndarray]:
+        if isinstance(sequences, str | bytes):
+            raise DtypeError("sequences is a single text; put it in a list: [text]")
+        return [self.encode(sequence, number) for number, sequence in enumerate(sequences)]
+
+    def _series(self, sequence: Any, number: int) -> np.ndarray:
+        """A sequence of frames, float32 [T, I]. Raises: ShapeError, ArgumentError naming the sequence."""
+        array = np.asarray(sequence)
+        if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] != self._size:
+            raise ShapeError(f"sequence {number} is {array.dtype} {list(array.shape)}, wanted [T, {self._size}]")
+        if not np.isfinite(array).all():
+            raise ArgumentError(f"sequence {number} holds a value that is not finite; fill it in, or leave it out")
+        return array.astype(np.float32)
+
+    def _frames(self, x: Any) -> np.ndarray:
+        """Frames of B sequences, float32 [T, B, I]. Raises: ShapeError, ArgumentError."""
+        array = np.asarray(x)
+        if array.dtype.kind not in "fiu" or array.ndim != 3 or array.shape[2] != self._size:
+            raise ShapeError(f"x is {array.dtype} {list(array.shape)}, wanted are frames [T, B, {self._size}]")
+        return array.astype(np.float32)
+
+    def _initial_parts(self, batch: int) -> Parts:
+        layers = self._parts[: len(self._layers) * len(self._suffixes)]
+        return [tuple(np.zeros((batch, width), np.float32) for _, width in names) for names in layers]
+
+    def _unroll(self, x: np.ndarray, parts: Parts, lengths: np.ndarray | None) -> tuple[np.ndarray, Parts]:
+        """ids [T, B] or frames [T, B, I] -> the top layer's [T, B, D*H], and the layers' parts at each row's length."""
+        x = (x - self._tensors["scale.mean"]) / self._tensors["scale.deviation"] if self._size else self._embedded(x)
+        before, after = iter(parts), []
+        for directions in self._layers:
+            runs = [
+                layer.forward(x, next(before), lengths=lengths, reverse=index == 1)
+                for index, layer in enumerate(directions)
+            ]
+            x = runs[0].output if len(runs) == 1 else np.concatenate([run.output for run in runs], axis=2)
+            after += [run.state for run in runs]
+        return x, after
+
+    def _embedded(self, ids: np.ndarray, table: str = "embedding.weight") -> np.ndarray:
+        """ids [T, B] -> [T, B, E]."""
+        weight = self._weights[table]
+        return heads.embedding(ids.reshape(-1), weight).reshape(*ids.shape, weight.shape[1])
+
+    def _layer(self, prefix: str, cell: str, suffix: str) -> Layer:
+        weights: dict[str, Any] = {
+            name.removeprefix(prefix).removesuffix(suffix): array
+            for name, array in self._weights.items()
+            if name.startswith(prefix) and name.endswith(suffix)
+        }
+        return Layer(cell, **weights, precision=self.precision)
+
+
+def padded(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """([T, B, …] with 0 behind each array's end, their lengths int64 [B])."""
+    lengths = np.array([len(array) for array in arrays], np.int64)
+    x = np.zeros((int(lengths.max()), len(arrays), *arrays[0].shape[1:]), arrays[0].dtype)
+    for row, array in enumerate(arrays):
+        x[: len(array), row] = array
+    return x, lengths

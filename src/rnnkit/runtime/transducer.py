@@ -1,0 +1,215 @@
+"""A trained tagger without torch: sequences in, a label for every step out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from rnnkit.bundle import Bundle
+from rnnkit.bundle import labels as labels_file
+from rnnkit.errors import ArgumentError, DataError, DtypeError, SchemaError, ShapeError
+from rnnkit.kernels import heads
+from rnnkit.metrics.spans import allowed
+from rnnkit.runtime.crf import Chain, best_path, log_marginals
+from rnnkit.runtime.reader import ROWS, Reader, padded
+from rnnkit.state import State
+from rnnkit.text import WordReader
+
+WORDS = "words.json"
+
+
+class Transducer(Reader):
+    """Reads sequences and says something at every step; the equations are in `rnnkit.models.transducer`.
+
+        model = Transducer.load("runs/pos")
+        model.predict([["The", "cat", "sat"]])               # [['DET', 'NOUN', 'VERB']]
+        log_probs, state = model.step([["The"]])             # where it reads forwards only: one word, [1, C]
+
+    A sequence's result is the same, bit for bit, whatever stands beside it in the call; and where the model streams,
+    a whole sequence, any chunks of it and single steps give the same bits.
+    """
+
+    kind = "transducer"
+    _noun = "tagger"
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        tensors: Mapping[str, np.ndarray],
+        *,
+        labels: Sequence[str],
+        words: WordReader | None = None,
+        digest: str | None = None,
+        precision: str | None = None,
+    ) -> None:
+        """Of a configuration and its float32 arrays in memory, for example those of `export`.
+
+        Args:   labels: what the outputs stand for.  words: for a model of words.  digest: of the bundle they come from;
+                None: the one that `save` would give.  precision: as in `load`.
+        Raises: SchemaError, TensorError for parts that do not belong together.
+        """
+        files = {} if words is None else {WORDS: words.to_json().encode()}
+        super().__init__(config, tensors, None, labels=labels, files=files, digest=digest, precision=precision)
+        model, self.words = self.config["model"], words
+        sizes = (0, 0) if words is None else (words.vocab_size, words.num_characters)
+        if sizes != (model["vocab_size"], model["num_characters"]):
+            raise SchemaError(
+                f"the vocabulary has {sizes[0]} words and {sizes[1]} characters, the model "
+                f"{model['vocab_size']} and {model['num_characters']}; take both from one run"
+            )
+        self._spelling = []
+        if model["num_characters"]:
+            self._spelling = [self._layer("characters.recurrent.", "lstm", f"_l0{end}") for end in ("", "_reverse")]
+        self._chain = self._chain_of()
+
+    @classmethod
+    def _of(cls, bundle: Bundle, precision: str | None) -> Self:
+        named = labels_file.from_files(bundle.files, num_labels=bundle.config["model"]["num_labels"])
+        given: Any = {"labels": named, "digest": bundle.digest, "precision": precision}
+        if bundle.config["model"]["vocab_size"]:
+            if WORDS not in bundle.files:
+                raise SchemaError(f"the bundle of a tagger of words lists no {WORDS}; write it again with it")
+            try:
+                given["words"] = WordReader.from_json(bundle.files[WORDS].decode("utf-8"))
+            except ValueError as error:  # DataError, or bytes that are no UTF-8
+                raise SchemaError(f"{WORDS}: {error}") from error
+        return cls(bundle.config, bundle.tensors, **given)
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether it can read step by step: not backwards, and no later label changes an earlier one."""
+        return super().is_causal and not self.config["model"]["crf"]
+
+    def initial_state(self, batch: int = 1) -> State:
+        """The state of `batch` streams that have seen nothing. Raises: ArgumentError of a model that cannot go on."""
+        if self.config["model"]["crf"]:
+            raise ArgumentError("this tagger scores whole sequences of labels, so no state can go on; use predict")
+        return super().initial_state(batch)
+
+    # ---- whole sequences ---------------------------------------------------------------------------------------------
+
+    def predict(self, sequences: Sequence[Any]) -> list[list[str]]:
+        """The labels of every sequence: the likeliest sequence of them that the model's scheme allows.
+
+        Without scheme and CRF the likeliest label of each step. Args, Raises: as `log_probs`.
+        """
+        scored = self._scores(sequences)
+        if self._chain is None:
+            return [[self.labels[best] for best in scores.argmax(1)] for scores in scored]
+        return [[self.labels[best] for best in best_path(scores, self._chain)] for scores in scored]
+
+    def log_probs(self, sequences: Sequence[Any]) -> list[np.ndarray]:
+        """Natural logarithms of each label's probability at each step, float32 [T, C] for every sequence.
+
+        Under a CRF those of the label given the whole sequence (its marginals).
+
+        Args:   sequences: lists of words, or what `words.encode` gives; of a model of frames, arrays [T, I]; T may be
+                0.
+        Raises: DtypeError, ShapeError, ArgumentError naming the sequence.
+        Cost:   64 sequences of similar length at a time.
+        """
+        scored = self._scores(sequences)
+        if self.config["model"]["crf"]:
+            assert self._chain is not None
+            return [log_marginals(scores, self._chain) for scores in scored]
+        return scored
+
+    def encode(self, sequence: Any, number: int = 0) -> np.ndarray:
+        """What the layers read of a sequence: words int64 [T] or [T, 1 + W], or float32 [T, I]."""
+        if self._size:
+            return self._series(sequence, number)
+        assert self.words is not None
+        if not isinstance(sequence, np.ndarray):
+            try:
+                return self.words.encode(sequence)
+            except DtypeError as error:
+                raise DtypeError(f"sequence {number}: {error}") from None
+        wanted = self.words.encode([]).shape[1:]
+        if sequence.dtype.kind not in "iu" or sequence.ndim == 0 or sequence.shape[1:] != wanted:
+            raise ShapeError(
+                f"sequence {number} is {sequence.dtype} {list(sequence.shape)}, wanted are integers {['T', *wanted]}"
+            )
+        return sequence.astype(np.int64)
+
+    def _scores(self, sequences: Sequence[Any]) -> list[np.ndarray]:
+        """log-softmax of the logits; under a CRF the logits themselves."""
+        arrays = self._encoded(sequences)
+        order = sorted(range(len(arrays)), key=lambda row: len(arrays[row]))
+        result: list[np.ndarray] = [np.empty(0)] * len(arrays)
+        for first in range(0, len(order), ROWS):
+            rows = order[first : first + ROWS]
+            inputs, lengths = padded([arrays[row] for row in rows])
+            scores = self._outputs(self._unroll(inputs, self._initial_parts(len(rows)), lengths)[0])
+            for column, row in enumerate(rows):
+                result[row] = np.ascontiguousarray(scores[: lengths[column], column])
+        return result
+
+    def _outputs(self, hidden: np.ndarray) -> np.ndarray:
+        """[T, B, F] -> [T, B, C]."""
+        T, B, F = hidden.shape
+        logits = self._head(hidden.reshape(T * B, F))
+        return (logits if self.config["model"]["crf"] else heads.log_softmax(logits)).reshape(T, B, len(self.labels))
+
+    # ---- step by step ------------------------------------------------------------------------------------------------
+
+    def __call__(self, inputs: Any, state: State | None = None) -> tuple[np.ndarray, State]:
+        """Read B sequences, or the next chunk of each.
+
+        Args:    inputs: what `encode` gives for each, side by side: an array [T, B, …]; or a list of B sequences.
+                 state: what the rows have read before, None: nothing.
+        Returns: log-probabilities [T, B, C]; the State after the last step.
+        Raises:  ArgumentError of a model that does not stream; ShapeError; StateError for another model's state.
+        """
+        if not isinstance(inputs, np.ndarray):
+            rows = self._encoded(inputs)
+            if len({len(row) for row in rows}) > 1:
+                raise ShapeError(f"the rows have {[len(row) for row in rows]} steps; give each row the same number")
+            inputs = np.stack(rows, axis=1)
+        inputs = self._frames(inputs) if self._size else inputs
+        state = self.initial_state(inputs.shape[1]) if state is None else state
+        if not np.isfinite(inputs).all():
+            raise ArgumentError("inputs hold a value that is not finite; fill it in, or leave it out")
+        hidden, after = self._unroll(inputs, self._checked(state, inputs.shape[1]), None)
+        return self._outputs(hidden), self._state(after)
+
+    def step(self, inputs: Any, state: State | None = None) -> tuple[np.ndarray, State]:
+        """One step of B rows: words, or frames [B, I] -> (log-probabilities [B, C], State). As `__call__` of T = 1."""
+        rows = [[word] for word in inputs] if not self._size else np.asarray(inputs)[None]
+        log_probs, after = self(rows, state)
+        return log_probs[0], after
+
+    # ---- parts -------------------------------------------------------------------------------------------------------
+
+    def _embedded(self, ids: np.ndarray, table: str = "embedding.weight") -> np.ndarray:
+        if not self._spelling:
+            return super()._embedded(ids, table)
+        T, B, width = ids.shape
+        different, which = np.unique(ids[..., 1:].reshape(T * B, width - 1), axis=0, return_inverse=True)
+        lengths = (different > 0).sum(1)
+        longest = int(lengths.max(initial=0))
+        characters = np.maximum(different[:, :longest].T - 1, 0)
+        x = super()._embedded(np.ascontiguousarray(characters), "characters.embedding.weight")
+        runs = [layer.forward(x, lengths=lengths, reverse=end == 1) for end, layer in enumerate(self._spelling)]
+        read = np.concatenate([run.state[0] for run in runs], axis=1)[which.reshape(-1)]
+        return np.concatenate(
+            [super()._embedded(np.ascontiguousarray(ids[..., 0])), read.reshape(T, B, read.shape[1])], axis=2
+        )
+
+    def _chain_of(self) -> Chain | None:
+        """What predictions are held to: the CRF's scores, and −inf where the scheme allows nothing."""
+        model, count = self.config["model"], len(self.labels)
+        if not model["crf"] and model["scheme"] is None:
+            return None
+        zeros = Chain(np.zeros(count, np.float32), np.zeros((count, count), np.float32), np.zeros(count, np.float32))
+        chain = Chain(*(self._weights[f"crf.{name}"] for name in Chain._fields)) if model["crf"] else zeros
+        if model["scheme"] is None:
+            return chain
+        try:
+            may = allowed(self.labels, model["scheme"])
+        except DataError as error:
+            raise SchemaError(str(error)) from None
+        return Chain(
+            *(np.where(is_fine, scores, np.float32(-np.inf)) for is_fine, scores in zip(may, chain, strict=True))
+        )

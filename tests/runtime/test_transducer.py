@@ -1,0 +1,233 @@
+"""A tagger in the run half: what the learn half computes, the same bits whole, in chunks and by steps, refusals."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rnnkit import data, runtime
+from rnnkit.bundle import schema
+from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError, StateError
+from rnnkit.metrics import spans
+from rnnkit.models.transducer import NO_TARGET, Transducer, TransducerConfig
+from rnnkit.runtime.crf import Chain, best_path, log_marginals
+from rnnkit.text import WordReader
+
+VOCABULARY = ["the", "cat", "sat", "on", "a", "mat"]
+WORDS = WordReader(VOCABULARY)
+SPELLED = WordReader(VOCABULARY, "acehmnost", lowercase=True, max_characters=4)
+LABELS = ["B-x", "I-x", "O"]
+SPELLING = {"num_characters": SPELLED.num_characters, "character_embedding_size": 3, "character_hidden_size": 4}
+SHAPES: dict[str, dict[str, Any]] = {
+    "words": {},
+    "forwards": {"bidirectional": False, "num_layers": 2},
+    "spelled": {**SPELLING, "hidden_size": (7, 5), "cell": "gru_after"},
+    "spelled-forwards": {**SPELLING, "bidirectional": False},
+    "scheme": {"scheme": "bio"},
+    "crf": {"crf": True, "scheme": "bio", **SPELLING},
+    "crf-free": {"crf": True},
+    "frames": {"input_size": 3, "vocab_size": 0, "embedding_size": 0, "bidirectional": False, "cell": "elman_tanh"},
+}
+STREAMING = [name for name, shape in SHAPES.items() if not shape.get("bidirectional", True)]
+
+
+def make(name: str, seed: int = 0) -> tuple[Transducer, runtime.Transducer]:
+    shape = SHAPES[name]
+    torch.manual_seed(seed)
+    sizes: dict[str, Any] = {"vocab_size": WORDS.vocab_size, "embedding_size": 6, "hidden_size": 8, "num_labels": 3}
+    learnt = Transducer(TransducerConfig(**(sizes | shape))).eval()
+    with torch.no_grad():
+        for tensor in learnt.state_dict().values():
+            tensor.copy_(torch.randn_like(tensor).abs() + 0.1 if tensor.min() > 0 else torch.randn_like(tensor))
+    config, tensors = learnt.export()
+    words = None if config["model"]["input_size"] else SPELLED if config["model"]["num_characters"] else WORDS
+    return learnt, runtime.Transducer(config, tensors, labels=LABELS, words=words)
+
+
+def sequences(model: runtime.Transducer, count: int = 90) -> list[Any]:
+    rng = np.random.default_rng(3)
+    lengths = [0, 1, *rng.integers(1, 20, count - 2)]
+    if model.words is None:
+        return [rng.normal(size=(length, 3)).astype(np.float32) for length in lengths]
+    known = [*VOCABULARY, "Cat", "cats", "unknown", "", "mats!"]
+    return [[known[i] for i in rng.integers(0, len(known), length)] for length in lengths]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_it_agrees_with_the_learn_half(name: str) -> None:
+    learnt, model = make(name)
+    given = [model.encode(sequence) for sequence in sequences(model)]
+    inputs, lengths = data.padded(given)
+    targets = torch.from_numpy(np.random.default_rng(0).integers(0, 3, inputs.shape[:2]))
+    targets[torch.arange(len(targets))[:, None] >= torch.from_numpy(lengths)] = NO_TARGET
+    with torch.no_grad():
+        features, _ = learnt(torch.from_numpy(inputs), lengths=torch.from_numpy(lengths))
+        wanted = (learnt.logits if learnt.crf else learnt.log_prob)(features).numpy()
+        losses = learnt.loss(features, targets).numpy()
+    scored = model._scores(given)
+    for row, scores in enumerate(scored):
+        np.testing.assert_allclose(wanted[: len(scores), row], scores, atol=2e-5)
+        if learnt.crf is None:
+            own = targets[: len(scores), row].numpy()
+            np.testing.assert_allclose(losses[: len(scores), row], -scores[range(len(own)), own], atol=2e-5)
+    assert not losses[np.arange(len(losses))[:, None] >= lengths].any()
+
+
+def test_the_loss_of_a_crf_is_that_of_all_label_sequences_counted_out() -> None:
+    learnt, model = make("crf-free")
+    assert learnt.crf is not None
+    given = [model.encode(sequence) for sequence in (["the", "cat", "sat", "on"], ["a"], [], ["mat", "the"])]
+    inputs, lengths = data.padded(given)
+    with torch.no_grad():
+        features, _ = learnt(torch.from_numpy(inputs), lengths=torch.from_numpy(lengths))
+        logits = learnt.logits(features).numpy()
+        for row, length in enumerate(lengths):
+            chain = Chain(*(getattr(learnt.crf, part).numpy() for part in Chain._fields))
+            nats = _all_paths(logits[:length, row], chain)
+            for path, score in nats.items():
+                targets = torch.full(inputs.shape[:2], NO_TARGET)
+                targets[:length, row] = torch.tensor(path, dtype=torch.long)
+                total = learnt.loss(features, targets)[:, row].sum()
+                assert total.item() == pytest.approx(-score if length else 0, abs=1e-4)
+
+
+def _all_paths(scores: np.ndarray, chain: Chain) -> dict[tuple[int, ...], float]:
+    """log p of every label sequence, by trying them all."""
+    totals = {}
+    for path in itertools.product(range(3), repeat=len(scores)):
+        if path:
+            total = chain.start[path[0]] + chain.end[path[-1]] + sum(scores[t, y] for t, y in enumerate(path))
+            totals[path] = float(total + sum(chain.transition[a, b] for a, b in itertools.pairwise(path)))
+    most = max(totals.values(), default=0.0)
+    norm = most + np.log(sum(np.exp(total - most) for total in totals.values())) if totals else 0.0
+    return {path: total - norm for path, total in totals.items()}
+
+
+def test_best_path_and_marginals_are_those_of_all_paths_counted_out() -> None:
+    rng = np.random.default_rng(1)
+    for length in (1, 2, 5):
+        chain = Chain(*(rng.normal(size=shape).astype(np.float32) for shape in (3, (3, 3), 3)))
+        chain.transition[2, 1] = chain.start[1] = -np.inf
+        scores = rng.normal(size=(length, 3)).astype(np.float32)
+        paths = _all_paths(scores, chain)
+        assert tuple(best_path(scores, chain)) == max(paths, key=lambda path: paths[path])
+        wanted = np.zeros((length, 3))
+        for path, total in paths.items():
+            for t, y in enumerate(path):
+                wanted[t, y] += np.exp(total)
+        np.testing.assert_allclose(wanted, np.exp(log_marginals(scores, chain)), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_company_changes_no_bit(name: str) -> None:
+    _, model = make(name)
+    given = sequences(model)
+    together, labels = model.log_probs(given), model.predict(given)
+    for chosen in ([0], [5], [1, 40], list(range(89, 60, -1))):
+        rows = [given[row] for row in chosen]
+        for row, scores, tags in zip(chosen, model.log_probs(rows), model.predict(rows), strict=True):
+            assert np.array_equal(together[row], scores)
+            assert labels[row] == tags
+    assert model.predict([]) == []
+
+
+@pytest.mark.parametrize("name", STREAMING)
+def test_whole_and_chunks_and_steps_are_the_same_bits(name: str) -> None:
+    _, model = make(name)
+    rows = [sequence for sequence in sequences(model) if len(sequence) >= 9][:4]
+    rows = [row[:9] for row in rows]
+    whole = np.stack(model.log_probs(rows), axis=1)
+    state = None
+    for first, end in ((0, 4), (4, 5), (5, 9)):
+        log_probs, state = model([row[first:end] for row in rows], state)
+        assert np.array_equal(whole[first:end], log_probs)
+    state = model.initial_state(4)
+    for t in range(9):
+        inputs = [row[t] for row in rows]
+        log_probs, state = model.step(np.array(inputs) if model.words is None else inputs, state)
+        assert np.array_equal(whole[t], log_probs)
+
+
+@pytest.mark.parametrize("name", ["scheme", "crf"])
+def test_impossible_tags_are_never_predicted(name: str) -> None:
+    _, model = make(name)
+    given = sequences(model)
+    assert all(spans.fault_of(tags, "bio") is None for tags in model.predict(given))
+    greedy = [[LABELS[best] for best in scores.argmax(1)] for scores in model._scores(given)]
+    assert any(spans.fault_of(tags, "bio") for tags in greedy)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_it_comes_back_from_its_bundle_and_the_schema_knows_its_tensors(name: str, tmp_path: Path) -> None:
+    learnt, model = make(name)
+    config, tensors = learnt.export()
+    assert {name: array.shape for name, array in tensors.items()} == schema.check_config(config)
+    digest = model.save(tmp_path)
+    loaded = runtime.Transducer.load(tmp_path)
+    assert (loaded.digest, loaded.labels) == (digest, LABELS)
+    given = sequences(model)
+    for ours, theirs in zip(model.log_probs(given), loaded.log_probs(given), strict=True):
+        assert np.array_equal(ours, theirs)
+    again = Transducer.from_export(config, tensors)
+    assert all(
+        torch.equal(a, b) for a, b in zip(again.state_dict().values(), learnt.state_dict().values(), strict=True)
+    )
+
+
+def test_what_it_cannot_read_is_refused_by_name() -> None:
+    _, model = make("crf")
+    with pytest.raises(DtypeError, match=r"sequence 1: a list of words is wanted, got 'the cat'"):
+        model.predict([["the"], "the cat"])
+    with pytest.raises(ShapeError, match=r"sequence 0 is int64 \[2\], wanted are integers \['T', 5\]"):
+        model.predict([np.zeros(2, np.int64)])
+    with pytest.raises(ArgumentError, match="scores whole sequences of labels, so no state can go on"):
+        model.step(["the"])
+    with pytest.raises(ArgumentError, match="this tagger also reads from the end"):
+        make("words")[1].step(["the"])
+    _, forwards = make("forwards")
+    with pytest.raises(ShapeError, match=r"the rows have \[1, 2\] steps"):
+        forwards([["the"], ["the", "cat"]])
+    _, state = forwards.step(["the"])
+    with pytest.raises(StateError, match="belongs to model"):
+        make("spelled-forwards")[1].step(["the"], state)
+    _, frames = make("frames")
+    with pytest.raises(ShapeError, match=r"sequence 0 is float64 \[4, 2\], wanted \[T, 3\]"):
+        frames.predict([np.zeros((4, 2))])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scheme": "bilou"}, r"model\.scheme 'bilou' is not known"),
+        ({"crf": 1}, r"model\.crf is 1; true or false"),
+        ({"num_characters": 0}, r"they go together, and with words"),
+        ({"vocab_size": 0, "input_size": 3, "embedding_size": 0}, r"they go together, and with words"),
+        ({"readout": ["last"]}, r"unknown key 'readout'"),
+    ],
+)
+def test_a_configuration_that_lies_is_refused(change: dict[str, Any], message: str) -> None:
+    config, _ = make("crf")[0].export()
+    with pytest.raises(SchemaError, match=message):
+        schema.check_config({**config, "model": {**config["model"], **change}})
+
+
+def test_a_bundle_without_its_words_or_with_others_is_refused(tmp_path: Path) -> None:
+    learnt, model = make("crf")
+    config, tensors = learnt.export()
+    with pytest.raises(SchemaError, match="the vocabulary has 7 words and 0 characters, the model 7 and 10"):
+        runtime.Transducer(config, tensors, labels=LABELS, words=WORDS)
+    with pytest.raises(SchemaError, match="the label 'NOUN' is no tag of BIO"):
+        runtime.Transducer(config, tensors, labels=["NOUN", "O", "B-x"], words=SPELLED)
+    model._files = {name: content for name, content in model._files.items() if name != "words.json"}
+    model.save(tmp_path)
+    with pytest.raises(SchemaError, match=r"lists no words\.json"):
+        runtime.Transducer.load(tmp_path)
+
+
+def test_the_schemes_of_a_bundle_are_those_of_the_metrics() -> None:
+    assert schema.SCHEMES == spans.SCHEMES
