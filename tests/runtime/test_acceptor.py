@@ -25,6 +25,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "deep": {"hidden_size": (7, 5), "readout": ALL, "cell": "gru_after"},
     "elman": {"cell": "elman_tanh", "readout": ("attention", "last"), "bidirectional": False, "bias": False},
     "frames": {"input_size": 3, "vocab_size": 0, "embedding_size": 0, "readout": ALL, "num_layers": 2},
+    "normed": {"layer_norm": True, "zoneout": (0.1, 0.3), "residual": True, "trainable_state": True, "num_layers": 3},
+    "projected": {"proj_size": 5, "num_layers": 2, "readout": ALL, "chrono": 9},
 }
 
 
@@ -180,7 +182,8 @@ def test_what_it_cannot_read_is_refused_by_number() -> None:
         ({"num_labels": 1}, r"model\.num_labels is 1; an integer from 2"),
         ({"cell": "mystery"}, r"model\.cell 'mystery' is not known"),
         ({"bidirectional": 1}, r"model\.bidirectional is 1; true or false"),
-        ({"zoneout": 0.1}, r"unknown key 'zoneout'"),
+        ({"tied": True}, r"unknown key 'tied'"),
+        ({"residual": True}, r"model\.residual needs two layers"),
     ],
 )
 def test_a_configuration_that_lies_is_refused(change: dict[str, Any], message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,19 +104,35 @@ def check_vocabulary(config: Mapping[str, Any], vocab_size: int) -> None:
         )
 
 
+_LAYERS = {"vocab_size", "embedding_size", "cell", "hidden_size", "num_layers", "bias"}
+_MAY_BE_LEFT_OUT = {"residual", "trainable_state", "zoneout", "proj_size", "layer_norm"}
+_OF_TRAINING = {"dropout", "input_dropout", "output_dropout", "locked_dropout", "embedding_dropout", "word_dropout",
+                "weight_dropout", "init", "chrono", "forget_bias", "unk_id", "recurrent_dropout",
+                "recompute"}  # fmt: skip
+_FORWARD, _BOTH = ("",), ("", "_reverse")  # the ends of parameters' names, one for each direction
+
+
 def _language_model(model: Mapping[str, Any]) -> Shapes:
-    unused = {"dropout", "input_dropout", "output_dropout", "locked_dropout", "embedding_dropout", "word_dropout",
-              "weight_dropout", "init", "chrono", "forget_bias", "unk_id", "recurrent_dropout",
-              "recompute"}  # fmt: skip
-    _check_keys(
-        model,
-        {"vocab_size", "embedding_size", "cell", "hidden_size", "num_layers", "bias", "tied", "softmax", "cutoffs"},
-        unused | {"residual", "trainable_state", "zoneout", "proj_size", "layer_norm"},
-        "model",
-    )
+    _check_keys(model, _LAYERS | {"tied", "softmax", "cutoffs"}, _MAY_BE_LEFT_OUT | _OF_TRAINING, "model")
     V, E = _size(model, "vocab_size"), _size(model, "embedding_size", least=0)
-    widths = layer_widths(model)
-    has_bias, is_tied = _flag(model, "bias"), _flag(model, "tied")
+    is_tied = _flag(model, "tied")
+    shapes: Shapes = {"embedding.weight": (V, E)} if E else {}
+    shapes |= _layers(model, E or V)
+    H = output_widths(model)[-1]
+    if not is_tied:
+        return shapes | _head(model, V, H)
+    if not E or model["softmax"] != "full":
+        raise SchemaError("model.tied needs an embedding_size above 0 and softmax 'full'")
+    if E != H:
+        shapes["projection.weight"] = (E, H)
+    return shapes | {"head.bias": (V,)}
+
+
+def _layers(
+    model: Mapping[str, Any], input_size: int, ends: tuple[str, ...] = _FORWARD, *, prefix: str = "recurrent."
+) -> Shapes:
+    """The parameters of recurrent layers, in one direction or both. Raises: SchemaError."""
+    widths, has_bias = layer_widths(model), _flag(model, "bias")
     if not isinstance(model["cell"], str) or model["cell"] not in GATES:
         raise SchemaError(
             f"model.cell {model['cell']!r} is not known; this rnnkit runs {', '.join(GATES)}, and in Python what"
@@ -128,25 +144,19 @@ def _language_model(model: Mapping[str, Any]) -> Shapes:
     has_state = "trainable_state" in model and _flag(model, "trainable_state")
     outputs = output_widths(model)
     _, cell = layer_cell(model)
-    shapes: Shapes = {"embedding.weight": (V, E)} if E else {}
+    shapes: Shapes = {}
     for layer, (H, P) in enumerate(zip(widths, outputs, strict=True)):
-        sizes = {"G": cell.gates, "H": H, "P": P, "I": outputs[layer - 1] if layer else (E or V)}
-        for name, axes in layer_parameters(model).items():
-            if has_bias or not name.startswith("bias"):
-                shapes[f"recurrent.{name}_l{layer}"] = tuple(
-                    math.prod(sizes.get(factor) or int(factor) for factor in axis.split("*")) for axis in axes
-                )
+        sizes = {"G": cell.gates, "H": H, "P": P, "I": len(ends) * outputs[layer - 1] if layer else input_size}
+        own = {
+            name: tuple(math.prod(sizes.get(factor) or int(factor) for factor in axis.split("*")) for axis in axes)
+            for name, axes in layer_parameters(model).items()
+            if has_bias or not name.startswith("bias")
+        }
         if has_state:
             of_parts = zip(cell.parts, (P, H), strict=False)
-            shapes |= {f"recurrent.initial_{part}_l{layer}": (size,) for part, size in of_parts}
-    H = outputs[-1]
-    if not is_tied:
-        return shapes | _head(model, V, H)
-    if not E or model["softmax"] != "full":
-        raise SchemaError("model.tied needs an embedding_size above 0 and softmax 'full'")
-    if E != H:
-        shapes["projection.weight"] = (E, H)
-    return shapes | {"head.bias": (V,)}
+            own |= {f"initial_{part}": (size,) for part, size in of_parts}
+        shapes |= {f"{prefix}{name}_l{layer}{end}": shape for end in ends for name, shape in own.items()}
+    return shapes
 
 
 def layer_parameters(model: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -244,7 +254,8 @@ def _transducer(model: Mapping[str, Any]) -> Shapes:
         raise SchemaError(f"model.scheme {str(model['scheme'])[:40]!r} is not known; null or {', '.join(SCHEMES)}")
     if K:
         shapes |= {"characters.embedding.weight": (K, Q)}
-        shapes |= _recurrent("characters.recurrent.", "lstm", {"G": 4, "H": S, "I": Q}, 0, ("", "_reverse"))
+        spelled = {"cell": "lstm", "hidden_size": S, "num_layers": 1, "bias": True}
+        shapes |= _layers(spelled, Q, _BOTH, prefix="characters.recurrent.")
     if _flag(model, "crf"):
         shapes |= {"crf.start": (C,), "crf.end": (C,), "crf.transition": (C, C)}
     return shapes | {"head.weight": (C, F), "head.bias": (C,)}
@@ -255,36 +266,16 @@ def _reader(model: Mapping[str, Any], own: set[str], *, more_inputs: int = 0) ->
 
     own: further keys that the configuration must have. more_inputs: what is read beside an embedding.
     """
-    unused = {"dropout", "input_dropout", "output_dropout", "locked_dropout", "embedding_dropout", "word_dropout",
-              "weight_dropout", "recurrent_dropout", "init", "forget_bias", "unk_id", "label_smoothing"}  # fmt: skip
-    sizes = {"num_labels", "vocab_size", "input_size", "embedding_size", "num_layers", "hidden_size"}
-    _check_keys(model, sizes | {"cell", "bias", "bidirectional"} | own, unused, "model")
+    own = own | {"num_labels", "input_size", "bidirectional"}
+    _check_keys(model, _LAYERS | own, _MAY_BE_LEFT_OUT | _OF_TRAINING | {"label_smoothing"}, "model")
     V, I = _size(model, "vocab_size", least=0), _size(model, "input_size", least=0)
     if bool(V) == bool(I):
         raise SchemaError(f"model.vocab_size is {V}, model.input_size {I}; one is 0: a model reads tokens or frames")
     E = _size(model, "embedding_size", least=1 if V else 0, most=_LARGEST if V else 0)
-    if not isinstance(model["cell"], str) or model["cell"] not in GATES:
-        raise SchemaError(f"model.cell {model['cell']!r} is not known; this rnnkit runs {', '.join(GATES)}")
-    widths, cell = layer_widths(model), CELLS[model["cell"]]
-    has_bias, ends = _flag(model, "bias"), ("", "_reverse")[: 1 + _flag(model, "bidirectional")]
+    ends = _BOTH if _flag(model, "bidirectional") else _FORWARD
     shapes: Shapes = {"embedding.weight": (V, E)} if V else {"scale.mean": (I,), "scale.deviation": (I,)}
-    for layer, H in enumerate(widths):
-        read = len(ends) * widths[layer - 1] if layer else (E or I) + more_inputs
-        factors = {"G": cell.gates, "H": H, "I": read}
-        shapes |= _recurrent("recurrent.", model["cell"], factors, layer, ends, has_bias=has_bias)
-    return shapes, len(ends) * widths[-1], _size(model, "num_labels", least=2)
-
-
-def _recurrent(
-    prefix: str, cell: str, factors: Mapping[str, int], layer: int, ends: Sequence[str], *, has_bias: bool = True
-) -> Shapes:
-    """The tensors of one layer in each of its directions; factors: the sizes that axes are products of."""
-    shapes: Shapes = {}
-    for name, axes in CELLS[cell].parameters.items():
-        shape = tuple(math.prod(factors.get(f) or int(f) for f in axis.split("*")) for axis in axes)
-        if has_bias or not name.startswith("bias"):
-            shapes |= {f"{prefix}{name}_l{layer}{end}": shape for end in ends}
-    return shapes
+    shapes |= _layers(model, (E or I) + more_inputs, ends)
+    return shapes, len(ends) * output_widths(model)[-1], _size(model, "num_labels", least=2)
 
 
 KINDS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {

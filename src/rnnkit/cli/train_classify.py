@@ -11,11 +11,9 @@ from rnnkit.cli.train_options import (
     TRAINING,
     Given,
     baselines,
-    only,
     option,
     run_of,
     taking,
-    without,
 )
 
 _SOURCES = "Tables (.csv, .tsv, .jsonl) with a label and a text column, or a folder with a .txt for each label."
@@ -28,7 +26,7 @@ _SOURCES = "Tables (.csv, .tsv, .jsonl) with a label and a text column, or a fol
     text_column=option(str, help="The text's column or key."),
     encoding=option(str, help="Of all files."),
     **TOKENIZER,
-    **only(LAYERS, "cell", "hidden_size", "num_layers"),
+    **LAYERS,
     bidirectional=option(bool, "--bidirectional/--forward", help="Read in both directions, or forward alone."),
     readout=option(
         str,
@@ -36,8 +34,7 @@ _SOURCES = "Tables (.csv, .tsv, .jsonl) with a label and a text column, or a fol
         metavar="KIND,KIND",
         help="last, max, mean, attention: decided by these.",
     ),
-    **only(LAYERS, "embedding_size", "bias", "init"),
-    **without(DROPOUT, "zoneout"),
+    **DROPOUT,
     label_smoothing=option(float, help="Share of the target spread over all labels."),
     class_weights=option(str, help="balanced: rare labels count for more; none."),
     **PRECISION,

@@ -26,6 +26,8 @@ class AcceptorConfig(ReaderConfig):
     Raises: ConfigError, naming the field.
     """
 
+    lists = ("hidden_size", "zoneout", "readout")
+
     readout: tuple[str, ...] = ("last",)
 
     def __post_init__(self) -> None:
@@ -58,12 +60,11 @@ class Acceptor(Reader):
 
     kind = "acceptor"
     config_class = AcceptorConfig
-    config: AcceptorConfig
 
     def __init__(self, config: AcceptorConfig) -> None:
         super().__init__(config)
-        self.attention = _Attention(self.width, config.precision) if "attention" in config.readout else None
-        self._add_head(len(config.readout) * self.width)
+        self.attention = _Attention(config.width, config.precision) if "attention" in config.readout else None
+        self._add_head(len(config.readout) * config.width)
 
     def forward(self, inputs: Tensor, state: State | None = None, *, lengths: Any = None) -> tuple[Tensor, State]:
         """Read whole sequences.

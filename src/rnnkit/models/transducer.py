@@ -69,12 +69,11 @@ class Transducer(Reader):
 
     kind = "transducer"
     config_class = TransducerConfig
-    config: TransducerConfig
 
     def __init__(self, config: TransducerConfig) -> None:
         super().__init__(config, more_inputs=2 * config.character_hidden_size)
         self.characters = _Characters(config) if config.num_characters else None
-        self._add_head(self.width)
+        self._add_head(config.width)
         self.crf = _Crf(config.num_labels) if config.crf else None
 
     def forward(self, inputs: Tensor, state: State | None = None, *, lengths: Any = None) -> tuple[Tensor, State]:

@@ -153,6 +153,6 @@ class Acceptor(Reader):
     def _forward(self, x: np.ndarray, parts: Parts, lengths: np.ndarray) -> tuple[np.ndarray, Parts]:
         """ids [T, B] or frames [T, B, I] -> what the decision reads [B, R*D*H], and the parts at each row's length."""
         x, after = self._unroll(x, parts, lengths)
-        last = np.concatenate([state[0] for state in after[-len(self._suffixes) :]], axis=1)
+        last = np.concatenate([state[0] for state in after[-self._stack.num_directions :]], axis=1)
         kept = self._readout.advance(x, parts[-1] if self._readout.parts else (), lengths)
         return self._readout.features(last, kept), [*after, kept] if kept else after

@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 
 from rnnkit.bundle import labels as labels_file
-from rnnkit.bundle.schema import CELLS, layer_widths
 from rnnkit.errors import ArgumentError, DtypeError, ShapeError
 from rnnkit.kernels import heads
 from rnnkit.kernels.recurrent import Layer
 from rnnkit.runtime.bundled import BundledModel
-from rnnkit.runtime.stack import Parts
+from rnnkit.runtime.stack import Parts, Stack
 from rnnkit.state import State
 from rnnkit.text import Tokenizer
 
 ROWS = 64  # sequences that run side by side
-_SUFFIXES = ("", "_reverse")
 
 
 class Reader(BundledModel):
@@ -44,15 +42,11 @@ class Reader(BundledModel):
         super().__init__(config, tensors, tokenizer, files=files, digest=digest, precision=precision)
         labels_file.from_files(files, num_labels=config["model"]["num_labels"])
         model, tensors = config["model"], self._weights
-        self._size, widths = model["input_size"], layer_widths(model)
-        self._suffixes = _SUFFIXES[: 1 + model["bidirectional"]]
-        self._layers = [
-            [self._layer("recurrent.", model["cell"], f"_l{index}{suffix}") for suffix in self._suffixes]
-            for index in range(len(widths))
-        ]
+        self._size = model["input_size"]
+        self._stack = Stack(model, tensors, self.precision, embeds=False)
         self._head = heads.PackedLinear(tensors["head.weight"], tensors["head.bias"], precision=self.precision)
-        names = CELLS[model["cell"]].parts
-        self._parts = tuple(tuple((name, width) for name in names) for width in widths for _ in self._suffixes)
+        names = self._stack.part_names
+        self._parts = tuple(tuple(zip(names, layer.part_sizes, strict=True)) for layer in self._stack.layers)
 
     @property
     def num_parameters(self) -> int:
@@ -62,7 +56,7 @@ class Reader(BundledModel):
     @property
     def is_causal(self) -> bool:
         """Whether it reads forwards only, so that a state says all of what it has seen."""
-        return len(self._suffixes) == 1
+        return self._stack.num_directions == 1
 
     def initial_state(self, batch: int = 1) -> State:
         """The state of `batch` streams that have seen nothing. Raises: ArgumentError if it also reads backwards."""
@@ -96,21 +90,12 @@ class Reader(BundledModel):
         return array.astype(np.float32)
 
     def _initial_parts(self, batch: int) -> Parts:
-        layers = self._parts[: len(self._layers) * len(self._suffixes)]
-        return [tuple(np.zeros((batch, width), np.float32) for _, width in names) for names in layers]
+        return self._stack.initial(batch)
 
     def _unroll(self, x: np.ndarray, parts: Parts, lengths: np.ndarray | None) -> tuple[np.ndarray, Parts]:
         """ids [T, B] or frames [T, B, I] -> the top layer's [T, B, D*H], and the layers' parts at each row's length."""
         x = (x - self._tensors["scale.mean"]) / self._tensors["scale.deviation"] if self._size else self._embedded(x)
-        before, after = iter(parts), []
-        for directions in self._layers:
-            runs = [
-                layer.forward(x, next(before), lengths=lengths, reverse=index == 1)
-                for index, layer in enumerate(directions)
-            ]
-            x = runs[0].output if len(runs) == 1 else np.concatenate([run.output for run in runs], axis=2)
-            after += [run.state for run in runs]
-        return x, after
+        return self._stack.forward(x, parts[: len(self._stack.layers)], lengths=lengths)
 
     def _embedded(self, ids: np.ndarray, table: str = "embedding.weight") -> np.ndarray:
         """ids [T, B] -> [T, B, E]."""

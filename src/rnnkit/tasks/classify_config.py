@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rnnkit.tasks.lm_config import CellName, ModelConfig, PrecisionName, Section, TokenizerConfig, Widths
+from rnnkit.tasks.sections import LayersConfig, Section, TokenizerConfig, Widths
 
 
 class ClassifyDataConfig(Section):
@@ -56,38 +56,23 @@ class ClassifyTokenizerConfig(TokenizerConfig):
     )
 
 
-class ClassifyModelConfig(Section):
+class ClassifyModelConfig(LayersConfig):
     """The recurrent model: the fields of `rnnkit.models.acceptor.AcceptorConfig` that the data does not decide."""
 
-    cell: CellName = Field(default="lstm", description=ModelConfig.model_fields["cell"].description)
     hidden_size: Widths = Field(default=128, description="Units per layer and direction H; or the width of each layer.")
-    num_layers: int = Field(default=1, ge=1, description="Recurrent layers L.")
+    embedding_size: int = Field(default=100, ge=1, description="Numbers per token E.")
+    input_dropout: float = Field(default=0.2, ge=0, lt=1, description="On what the first layer reads.")
+    output_dropout: float = Field(default=0.3, ge=0, lt=1, description="On what is read out.")
+    word_dropout: float = Field(
+        default=0.05, ge=0, lt=1, description="On single input tokens; it also teaches what an unknown one means."
+    )
     bidirectional: bool = Field(default=True, description="Read in both directions.")
     readout: tuple[Literal["last", "max", "mean", "attention"], ...] = Field(
         default=("max", "mean"), min_length=1, description="What is decided by: one or several, side by side."
     )
-    embedding_size: int = Field(default=100, ge=1, description="Numbers per token E.")
-    bias: bool = Field(default=True, description="Bias in the recurrent layers.")
-    forget_bias: float = Field(default=1.0, description="The forget gate's bias at the start.")
-    init: Literal["uniform", "orthogonal"] = Field(
-        default="uniform", description="The recurrent weights' start: as torch, or orthogonal for each gate."
-    )
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="Between layers.")
-    input_dropout: float = Field(default=0.2, ge=0, lt=1, description="On what the first layer reads.")
-    output_dropout: float = Field(default=0.3, ge=0, lt=1, description="On what is read out.")
-    locked_dropout: bool = Field(default=False, description="One mask per row instead of one per step.")
-    embedding_dropout: float = Field(default=0.0, ge=0, lt=1, description="On whole rows of the embedding table.")
-    word_dropout: float = Field(
-        default=0.05, ge=0, lt=1, description="On single input tokens; it also teaches what an unknown one means."
-    )
-    weight_dropout: float = Field(default=0.0, ge=0, lt=1, description="On the recurrent weights, one mask per batch.")
-    recurrent_dropout: float = Field(
-        default=0.0, ge=0, lt=1, description="On the h that enters the recurrent products, one mask per row."
-    )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Share of the target spread over all labels (Szegedy et al. 2016)."
     )
-    precision: PrecisionName = Field(default="fp32", description=ModelConfig.model_fields["precision"].description)
 
 
 class ClassifyLossConfig(Section):
