@@ -93,8 +93,15 @@ class PyLayer {
   void set_zoneout(nb::handle zoneout) {
     std::visit([&](auto& layer) { layer->set_zoneout(read_zoneout(*layer, zoneout, 0, 0, nullptr)); }, layer_);
   }
-  nb::tuple step(nb::handle x, nb::handle state) {
-    return std::visit([&](auto& layer) { return step_of(*layer, x, state); }, layer_);
+  // None for arguments that are to be made NumPy arrays first.
+  nb::object step(nb::handle x, nb::handle state) {
+    if (!is_numpy_or_none(x)) return nb::none();
+    if (!state.is_none()) {
+      if (!PyTuple_CheckExact(state.ptr())) return nb::none();
+      for (const nb::handle part : nb::borrow<nb::tuple>(state))
+        if (!is_numpy_or_none(part)) return nb::none();
+    }
+    return std::visit([&](auto& layer) -> nb::object { return step_of(*layer, x, state); }, layer_);
   }
   nb::tuple backward(PyTape& tape, nb::handle d_output, nb::handle d_state, bool need_dx) {
     return std::visit([&](auto& layer) { return backward_of(*layer, tape, d_output, d_state, need_dx); }, layer_);
@@ -421,6 +428,7 @@ std::unique_ptr<Stepper<float>> binding::stepper_of(nb::handle layer, int64_t ba
 }
 
 void bind_recurrent(nb::module_& m) {
+  if (_import_array() < 0) throw nb::python_error();
   nb::class_<PyTape>(m, "Tape");
   nb::class_<PyLayer>(m, "Layer")
       .def(nb::init<const std::string&, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle,
@@ -436,7 +444,7 @@ void bind_recurrent(nb::module_& m) {
            nb::arg("reverse"), nb::arg("keep_tape"), nb::arg("recompute"), nb::arg("trace"), nb::arg("zoneout").none(),
            nb::arg("recurrent_mask").none())
       .def("set_zoneout", &PyLayer::set_zoneout, nb::arg("zoneout"))
-      .def("step", &PyLayer::step, nb::arg("x").none(), nb::arg("state").none())
+      .def("step", &PyLayer::step, nb::arg().none(), nb::arg().none())
       .def("backward", &PyLayer::backward, nb::arg("tape"), nb::arg("d_output").none(), nb::arg("d_state").none(),
            nb::arg("need_dx"));
 

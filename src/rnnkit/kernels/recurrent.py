@@ -213,11 +213,9 @@ class Layer:
         Args:    x: [B, I] or integers [B].  state: as in `forward`.
         Returns: (output [B, H], the new state).
         """
-        # The common case by itself: all the checks take as long as a quarter of a small layer's step.
-        plain = np.ndarray
-        if type(x) is plain and type(state) is tuple and state and type(state[0]) is type(state[-1]) is plain:
-            return self._core.step(x, state)
-        return self._core.step(_array(x), self._parts(state))
+        if (done := self._core.step(x, state)) is None:  # not all of them NumPy arrays
+            done = self._core.step(_array(x), self._parts(state))
+        return done
 
     def _parts(self, state: dict[str, Any] | Sequence[Any] | None) -> tuple[Array | None, ...] | None:
         if state is None:
