@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,8 @@ KEPT = 6  # exact results of as many cases
 HOPELESS = 2.5  # times slower than the fastest peer of its dtype: one turn is enough
 # What numerics.md allows between a float32 or bf16 result and exact arithmetic: outputs, dx, gradients of parameters.
 TOLERANCE = {"fp32": (1e-6, 2e-6, 5e-6), "bf16": (1e-2, 1.5e-2, 2e-2), "int8": (5e-2, 5e-2, 5e-2)}
-# A network whose norm restores every scale keeps its roundings alive: over 35 steps of (20, 200) the equations in
-# float32 torch are 1.5e-6 off.
-NORM_SLACK = 6
+# A norm restores every scale, roundings too: those of a normed LSTM grow tenfold in 30 steps. It is compared over few.
+NORMED_STEPS = 4
 SLACK = 10  # peers may be as much less accurate than we may; another gate order or layout is off by about 1
 
 
@@ -129,11 +128,14 @@ class Peers:
         timing, end = Timing(next(iter(cases.values()))), time.perf_counter() + budget_s
         jobs = {}
         for name, case in cases.items():
-            results = self._prepare(process, name, case, timing, under=name)
+            is_normed = isinstance(case, LayerCase) and case.options.get("layer_norm")
+            compared = replace(case, T=min(case.T, NORMED_STEPS)) if is_normed else case
+            results = self._prepare(process, name, compared, timing, under=name)
+            if is_normed and results is not None:
+                self._prepare(process, name, case, timing, under=name)
             if results is None:
                 continue
-            slack = NORM_SLACK if isinstance(case, LayerCase) and case.options.get("layer_norm") else 1
-            if name in exact and (wrong := self._compare(results, self._reference(case), dtype_of(process), slack)):
+            if name in exact and (wrong := self._compare(results, self._reference(compared), dtype_of(process), 1)):
                 timing.refused[name] = wrong
             else:
                 jobs[name] = (process, name)

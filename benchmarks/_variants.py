@@ -60,7 +60,7 @@ def measure_options(peers: Peers, *, seconds: float, quick: bool) -> list[dict[s
 
 
 def measure_last_step(peers: Peers, *, seconds: float) -> dict[str, Any]:
-    """The gradient of a step without a loss is zero, not absent: this is what it saves, or costs."""
+    """A loss on the state after the last step over one at every step."""
     cases = {mode: LayerCase(mode=mode, **LONG) for mode in ("train", "last")}  # type: ignore[arg-type]
     found = {}
     for process, budget_s in shares(PROCESSES, [1.0] * len(PROCESSES), seconds):

@@ -40,7 +40,13 @@ class Rnnkit:
         cell, projection = ("lstm", {"proj_size": case.output_size}) if case.output_size != case.H else (case.cell, {})
         layer = nn.Recurrent(cell, case.I, case.H, backend=backend, **(projection | case.options), **self._keywords)
         layer = layer.double() if self.is_reference else layer
-        return torch_job(case, layer, lambda x, lengths: layer(x, lengths=lengths if case.is_ragged else None)[0])
+
+        def call(x: torch.Tensor, lengths: np.ndarray) -> torch.Tensor:
+            y, state = layer(x, lengths=lengths if case.is_ragged else None)
+            # Not y[-1]: torch would write a gradient of zeros for all other steps.
+            return state.layers[0]["h"] if case.mode == "last" else y
+
+        return torch_job(case, layer, call)
 
     def _step(self, case: LayerCase) -> Job:
         arrays = case.arrays()

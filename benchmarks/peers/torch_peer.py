@@ -25,7 +25,10 @@ CELLS = {"lstm": torch.nn.LSTMCell, "gru_after": torch.nn.GRUCell, "elman_tanh":
 def torch_job(
     case: LayerCase, layer: torch.nn.Module, call: Callable[..., torch.Tensor], *, is_bf16: bool = False
 ) -> Job:
-    """A job over a module with torch's parameter names, in its dtype; `call(x, lengths)` gives y [T, B, H]."""
+    """A job over a module with torch's parameter names, in its dtype; `call(x, lengths)` gives y [T, B, H].
+
+    In mode "last" it gives the last step's y alone, [B, H].
+    """
     arrays, parameters = case.arrays(), list(layer.parameters())
     with torch.no_grad():
         for name, parameter in layer.named_parameters():
@@ -47,10 +50,7 @@ def torch_job(
         increment_version(parameters)  # as after an optimiser's step: whoever packed the weights packs them again
         with autocast:
             y = latest["y"] = call(x, lengths)
-        if case.mode == "last":
-            y[-1].backward(upstream[-1].to(y.dtype))
-        else:
-            y.backward(upstream.to(y.dtype))
+        y.backward((upstream[-1] if case.mode == "last" else upstream).to(y.dtype))
 
     def results() -> dict[str, np.ndarray]:
         found = {"y": latest["y"].detach()}
@@ -94,7 +94,8 @@ def layer_job(case: LayerCase, options: set[str]) -> Job:
 
     def call(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         if not case.is_ragged:
-            return forward(x)[0]
+            y = forward(x)[0]
+            return y[-1] if case.mode == "last" else y
         packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths)
         return torch.nn.utils.rnn.pad_packed_sequence(forward(packed)[0], total_length=case.T)[0]
 

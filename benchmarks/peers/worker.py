@@ -26,8 +26,8 @@ class NotOffered(Exception):
 class LayerCase:
     """A layer of one cell over [T, B, I].
 
-    mode: "forward"; "train", with all gradients of sum(y * upstream), the weights new at every run; "last", the same
-    for the last step's y alone; or "step", T calls of one step each, the state fed back. options: keywords of
+    mode: "forward"; "train", with all gradients of sum(y * upstream), the weights new at every run; "last", those of
+    the last step's term; or "step", T calls of one step each, the state fed back. options: keywords of
     rnnkit.nn.Recurrent. The h of "lstm_projected" is half as wide as its memory.
     """
 
@@ -77,8 +77,6 @@ class LayerCase:
             arrays = {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
         arrays["x"] = rng.standard_normal((self.T, self.B, self.I), np.float32)
         arrays["upstream"] = rng.standard_normal((self.T, self.B, self.output_size), np.float32)
-        if self.mode == "last":
-            arrays["upstream"][:-1] = 0
         return arrays
 
 
