@@ -44,6 +44,22 @@ def files(tokens):
     return {"tokenizer.json": tokens.to_json().encode()}
 
 
+LABELS = ["x", "y", "z"]
+
+
+def classifier(*, seed=0, **model):
+    """(config, tensors, tokenizer or None) of a classifier of `LABELS`."""
+    tokens = None if model.get("input_size") else tokenizer()
+    sizes = {"num_labels": len(LABELS), "vocab_size": tokens.vocab_size if tokens else 0, "input_size": 0}
+    sizes |= {"embedding_size": 6, "cell": "lstm", "hidden_size": 8, "num_layers": 1, "bias": True}
+    sizes |= {"bidirectional": True, "readout": ["last"]}
+    settings = {"format": 1, "kind": "acceptor", "model": sizes | model, "precision": "fp32"}
+    arrays = tensors(settings, seed)
+    if "scale.deviation" in arrays:
+        arrays["scale.deviation"] = np.abs(arrays["scale.deviation"]) + np.float32(0.1)
+    return settings, arrays, tokens
+
+
 def forge(folder: Path, contents: dict[str, bytes], *, manifest=None):
     """Write a folder whose digests are right, whatever its contents say; `manifest` edits the manifest's object."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,11 @@
-"""The few thousand held-out tokens that a bundle keeps, so that what a precision or a file costs can be measured."""
+"""What a bundle keeps of held-out data, so that what a precision or a file costs can be measured: `evaluation.json`.
+
+Of a language model a few thousand tokens, of a classifier some labelled sequences.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,10 @@ from rnnkit.errors import SchemaError
 
 NAME = "evaluation.json"
 MAX_TOKENS = 4096
+MAX_NUMBERS = 32_768  # of all sequences together
+MAX_SEQUENCES = 1024
 _MAX_BYTES = 1 << 20
+_SEED = 0
 
 
 def to_bytes(ids: np.ndarray, document_starts: np.ndarray) -> bytes:
@@ -38,6 +44,54 @@ def from_files(files: Mapping[str, bytes], *, vocab_size: int) -> tuple[np.ndarr
     if len(starts) and (starts[0] < 0 or starts[-1] >= len(ids) or (np.diff(starts) <= 0).any()):
         raise SchemaError(f"{NAME}: document_starts must rise within 0..{len(ids) - 1}")
     return ids, starts
+
+
+def sequences_to_bytes(sequences: Sequence[np.ndarray], targets: np.ndarray) -> bytes:
+    """The file of some held-out sequences, ids [T] or frames [T, I], and the numbers of their labels [N].
+
+    Which ones is drawn, always the same of as many: they may stand in the order of their labels.
+    """
+    chosen, left = [], MAX_NUMBERS
+    for row in np.random.Generator(np.random.Philox(_SEED)).permutation(len(sequences))[:MAX_SEQUENCES].tolist():
+        if sequences[row].size <= left:
+            chosen.append(row)
+            left -= sequences[row].size
+    inputs = [_written(sequences[row]) for row in sorted(chosen)]
+    return strict_json.dumps({"inputs": inputs, "labels": targets[sorted(chosen)].tolist()})
+
+
+def sequences_from_files(
+    files: Mapping[str, bytes], *, num_labels: int, vocab_size: int, input_size: int
+) -> tuple[list[np.ndarray], np.ndarray] | None:
+    """(sequences: ids int64 [T] or frames float32 [T, I]; labels int64 [N]) that a bundle keeps; None: it keeps none.
+
+    Raises: JsonError, SchemaError for a file that is not exactly that.
+    """
+    if NAME not in files:
+        return None
+    value: Any = strict_json.loads(files[NAME], what=NAME, max_bytes=_MAX_BYTES)
+    if not isinstance(value, dict) or value.keys() != {"inputs", "labels"}:
+        raise SchemaError(f"{NAME} of a classifier must hold inputs and labels; write the bundle again")
+    inputs, targets = value["inputs"], _integers(value["labels"], "labels")
+    if not isinstance(inputs, list) or not 0 < len(inputs) == len(targets) or targets.max() >= num_labels:
+        raise SchemaError(f"{NAME}: inputs must be sequences, with a label in 0..{num_labels - 1} each")
+    if not input_size:
+        sequences = [_integers(sequence, "inputs") for sequence in inputs]
+        if any(len(sequence) and sequence.max() >= vocab_size for sequence in sequences):
+            raise SchemaError(f"{NAME}: ids of inputs must be in 0..{vocab_size - 1}")
+        return sequences, targets
+    for frames in inputs:
+        if not isinstance(frames, list) or not all(isinstance(frame, list) and len(frame) == input_size and all(
+                type(number) in (int, float) for number in frame) for frame in frames):  # fmt: skip
+            raise SchemaError(f"{NAME}: inputs must be lists of frames of {input_size} numbers")
+    return [np.array(frames, np.float32).reshape(-1, input_size) for frames in inputs], targets
+
+
+def _written(sequence: np.ndarray) -> list[Any]:
+    """Numbers for JSON: of a float32 the fewest digits that give it."""
+    if sequence.ndim == 1:
+        return sequence.tolist()
+    return [[float(str(number)) for number in frame] for frame in sequence.astype(np.float32)]
 
 
 def _integers(value: Any, key: str) -> np.ndarray:

@@ -44,7 +44,7 @@ def export(
 
     Beside an ONNX file lies FILE.parity.json: how far it is from this runtime. The exit code is 1 when that is further
     than promised: in float32 1e-5 of the norm of a token's log-probabilities (single ones may differ by more), in int8
-    1 % of the nats per token.
+    1 % of the nats per token, or of a classifier's accuracy.
     """
     if to is Target.TORCH:
         if int8 or sample is not None:
@@ -69,7 +69,8 @@ def export(
     else:
         title = f"ONNX Runtime {report['onnxruntime']} beside this runtime"
         terminal.print_table(("", "measured", "limit"), _rows(report), title=title)
-        print(f"sample: {report['sample']['num_tokens']:,} tokens, {report['sample']['source']}")
+        (unit,) = report["sample"].keys() - {"source"}
+        print(f"sample: {report['sample'][unit]:,} {unit.removeprefix('num_')}, {report['sample']['source']}")
         print(f"file: {path}\nreport: {report_path(path)}")
     if not report["passes"]:
         terminal.note(f"{path} does not compute what this runtime does to the limit above; do not use it unseen")
@@ -111,11 +112,16 @@ def _rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     relative = f"{report['limit']['max_relative']:.0e}" if "max_relative" in report["limit"] else ""
     rows = []
     for key, name in (("log_probs", "log-probabilities"), ("state", "final state")):
+        if key not in report:  # of a classifier that also reads from the end
+            continue
         rows.append((f"{name}, largest difference", f"{report[key]['max_abs']:.1e}", ""))
         rows.append((f"{name}, relative to their norm", f"{report[key]['max_relative']:.1e}", relative))
-    nats = report["nats_per_token"]
-    rows.append(("nats per token, this runtime", f"{nats['runtime']:.6f}", ""))
-    rows.append(("nats per token, ONNX", f"{nats['onnx']:.6f}", ""))
+    figures = {"nats_per_token": "nats per token", "nats_per_sequence": "nats per sequence", "accuracy": "accuracy"}
+    for key in (key for key in figures if key in report):
+        for system, title in (("runtime", "this runtime"), ("onnx", "ONNX")):
+            rows.append((f"{figures[key]}, {title}", f"{report[key][system]:.6f}", ""))
+    if "agreement" in report:
+        rows.append(("sequences with the same label", f"{report['agreement']:.2%}", ""))
     loss = f"{report['limit']['relative_loss']:.1%}" if "relative_loss" in report["limit"] else ""
     rows.append(("relative loss", f"{report['relative_loss']:+.4%}", loss))
     rows.append(("bytes", f"{report['bytes']:,}", ""))

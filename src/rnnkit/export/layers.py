@@ -44,22 +44,22 @@ def has_operator(model: Mapping[str, Any]) -> bool:
 
 
 def operator_layer(
-    graph: Graph, cell: str, tensors: Mapping[str, np.ndarray], index: int, x: str, state: list[str], rows: Sequences
+    graph: Graph, cell: str, tensors: Mapping[str, np.ndarray], layer: str, x: str, state: list[str], rows: Sequences
 ) -> tuple[str, list[str]]:
-    """Layer `index` by ONNX's LSTM, GRU or RNN: x [T, B, I], state parts [B, H] -> output [T, B, H], state parts.
+    """A layer (`l0`, …) by ONNX's LSTM, GRU or RNN: x [T, B, I], state parts [B, H] -> output [T, B, H], state parts.
 
     A row of length 0 gives its state back: ONNX says nothing of such rows, and ONNX Runtime gives zeros.
     """
     weights = []
     for kind, name in (("weight_ih", "W"), ("weight_hh", "R")):
-        array = gate_order.to_onnx(cell, tensors[f"recurrent.{kind}_l{index}"])
-        weights.append(graph.weight(f"{name}_l{index}", array[None]))
-    biases = [tensors.get(f"recurrent.{kind}_l{index}") for kind in ("bias_ih", "bias_hh")]
+        array = gate_order.to_onnx(cell, tensors[f"recurrent.{kind}_{layer}"])
+        weights.append(graph.weight(f"{name}_{layer}", array[None]))
+    biases = [tensors.get(f"recurrent.{kind}_{layer}") for kind in ("bias_ih", "bias_hh")]
     bias = ""
     if all(array is not None for array in biases):
         ordered = [gate_order.to_onnx(cell, array) for array in biases if array is not None]
-        bias = graph.weight(f"B_l{index}", np.concatenate(ordered)[None])
-    attributes: dict[str, object] = {"hidden_size": tensors[f"recurrent.weight_hh_l{index}"].shape[1]}
+        bias = graph.weight(f"B_{layer}", np.concatenate(ordered)[None])
+    attributes: dict[str, object] = {"hidden_size": tensors[f"recurrent.weight_hh_{layer}"].shape[1]}
     if cell.startswith("gru"):
         attributes["linear_before_reset"] = int(cell == "gru_after")
     if cell.startswith("elman"):
@@ -67,8 +67,8 @@ def operator_layer(
     if cell == "lstm_coupled":
         attributes["input_forget"] = 1
     peepholes = []
-    if (weight := tensors.get(f"recurrent.weight_peephole_l{index}")) is not None:
-        peepholes.append(graph.weight(f"P_l{index}", gate_order.peepholes_to_onnx(weight)[None]))
+    if (weight := tensors.get(f"recurrent.weight_peephole_{layer}")) is not None:
+        peepholes.append(graph.weight(f"P_{layer}", gate_order.peepholes_to_onnx(weight)[None]))
     axis = graph.number([0])
     first = [graph.op("Unsqueeze", part, axis) for part in state]  # [1, B, H]: the axis of directions
     y, *last = graph.ops(
@@ -87,14 +87,14 @@ def scanned_layer(
     graph: Graph,
     model: Mapping[str, Any],
     tensors: Mapping[str, np.ndarray],
-    index: int,
+    layer: str,
     projected: str,
     state: list[str],
     rows: Sequences,
     *,
     int8: bool,
 ) -> tuple[str, list[str]]:
-    """Layer `index` by its step: projected [T, B, G*H] is what the input gives, normalised, biases in.
+    """A layer by its step: projected [T, B, G*H] is what the input gives, normalised, biases in.
 
     ONNX has no quantised GRU or RNN, its quantised LSTM is one runtime's own, and minGRU, minLSTM, zoneout, layer
     normalisation and projections it has not at all: so the step is written out, and Scan takes it through time. What
@@ -105,13 +105,13 @@ def scanned_layer(
         raise ArgumentError(
             f"cell {cell!r} has no ONNX nodes: a cell of your own cannot be exported; use it from Python"
         )
-    rows_of_gates = len(tensors[f"recurrent.weight_ih_l{index}"])
+    rows_of_gates = len(tensors[f"recurrent.weight_ih_{layer}"])
     H = rows_of_gates // CELLS[cell].gates
-    step, weights = graph.subgraph(), Recurrent(tensors, index, H, int8)
+    step, weights = graph.subgraph(), Recurrent(tensors, layer, H, int8)
     widths = [weights.output_size, *[H] * (len(state) - 1)]
-    before = [step.input(f"before_{index}_{part}", np.float32, ["B", size]) for part, size in enumerate(widths)]
-    gates = step.input(f"projected_{index}", np.float32, ["B", rows_of_gates])
-    is_alive = step.input(f"is_alive_{index}", np.bool_, ["B", 1])
+    before = [step.input(f"before_{layer}_{part}", np.float32, ["B", size]) for part, size in enumerate(widths)]
+    gates = step.input(f"projected_{layer}", np.float32, ["B", rows_of_gates])
+    is_alive = step.input(f"is_alive_{layer}", np.bool_, ["B", 1])
     after = _STEPS[cell](step, before, gates, weights)
     shares = zoneout_shares(model) or [0.0] * len(state)
     after = [
@@ -120,17 +120,17 @@ def scanned_layer(
     ]
     kept = [step.op("Where", is_alive, new, old) for new, old in zip(after, before, strict=True)]
     for part, (value, size) in enumerate(zip([*kept, kept[0]], [*widths, widths[0]], strict=True)):
-        step.output(value, f"after_{index}_{part}", np.float32, ["B", size])
+        step.output(value, f"after_{layer}_{part}", np.float32, ["B", size])
     *last, y = graph.ops(
-        "Scan", *state, projected, rows.is_alive, outputs=len(state) + 1, body=step.proto(f"step_l{index}"),
+        "Scan", *state, projected, rows.is_alive, outputs=len(state) + 1, body=step.proto(f"step_{layer}"),
         num_scan_inputs=2,
     )  # fmt: skip
     return y, last
 
 
-def input_bias(cell: str, tensors: Mapping[str, np.ndarray], index: int) -> np.ndarray | None:
+def input_bias(cell: str, tensors: Mapping[str, np.ndarray], layer: str) -> np.ndarray | None:
     """What can be added to a layer's projected input once, outside of time: [G*H], or None without biases."""
-    ours, theirs = (tensors.get(f"recurrent.{kind}_l{index}") for kind in ("bias_ih", "bias_hh"))
+    ours, theirs = (tensors.get(f"recurrent.{kind}_{layer}") for kind in ("bias_ih", "bias_hh"))
     if ours is None or theirs is None:
         return ours
     total = ours + theirs
@@ -148,35 +148,35 @@ class Recurrent:
     """A layer's weights that meet the state; `int8`: whether their products are in eight bits."""
 
     tensors: Mapping[str, np.ndarray]
-    index: int
+    layer: str
     hidden_size: int
     int8: bool
 
     @property
     def output_size(self) -> int:
         """The width of h."""
-        narrow = self.tensors.get(f"recurrent.weight_hr_l{self.index}")
+        narrow = self.tensors.get(f"recurrent.weight_hr_{self.layer}")
         return self.hidden_size if narrow is None else len(narrow)
 
     @property
     def bias(self) -> np.ndarray | None:
         """bias_hh [G*H]."""
-        return self.tensors.get(f"recurrent.bias_hh_l{self.index}")
+        return self.tensors.get(f"recurrent.bias_hh_{self.layer}")
 
     def product(self, graph: Graph, h: str, first: int, last: int) -> str:
         """What h gives to the gates from `first` to before `last`: [B, that many · H], normalised if the layer is."""
-        name, rows = f"recurrent.weight_hh_l{self.index}", slice(first * self.hidden_size, last * self.hidden_size)
+        name, rows = f"recurrent.weight_hh_{self.layer}", slice(first * self.hidden_size, last * self.hidden_size)
         product = self._times(graph, h, f"{name}_{first}_{last}", self.tensors[name][rows])
-        gain = self.tensors.get(f"recurrent.weight_norm_hh_l{self.index}")
-        return product if gain is None else normalised(graph, product, f"norm_hh_l{self.index}_{first}", gain[rows])
+        gain = self.tensors.get(f"recurrent.weight_norm_hh_{self.layer}")
+        return product if gain is None else normalised(graph, product, f"norm_hh_{self.layer}_{first}", gain[rows])
 
     def shown(self, graph: Graph, o: str, c: str) -> str:
         """h of gate o and memory c: o∘tanh(c), c normalised if the layer is, times weight_hr if it has one."""
-        gain = self.tensors.get(f"recurrent.weight_norm_c_l{self.index}")
+        gain = self.tensors.get(f"recurrent.weight_norm_c_{self.layer}")
         if gain is not None:
-            bias = self.tensors.get(f"recurrent.bias_norm_c_l{self.index}")
-            c = normalised(graph, c, f"norm_c_l{self.index}", gain, bias)
-        h, name = graph.op("Mul", o, graph.op("Tanh", c)), f"recurrent.weight_hr_l{self.index}"
+            bias = self.tensors.get(f"recurrent.bias_norm_c_{self.layer}")
+            c = normalised(graph, c, f"norm_c_{self.layer}", gain, bias)
+        h, name = graph.op("Mul", o, graph.op("Tanh", c)), f"recurrent.weight_hr_{self.layer}"
         return self._times(graph, h, name, self.tensors[name]) if name in self.tensors else h
 
     def _times(self, graph: Graph, x: str, name: str, weight: np.ndarray) -> str:
@@ -186,7 +186,7 @@ class Recurrent:
 
     def peepholes(self, graph: Graph) -> list[str]:
         """What i, f and o multiply the memory by, in float32, each [H]."""
-        name = f"recurrent.weight_peephole_l{self.index}"
+        name = f"recurrent.weight_peephole_{self.layer}"
         return [
             graph.weight(f"{name}_{gate}", p) for gate, p in zip("ifo", np.split(self.tensors[name], 3), strict=True)
         ]
@@ -263,7 +263,7 @@ def _gru_after(graph: Graph, state: list[str], gates: str, weights: Recurrent) -
     hidden_rz, hidden_n = graph.ops("Split", weights.product(graph, h, 0, 3), sizes, outputs=2, axis=-1)
     r, z = graph.ops("Split", graph.op("Sigmoid", graph.op("Add", rz, hidden_rz)), outputs=2, axis=-1)
     if weights.bias is not None:
-        hidden_n = graph.op("Add", hidden_n, graph.weight(f"bias_hh_l{weights.index}_n", weights.bias[2 * H :]))
+        hidden_n = graph.op("Add", hidden_n, graph.weight(f"bias_hh_{weights.layer}_n", weights.bias[2 * H :]))
     return [_mixed(graph, z, graph.op("Tanh", graph.op("Add", n, graph.op("Mul", r, hidden_n))), h)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,46 +14,59 @@ from rnnkit.export import layers
 from rnnkit.export.graph import OPSET, Graph
 from rnnkit.export.layers import Sequences
 from rnnkit.export.quantize import Quantized, embedding, matmul, one_hot_product
+from rnnkit.export.readout import written_readout
 
-_DESCRIPTION = """\
+_NEXT_TOKEN = """\
 A next-token model. ids int64 [T, B]; sequence_lens int32 [B] in 0..T; the state of every row in, and out under the
 same names with next_ before them. log_probs float32 [T, B, V] are natural logarithms; log_probs[t] is about the token
 after ids[t], 0 behind a row's length. {fresh} Before the first token of a document stands token {begin_id}."""
+_ACCEPTOR = """\
+A classifier of sequences: {input}; sequence_lens int32 [B] in 0..T. log_probs float32 [B, C] are natural logarithms, of
+the labels in the metadata: rnnkit.labels, JSON. {state}"""
+_CAUSAL = """\
+It reads forwards: the state of every row goes in, and out under the same names with next_ before them; log_probs say
+what the rows are as far as they have come. A fresh state is zeros."""
 
 
 def serialize(
-    config: Mapping[str, Any], tensors: Mapping[str, np.ndarray], *, int8: bool, begin_id: int, digest: str
+    config: Mapping[str, Any],
+    tensors: Mapping[str, np.ndarray],
+    *,
+    int8: bool,
+    digest: str,
+    begin_id: int = 0,
+    labels: Sequence[str] = (),
 ) -> bytes:
     """The ONNX file of a bundle's configuration and tensors, which are known to belong together.
 
+    Args:   begin_id: of a next-token model.  labels: of a classifier.
     Raises: ArgumentError for what no file can say.
     """
     graph = Graph()
-    model = config["model"]
-    ids = graph.input("ids", np.int64, ["T", "B"])
-    lengths = graph.input("sequence_lens", np.int32, ["B"])
-    writer = _Writer(graph, model, tensors, int8)
-    is_recurrent = config["kind"] == "language_model"
-    features = writer.recurrent(ids, lengths) if is_recurrent else writer.window_mlp(ids, lengths)
-    log_probs = graph.op("Where", writer.is_alive, writer.log_probs(features), graph.number(0, np.float32))
-    graph.output(log_probs, "log_probs", np.float32, ["T", "B", model["vocab_size"]])
-    for name, (value, kind, width) in writer.after.items():
-        graph.output(value, f"next_{name}", kind, ["B", width])
-    fresh = "A fresh state is zeros." if is_recurrent else f"A fresh context is {begin_id} everywhere."
-    first = _initial_state(tensors)
-    if first:
-        fresh = "A fresh state, the same for every row, is in the metadata: rnnkit.initial_state, JSON by input name."
-    metadata = {
-        "rnnkit.bundle": digest,
-        "rnnkit.kind": config["kind"],
-        "rnnkit.precision": "int8" if int8 else "fp32",
-        "rnnkit.begin_id": str(begin_id),
-        "rnnkit.opset": str(OPSET),
-        **({"rnnkit.initial_state": json.dumps(first)} if first else {}),
-    }
-    return graph.serialize(
-        config["kind"], description=_DESCRIPTION.format(fresh=fresh, begin_id=begin_id), metadata=metadata
-    )
+    kind, model = config["kind"], config["model"]
+    metadata = {"rnnkit.bundle": digest, "rnnkit.kind": kind, "rnnkit.precision": "int8" if int8 else "fp32"}
+    if kind == "acceptor":
+        writer = _Writer(graph, model, tensors, int8, is_causal=not model["bidirectional"])
+        log_probs, shape = writer.decision(), ["B", model["num_labels"]]
+        given = f"frames float32 [T, B, {model['input_size']}]" if model["input_size"] else "ids int64 [T, B]"
+        description = _ACCEPTOR.format(input=given, state=_CAUSAL if writer.after else "").strip()
+        metadata |= {"rnnkit.labels": json.dumps(list(labels), ensure_ascii=False)}
+    else:
+        writer, shape = _Writer(graph, model, tensors, int8), ["T", "B", model["vocab_size"]]
+        is_recurrent = kind == "language_model"
+        log_probs = writer.next_tokens(is_recurrent)
+        fresh = "A fresh state is zeros." if is_recurrent else f"A fresh context is {begin_id} everywhere."
+        if first := _initial_state(tensors):
+            fresh = (
+                "A fresh state, the same for every row, is in the metadata: rnnkit.initial_state, JSON by input name."
+            )
+            metadata |= {"rnnkit.initial_state": json.dumps(first)}
+        description = _NEXT_TOKEN.format(fresh=fresh, begin_id=begin_id)
+        metadata |= {"rnnkit.begin_id": str(begin_id)}
+    graph.output(log_probs, "log_probs", np.float32, shape)
+    for name, (value, dtype, width) in writer.after.items():
+        graph.output(value, f"next_{name}", dtype, ["B", width])
+    return graph.serialize(kind, description=description, metadata=metadata | {"rnnkit.opset": str(OPSET)})
 
 
 def _initial_state(tensors: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
@@ -64,46 +77,96 @@ def _initial_state(tensors: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
 
 
 class _Writer:
-    """The parts of one model, written into one graph."""
+    """The parts of one model, written into one graph; `is_causal`: whether a state goes in and out."""
 
-    def __init__(self, graph: Graph, model: Mapping[str, Any], tensors: Mapping[str, np.ndarray], int8: bool) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        model: Mapping[str, Any],
+        tensors: Mapping[str, np.ndarray],
+        int8: bool,
+        *,
+        is_causal: bool = True,
+    ) -> None:
         self.graph = graph
         self.model = model
         self.tensors = tensors
         self.int8 = int8
-        self.is_alive = ""  # bool [T, B, 1]
+        self.is_causal = is_causal
         self.after: dict[str, tuple[str, Any, int]] = {}  # of every part of the state: its value, type and width
 
-    # ---- what reads the tokens ---------------------------------------------------------------------------------------
-
-    def recurrent(self, ids: str, lengths: str) -> str:
-        """ids [T, B] -> hidden of the last layer [T, B, H]."""
-        graph, cell = self.graph, self.model["cell"]
+    def next_tokens(self, is_recurrent: bool) -> str:
+        """ids [T, B] -> log-probabilities of the tokens after them [T, B, V]."""
+        graph = self.graph
+        ids, lengths = graph.input("ids", np.int64, ["T", "B"]), graph.input("sequence_lens", np.int32, ["B"])
         ids = self._read(ids, lengths)
+        x = self.recurrent(ids, lengths)[0] if is_recurrent else self.window_mlp(ids, lengths)
+        return graph.op("Where", self.is_alive, self.log_probs(x), graph.number(0, np.float32))
+
+    def decision(self) -> str:
+        """ids [T, B] or frames [T, B, I] -> log-probabilities of the labels [B, C]."""
+        graph, size = self.graph, self.model["input_size"]
+        x = graph.input("frames", np.float32, ["T", "B", size]) if size else graph.input("ids", np.int64, ["T", "B"])
+        lengths = graph.input("sequence_lens", np.int32, ["B"])
+        x = self._read(x, lengths)
+        if size:
+            mean, deviation = (graph.weight(name, self.tensors[name]) for name in ("scale.mean", "scale.deviation"))
+            x = graph.op("Div", graph.op("Sub", x, mean), deviation)
+        hidden, last = self.recurrent(x, lengths)
+        features = written_readout(self, hidden, graph.op("Concat", *last, axis=-1), lengths)
+        return graph.op("LogSoftmax", self.linear(features, "head.weight", "head.bias"), axis=-1)
+
+    def before(self, name: str, dtype: Any, width: int) -> str:
+        """A part of the state: an input of a causal model, else zeros [B, width]."""
+        if self.is_causal:
+            return self.graph.input(name, dtype, ["B", width])
+        shape = self.graph.op("Concat", self._rows, self.graph.number([width]), axis=0)
+        return self.graph.op("Expand", self.graph.number(0, dtype), shape)
+
+    # ---- what reads the sequences ------------------------------------------------------------------------------------
+
+    def recurrent(self, given: str, lengths: str) -> tuple[str, list[str]]:
+        """ids [T, B], or frames [T, B, I] -> outputs of the last layer [T, B, D*H], and its h in each direction [B, H].
+
+        A layer that reads from the end is one that reads forwards between two reversals of each row's own steps.
+        """
+        graph, last = self.graph, []
         rows = Sequences(lengths, self.is_alive)
-        x = ""
-        widths = zip(layer_widths(self.model), output_widths(self.model), strict=True)
-        for index, (H, P) in enumerate(widths):
-            below = x
-            sizes = {f"{part}_l{index}": H if place else P for place, part in enumerate(CELLS[cell].parts)}
-            state = [graph.input(name, np.float32, ["B", size]) for name, size in sizes.items()]
-            if self.int8 or not layers.has_operator(self.model):
-                x, after = layers.scanned_layer(
-                    graph, self.model, self.tensors, index, self._projected(ids, x, index), state, rows, int8=self.int8
-                )
-            else:
-                x = x or self._input(ids)
-                x, after = layers.operator_layer(graph, cell, self.tensors, index, x, state, rows)
-            if below and self.model.get("residual"):
-                x = graph.op("Add", below, x)
-            self.after |= {n: (value, np.float32, sizes[n]) for n, value in zip(sizes, after, strict=True)}
-        return x
+        ends = ("", "_reverse")[: 1 + self.model.get("bidirectional", False)]
+        x = given if self.model.get("input_size") else ""
+        for index, (H, P) in enumerate(zip(layer_widths(self.model), output_widths(self.model), strict=True)):
+            outputs, last = [], []
+            for end in ends:
+                layer = f"l{index}{end}"
+                sizes = {f"{p}_{layer}": H if place else P for place, p in enumerate(CELLS[self.model["cell"]].parts)}
+                state = [self.before(name, np.float32, size) for name, size in sizes.items()]
+                ids, below = (self._reversed(value, lengths) if value and end else value for value in (given, x))
+                y, after = self._layer(layer, ids, below, state, rows)
+                outputs.append(self._reversed(y, lengths) if end else y)
+                last.append(after[0])
+                if self.is_causal:
+                    self.after |= {n: (value, np.float32, sizes[n]) for n, value in zip(sizes, after, strict=True)}
+            y = outputs[0] if len(outputs) == 1 else graph.op("Concat", *outputs, axis=-1)
+            x = graph.op("Add", x, y) if index and self.model.get("residual") else y
+        return x, last
+
+    def _layer(self, layer: str, ids: str, x: str, state: list[str], rows: Sequences) -> tuple[str, list[str]]:
+        """One layer forwards; `x`: what it reads, or "" for the first one of ids."""
+        graph, model = self.graph, self.model
+        if self.int8 or not layers.has_operator(model):
+            gates = self._projected(ids, x, layer)
+            return layers.scanned_layer(graph, model, self.tensors, layer, gates, state, rows, int8=self.int8)
+        return layers.operator_layer(graph, model["cell"], self.tensors, layer, x or self._input(ids), state, rows)
+
+    def _reversed(self, x: str, lengths: str) -> str:
+        """x [T, B, …] with each row's own steps in the other order."""
+        lengths = self.graph.cast(lengths, np.int64)
+        return self.graph.op("ReverseSequence", x, lengths, batch_axis=1, time_axis=0)
 
     def window_mlp(self, ids: str, lengths: str) -> str:
         """ids [T, B] -> features [T, B, F]; the state is the last tokens, `context` int64 [B, n-1], oldest first."""
         graph, window = self.graph, self.model["order"] - 1
-        context = graph.input("context", np.int64, ["B", window])
-        ids = self._read(ids, lengths)
+        context = self.before("context", np.int64, window)
         turned = graph.op("Transpose", ids, perm=[1, 0])
         tokens = graph.op("Concat", context, turned, axis=1)  # [B, n-1+T]
         offsets = graph.number(np.arange(window))
@@ -115,17 +178,19 @@ class _Writer:
         seen = graph.op("Gather", tokens, places, axis=1)  # [B, T, n-1]
         x = self._embedded(graph.op("Transpose", seen, perm=[1, 0, 2]))
         x = graph.op("Reshape", x, graph.number([0, 0, window * self.model["embedding_size"]]))
-        features = graph.op("Tanh", self._linear(x, "hidden.weight", "hidden.bias"))
+        features = graph.op("Tanh", self.linear(x, "hidden.weight", "hidden.bias"))
         return graph.op("Concat", features, x, axis=-1) if self.model["direct"] else features
 
-    def _read(self, ids: str, lengths: str) -> str:
-        """`ids` with zeros behind each row's length, where anything may stand; sets `is_alive`."""
-        graph = self.graph
-        steps = graph.op("Unsqueeze", self._steps(ids), graph.number([1]))
+    def _read(self, x: str, lengths: str) -> str:
+        """x [T, B, …], zeros behind each row's length, where anything may stand; sets `is_alive`, bool [T, B, 1]."""
+        graph, is_frames = self.graph, bool(self.model.get("input_size"))
+        steps = graph.op("Unsqueeze", self._steps(x), graph.number([1]))
         ends = graph.op("Unsqueeze", graph.cast(lengths, np.int64), graph.number([0]))
         is_alive = graph.op("Less", steps, ends)  # [T, B]
         self.is_alive = graph.op("Unsqueeze", is_alive, graph.number([2]))
-        return graph.op("Where", is_alive, ids, graph.number(0))
+        self._rows = graph.op("Shape", lengths)  # [B]
+        zero = graph.number(0, np.float32 if is_frames else np.int64)
+        return graph.op("Where", self.is_alive if is_frames else is_alive, x, zero)
 
     def _steps(self, ids: str) -> str:
         """0 … T-1."""
@@ -141,19 +206,19 @@ class _Writer:
         known = graph.op("Gather", graph.number(np.arange(V)), ids, axis=0)  # refuses ids that OneHot makes zeros of
         return graph.op("OneHot", known, graph.number(V), graph.number([0, 1], np.float32), axis=-1)
 
-    def _projected(self, ids: str, x: str, index: int) -> str:
+    def _projected(self, ids: str, x: str, layer: str) -> str:
         """What a layer's input gives to its gates where the step is written out: [T, B, G*H]."""
-        graph, name = self.graph, f"recurrent.weight_ih_l{index}"
+        graph, name = self.graph, f"recurrent.weight_ih_{layer}"
         if not self.int8:
-            projected = self._linear(x or self._input(ids), name)
-        elif index == 0 and not self.model["embedding_size"]:
+            projected = self.linear(x or self._input(ids), name)
+        elif not x and not self.model["embedding_size"]:
             projected = one_hot_product(graph, ids, Quantized.of(name, self.tensors[name]))
         else:
             projected = matmul(graph, x or self._embedded(ids), Quantized.of(name, self.tensors[name]))
-        if (gain := self.tensors.get(f"recurrent.weight_norm_ih_l{index}")) is not None:
-            projected = layers.normalised(graph, projected, f"norm_ih_l{index}", gain)
-        bias = layers.input_bias(self.model["cell"], self.tensors, index)
-        return projected if bias is None else graph.op("Add", projected, graph.weight(f"bias_l{index}", bias))
+        if (gain := self.tensors.get(f"recurrent.weight_norm_ih_{layer}")) is not None:
+            projected = layers.normalised(graph, projected, f"norm_ih_{layer}", gain)
+        bias = layers.input_bias(self.model["cell"], self.tensors, layer)
+        return projected if bias is None else graph.op("Add", projected, graph.weight(f"bias_{layer}", bias))
 
     def _embedded(self, ids: str) -> str:
         name = "embedding.weight"
@@ -169,28 +234,28 @@ class _Writer:
         if self.model["softmax"] == "adaptive":
             return self._adaptive(x)
         if not self.model.get("tied"):
-            return graph.op("LogSoftmax", self._linear(x, "head.weight", "head.bias"), axis=-1)
+            return graph.op("LogSoftmax", self.linear(x, "head.weight", "head.bias"), axis=-1)
         if "projection.weight" in self.tensors:
-            x = self._linear(x, "projection.weight")
-        return graph.op("LogSoftmax", self._linear(x, "embedding.weight", "head.bias"), axis=-1)
+            x = self.linear(x, "projection.weight")
+        return graph.op("LogSoftmax", self.linear(x, "embedding.weight", "head.bias"), axis=-1)
 
     def _adaptive(self, x: str) -> str:
         """log p(w) = log p(cluster of w | x) + log p(w | cluster, x); the first cluster is scored with the choice."""
         graph, cutoffs = self.graph, list(self.model["cutoffs"])
-        choice = graph.op("LogSoftmax", self._linear(x, "head.head.weight"), axis=-1)
+        choice = graph.op("LogSoftmax", self.linear(x, "head.head.weight"), axis=-1)
         bounds = [0, *range(cutoffs[0], cutoffs[0] + len(cutoffs) + 1)]
         parts = [
             graph.op("Slice", choice, graph.number([low]), graph.number([high]), graph.number([-1]))
             for low, high in itertools.pairwise(bounds)
         ]
         for index in range(len(cutoffs)):
-            narrow = self._linear(x, f"head.tail.{index}.0.weight")
-            within = graph.op("LogSoftmax", self._linear(narrow, f"head.tail.{index}.1.weight"), axis=-1)
+            narrow = self.linear(x, f"head.tail.{index}.0.weight")
+            within = graph.op("LogSoftmax", self.linear(narrow, f"head.tail.{index}.1.weight"), axis=-1)
             parts[index + 1] = graph.op("Add", within, parts[index + 1])
         return graph.op("Concat", *parts, axis=-1)
 
-    def _linear(self, x: str, weight: str, bias: str | None = None) -> str:
-        """x [T, B, I] -> [T, B, O]. An embedding's table that also scores is stored once."""
+    def linear(self, x: str, weight: str, bias: str | None = None) -> str:
+        """x [..., I] -> [..., O]. An embedding's table that also scores is stored once."""
         graph, array = self.graph, self.tensors[weight]
         is_table = weight == "embedding.weight"
         if self.int8:

@@ -11,15 +11,20 @@ from typing import Any
 import numpy as np
 
 from rnnkit import data, durable
-from rnnkit.bundle import Bundle, evaluation, read_bundle
+from rnnkit.bundle import Bundle, read_bundle
 from rnnkit.errors import ArgumentError
 from rnnkit.export import parity
-from rnnkit.runtime import LanguageModel, WindowMLP
+from rnnkit.runtime import Acceptor, LanguageModel, WindowMLP
 from rnnkit.runtime.model import NextTokenModel
 from rnnkit.text import Tokenizer
 
 _SAMPLE_TOKENS = 6144
+_RANDOM_SEQUENCES = 200
 _FORMAT = 1  # of the report
+
+CLASSES: dict[str, type[LanguageModel] | type[WindowMLP] | type[Acceptor]] = {
+    kind.kind: kind for kind in (LanguageModel, WindowMLP, Acceptor)
+}
 
 
 def to_onnx(
@@ -36,15 +41,20 @@ def to_onnx(
     The graph takes `ids` int64 [T, B], `sequence_lens` int32 [B] and the state by name (`h_l0`, `c_l0`, …, float32
     [B, H]; `context` int64 [B, n-1] of a window MLP); it gives `log_probs` float32 [T, B, V], 0 behind a row's length,
     and the state as `next_h_l0`, …. B and T are free, from 1 on. It is written for opset 17, by standard operators.
+    That of a classifier takes `ids` or `frames` float32 [T, B, I], and gives `log_probs` [B, C]; one that reads in both
+    directions has no state, one that reads forwards also keeps what its readouts have seen (`steps`, …).
 
     Args:
         path: the file; None: `default_path(run, int8=int8)`. The report has its name with `.parity.json` behind it.
         int8: weights in eight bits, one scale for each output channel; the file is about a quarter as large.
         sample: a text to compare the file and the runtime on, of which the first 6,144 tokens count; None: the
-            held-out tokens that the bundle keeps, or where it keeps none, tokens that the model draws itself.
+            held-out tokens that the bundle keeps, or where it keeps none, tokens that the model draws itself. For a
+            classifier labelled sequences, as `rnnkit.data.read_examples`, of which so many steps count; None: those
+            that the bundle keeps, or random ones.
         encoding, as_bytes: of the sample, as `LanguageModel.evaluate`.
     Returns: the report; `passes` says whether float32 keeps within 1e-5 of the runtime (the norm of the difference of a
-        token's log-probabilities, and of a row's state, to theirs), int8 within 1 % of its nats per token.
+        token's log-probabilities, and of a row's state, to theirs), int8 within 1 % of its nats per token, or of a
+        classifier's accuracy.
     Raises:  MissingExtraError without onnx or onnxruntime; BundleError for a damaged run; DataError for a sample that
         cannot be read; ArgumentError for a model above 2 GiB; SaveError. Nothing is written before the report is made.
     Cost:    memory for the weights three times; two passes over the sample.
@@ -53,17 +63,12 @@ def to_onnx(
 
     bundle = read_bundle(run)
     model = _model_of(bundle)
-    if sample is None:
-        kept = evaluation.from_files(bundle.files, vocab_size=model.vocab_size)
-        source = "drawn from the model" if kept is None else "held-out text kept in the bundle"
-        ids = parity.write_sample(model, _SAMPLE_TOKENS) if kept is None else kept[0]
-    else:
-        sources = [sample] if isinstance(sample, str | Path) else list(sample)
-        source = ", ".join(map(str, sources))
-        ids = _read_sample(bundle.tokenizer, sources, encoding=encoding, as_bytes=as_bytes)
+    sources = None if sample is None else [sample] if isinstance(sample, str | Path) else list(sample)
     contents = _serialized(bundle, model, int8=int8)
-    session = parity.start_session(contents)
-    measured = parity.measure(model, session, ids)
+    if isinstance(model, Acceptor):
+        measured = _of_decisions(model, contents, sources, encoding=encoding, as_bytes=as_bytes)
+    else:
+        measured = _of_tokens(model, bundle, contents, sources, encoding=encoding, as_bytes=as_bytes)
     path = default_path(run, int8=int8) if path is None else Path(path)
     report = {
         "format": _FORMAT,
@@ -75,7 +80,6 @@ def to_onnx(
         "precision": "int8" if int8 else "fp32",
         "opset": OPSET,
         "onnxruntime": _version_of_onnxruntime(),
-        "sample": {"source": source, "num_tokens": len(ids)},
         **measured,
         "limit": {"relative_loss": parity.MAX_RELATIVE_LOSS} if int8 else {"max_relative": parity.TOLERANCE},
         "passes": _passes(measured, int8),
@@ -85,7 +89,7 @@ def to_onnx(
     return report
 
 
-def start_session(run: str | Path, *, int8: bool = False, threads: int = 0) -> tuple[Any, NextTokenModel]:
+def start_session(run: str | Path, *, int8: bool = False, threads: int = 0) -> tuple[Any, NextTokenModel | Acceptor]:
     """The file that `to_onnx` would write as an ONNX Runtime session of so many threads, and the model beside it."""
     bundle = read_bundle(run)
     model = _model_of(bundle)
@@ -103,16 +107,58 @@ def report_path(path: str | Path) -> Path:
     return path.with_name(f"{path.name}.parity.json")
 
 
-def _model_of(bundle: Bundle) -> NextTokenModel:
+def _model_of(bundle: Bundle) -> NextTokenModel | Acceptor:
     """In what an ONNX file computes in: a run trained in bf16 is compared with its own float32 weights."""
-    kind = LanguageModel if bundle.config["kind"] == LanguageModel.kind else WindowMLP
-    return kind.from_parts(bundle.config, bundle.tensors, bundle.tokenizer, digest=bundle.digest, precision="fp32")
+    return CLASSES[bundle.config["kind"]].from_bundle(bundle, precision="fp32")
 
 
-def _serialized(bundle: Bundle, model: NextTokenModel, *, int8: bool) -> bytes:
+def _serialized(bundle: Bundle, model: NextTokenModel | Acceptor, *, int8: bool) -> bytes:
     from rnnkit.export import models
 
-    return models.serialize(bundle.config, bundle.tensors, int8=int8, begin_id=model.begin_id, digest=bundle.digest)
+    known: dict[str, Any] = {"labels": model.labels} if isinstance(model, Acceptor) else {"begin_id": model.begin_id}
+    return models.serialize(bundle.config, bundle.tensors, int8=int8, digest=bundle.digest, **known)
+
+
+def _of_tokens(
+    model: NextTokenModel,
+    bundle: Bundle,
+    contents: bytes,
+    sources: list[str | Path] | None,
+    *,
+    encoding: str,
+    as_bytes: bool,
+) -> dict[str, Any]:
+    """What `parity.measure` finds, and on which sample."""
+    if sources is None:
+        kept = model.evaluation_sample()
+        source = "drawn from the model" if kept is None else "held-out text kept in the bundle"
+        ids = parity.write_sample(model, _SAMPLE_TOKENS) if kept is None else kept[0]
+    else:
+        source = ", ".join(map(str, sources))
+        ids = _read_sample(bundle.tokenizer, sources, encoding=encoding, as_bytes=as_bytes)
+    measured = parity.measure(model, parity.start_session(contents), ids)
+    return {"sample": {"source": source, "num_tokens": len(ids)}, **measured}
+
+
+def _of_decisions(
+    model: Acceptor, contents: bytes, sources: list[str | Path] | None, *, encoding: str, as_bytes: bool
+) -> dict[str, Any]:
+    """What `parity.measure_decisions` finds, and on which sample."""
+    if as_bytes:
+        raise ArgumentError("as_bytes is for a text; a classifier's sample is a table or a file of series")
+    kept = model.evaluation_sample()
+    if sources is not None:
+        examples = data.read_examples(sources, encoding=encoding)
+        source, targets = ", ".join(map(str, sources)), data.label_ids(examples, model.labels)
+        sequences = [model.encode(sequence) for sequence in examples.inputs]
+        count = max(1, int((np.cumsum([len(x) for x in sequences]) <= _SAMPLE_TOKENS).sum()))
+        sequences, targets = sequences[:count], targets[:count]
+    elif kept is not None:
+        source, (sequences, targets) = "held-out sequences kept in the bundle", kept
+    else:
+        source, targets, sequences = "drawn at random", None, parity.random_sequences(model, _RANDOM_SEQUENCES)
+    measured = parity.measure_decisions(model, parity.start_session(contents), sequences, targets)
+    return {"sample": {"source": source, "num_sequences": len(sequences)}, **measured}
 
 
 def _read_sample(
@@ -132,7 +178,8 @@ def _read_sample(
 def _passes(measured: dict[str, Any], int8: bool) -> bool:
     if int8:
         return bool(measured["relative_loss"] <= parity.MAX_RELATIVE_LOSS)
-    return max(measured[name]["max_relative"] for name in ("log_probs", "state")) <= parity.TOLERANCE
+    parts = [measured[name] for name in ("log_probs", "state") if name in measured]
+    return max(part["max_relative"] for part in parts) <= parity.TOLERANCE
 
 
 def _version_of_onnxruntime() -> str:

@@ -1,24 +1,30 @@
-"""What an exported file computes beside the runtime, on the same tokens: `measure`."""
+"""What an exported file computes beside the runtime, on the same sample: `measure`, `measure_decisions`."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from rnnkit import data
 from rnnkit.errors import ArgumentError, DataError, MissingExtraError
+from rnnkit.metrics import ClassificationScore
+from rnnkit.runtime import Acceptor
 from rnnkit.runtime.model import NextTokenModel
+from rnnkit.runtime.readout import PARTS, STEPS
 from rnnkit.state import State
 
 # Of float32: ‖theirs − ours‖ / ‖ours‖ of every token's log-probabilities and of every row of the state. Not of each
 # number: where a log-probability is -35, float32 itself is further than 1e-5 from float64.
 TOLERANCE = 1e-5
-MAX_RELATIVE_LOSS = 0.01  # of int8: of the nats per token
+MAX_RELATIVE_LOSS = 0.01  # of int8: of the nats per token, or of a classifier's accuracy
 _SHARES = (3, 2, 1)  # of the sample in each row: rows end at different times
 _SCORES_BYTES = 16 << 20  # [T, B, V] held at a time
 _LONGEST_WINDOW = 256
+_ROWS = 16  # sequences that a classifier reads side by side
+_OF_THE_WHOLE = {"context", STEPS, *(name for kept in PARTS.values() for name in kept)}  # parts that no layer has
 
 
 def start_session(data: bytes, *, threads: int = 0) -> Any:
@@ -89,23 +95,90 @@ def measure(model: NextTokenModel, session: Any, ids: np.ndarray) -> dict[str, A
     }
 
 
+def random_sequences(model: Acceptor, count: int, *, seed: int = 0) -> list[np.ndarray]:
+    """Sequences of up to 40 steps that a classifier can read: any tokens, or frames as large as those it learned."""
+    rng = np.random.default_rng(seed)
+    lengths, sizes = rng.integers(1, 41, count), model.config["model"]
+    if sizes["vocab_size"]:
+        return [rng.integers(0, sizes["vocab_size"], length) for length in lengths]
+    mean, deviation = (model._tensors[f"scale.{name}"] for name in ("mean", "deviation"))
+    drawn = [rng.standard_normal((length, sizes["input_size"]), np.float32) for length in lengths]
+    return [mean + deviation * frames for frames in drawn]
+
+
+def measure_decisions(
+    model: Acceptor, session: Any, sequences: Sequence[np.ndarray], targets: np.ndarray | None
+) -> dict[str, Any]:
+    """Run a session beside its classifier: of one that `is_causal` in windows of several lengths, the state carried.
+
+    Args:    sequences: ids [T] or frames [T, I].  targets: the numbers of their labels [N], where they are known.
+    Returns: `log_probs` and, of a causal model, `state`, as `measure`; `agreement`: the share of sequences that get the
+             same label; with targets the `accuracy` and `nats_per_sequence` of both; `relative_loss`: of their
+             accuracy, without targets of the agreement.
+    Raises:  ArgumentError for no sequence; DataError if either computes numbers that are none.
+    """
+    if not len(sequences):
+        raise ArgumentError("the sample has no sequence; give a file that has some")
+    log_probs, state_difference = _Difference(), _Difference()
+    got = np.empty((len(sequences), len(model.labels)), np.float32)
+    for first in range(0, len(sequences), _ROWS):
+        x, lengths = data.padded(sequences[first : first + _ROWS])
+        x = np.concatenate([x, np.zeros_like(x[:1], shape=(1, *x.shape[1:]))]) if not len(x) else x  # T from 1 on
+        state = named_state(model.initial_state(len(lengths))) if model.is_causal else {}
+        offset, found = 0, got[:0]
+        for window in _windows(len(x), 1) if model.is_causal else [len(x)]:
+            left = np.clip(lengths - offset, 0, window)
+            found, state = run(session, x[offset : offset + window], left, state)
+            offset += window
+        got[first : first + _ROWS] = found
+        if model.is_causal:
+            of_rows = map(_state_rows, (named_state(model(x, lengths=lengths)[1]), state))
+            for ours, theirs in zip(*of_rows, strict=True):
+                state_difference.add(ours, theirs)
+    want = model.log_probs(sequences)
+    log_probs.add(want, got)
+    agreement = float((want.argmax(1) == got.argmax(1)).mean())
+    report: dict[str, Any] = {"log_probs": log_probs.to_dict(), "agreement": agreement, "relative_loss": 1 - agreement}
+    if model.is_causal:
+        report["state"] = state_difference.to_dict()
+    if targets is not None:
+        first, second = (ClassificationScore(scores, targets) for scores in (want, got))
+        report["accuracy"] = {"runtime": first.accuracy, "onnx": second.accuracy}
+        report["nats_per_sequence"] = {"runtime": first.nats, "onnx": second.nats}
+        report["relative_loss"] = relative_loss_of(first, second)
+    return report
+
+
+def relative_loss_of(ours: ClassificationScore, theirs: ClassificationScore) -> float:
+    """The share of our accuracy that theirs lacks."""
+    return 1 - theirs.accuracy / ours.accuracy if ours.accuracy else 0.0
+
+
 def run(
-    session: Any, ids: np.ndarray, lengths: np.ndarray, state: Mapping[str, np.ndarray]
+    session: Any, x: np.ndarray, lengths: np.ndarray, state: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """One call of a session: ids [T, B], lengths [B], state by input name -> log-probabilities [T, B, V], state."""
+    """One call of a session: ids [T, B] or frames [T, B, I], lengths [B], state by input name -> log-probs, state."""
     names = [f"next_{name}" for name in state]
-    feed = {"ids": ids.astype(np.int64), "sequence_lens": lengths.astype(np.int32), **state}
+    given = {"ids": x.astype(np.int64)} if x.ndim == 2 else {"frames": x.astype(np.float32)}
+    feed = {**given, "sequence_lens": lengths.astype(np.int32), **state}
     log_probs, *after = session.run(["log_probs", *names], feed)
     return log_probs, dict(zip(state, after, strict=True))
 
 
 def named_state(state: State) -> dict[str, np.ndarray]:
-    """A State's arrays under the names of the file's inputs: h_l0, c_l0, …; `context` of a window MLP."""
+    """A State's arrays under the names of the file's inputs: h_l0, c_l0, …; `context`, `steps`, … of the whole."""
     return {
-        name if name == "context" else f"{name}_l{index}": array
+        name if name in _OF_THE_WHOLE else f"{name}_l{index}": array
         for index, parts in enumerate(state.layers)
         for name, array in parts.items()
     }
+
+
+def _state_rows(state: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The parts of a classifier's state [B, H]; what attention keeps is one: alone, its score may be near 0."""
+    joined = [state[name] for name in PARTS["attention"] if name in state]
+    others = [array for name, array in state.items() if name not in PARTS["attention"]]
+    return [*others, np.concatenate(joined, axis=1)] if joined else others
 
 
 def _windows(num_steps: int, row_size: int) -> list[int]:

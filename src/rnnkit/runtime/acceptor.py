@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from rnnkit.bundle import Bundle
+from rnnkit.bundle import Bundle, evaluation
 from rnnkit.bundle import labels as labels_file
 from rnnkit.errors import ArgumentError, DtypeError
 from rnnkit.kernels import heads
@@ -102,6 +102,14 @@ class Acceptor(Reader):
         The bits are those of `model([x], state)`.
         """
         return self(np.asarray([x] if isinstance(x, int | np.integer) else x)[None], state)
+
+    def evaluation_sample(self) -> tuple[list[np.ndarray], np.ndarray] | None:
+        """The held-out sequences that the bundle keeps, and the numbers of their labels [N]; None: it keeps none.
+
+        Raises: JsonError, SchemaError for a file that is not what was written.
+        """
+        names = ("num_labels", "vocab_size", "input_size")
+        return evaluation.sequences_from_files(self._files, **{name: self.config["model"][name] for name in names})
 
     def predict(self, sequences: Sequence[Any]) -> list[str]:
         """The likeliest label of every sequence; see `log_probs`."""
