@@ -25,7 +25,10 @@ A classifier of sequences: {input}; sequence_lens int32 [B] in 0..T. log_probs f
 the labels in the metadata: rnnkit.labels, JSON. {state}"""
 _CAUSAL = """\
 It reads forwards: the state of every row goes in, and out under the same names with next_ before them; log_probs say
-what the rows are as far as they have come. A fresh state is zeros."""
+what the rows are as far as they have come. {fresh}"""
+_ZEROS = "A fresh state is zeros."
+_LEARNED = "A fresh state, the same for every row, is in the metadata: rnnkit.initial_state, JSON by input name."
+_INITIAL = "recurrent.initial_"  # what the names of a learned state's tensors begin with
 
 
 def serialize(
@@ -45,24 +48,22 @@ def serialize(
     graph = Graph()
     kind, model = config["kind"], config["model"]
     metadata = {"rnnkit.bundle": digest, "rnnkit.kind": kind, "rnnkit.precision": "int8" if int8 else "fp32"}
+    writer = _Writer(graph, model, tensors, int8, is_causal=not model.get("bidirectional"))
+    first = _initial_state(tensors) if writer.is_causal else {}
+    fresh = _LEARNED if first else _ZEROS
     if kind == "acceptor":
-        writer = _Writer(graph, model, tensors, int8, is_causal=not model["bidirectional"])
         log_probs, shape = writer.decision(), ["B", model["num_labels"]]
         given = f"frames float32 [T, B, {model['input_size']}]" if model["input_size"] else "ids int64 [T, B]"
-        description = _ACCEPTOR.format(input=given, state=_CAUSAL if writer.after else "").strip()
+        state = _CAUSAL.format(fresh=fresh) if writer.is_causal else ""
+        description = _ACCEPTOR.format(input=given, state=state).strip()
         metadata |= {"rnnkit.labels": json.dumps(list(labels), ensure_ascii=False)}
     else:
-        writer, shape = _Writer(graph, model, tensors, int8), ["T", "B", model["vocab_size"]]
-        is_recurrent = kind == "language_model"
-        log_probs = writer.next_tokens(is_recurrent)
-        fresh = "A fresh state is zeros." if is_recurrent else f"A fresh context is {begin_id} everywhere."
-        if first := _initial_state(tensors):
-            fresh = (
-                "A fresh state, the same for every row, is in the metadata: rnnkit.initial_state, JSON by input name."
-            )
-            metadata |= {"rnnkit.initial_state": json.dumps(first)}
+        if kind == "window_mlp":
+            fresh = f"A fresh context is {begin_id} everywhere."
+        log_probs, shape = writer.next_tokens(kind == "language_model"), ["T", "B", model["vocab_size"]]
         description = _NEXT_TOKEN.format(fresh=fresh, begin_id=begin_id)
         metadata |= {"rnnkit.begin_id": str(begin_id)}
+    metadata |= {"rnnkit.initial_state": json.dumps(first)} if first else {}
     graph.output(log_probs, "log_probs", np.float32, shape)
     for name, (value, dtype, width) in writer.after.items():
         graph.output(value, f"next_{name}", dtype, ["B", width])
@@ -71,8 +72,7 @@ def serialize(
 
 def _initial_state(tensors: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
     """What was learned as a state to start from, by the input's name; in the fewest digits that give the float32."""
-    prefix = "recurrent.initial_"
-    named = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+    named = {name.removeprefix(_INITIAL): array for name, array in tensors.items() if name.startswith(_INITIAL)}
     return {name: [float(str(value)) for value in array] for name, array in named.items()}
 
 
@@ -117,11 +117,12 @@ class _Writer:
         return graph.op("LogSoftmax", self.linear(features, "head.weight", "head.bias"), axis=-1)
 
     def before(self, name: str, dtype: Any, width: int) -> str:
-        """A part of the state: an input of a causal model, else zeros [B, width]."""
+        """A part of the state: an input of a causal model, else what every sequence starts from, [B, width]."""
         if self.is_causal:
             return self.graph.input(name, dtype, ["B", width])
         shape = self.graph.op("Concat", self._rows, self.graph.number([width]), axis=0)
-        return self.graph.op("Expand", self.graph.number(0, dtype), shape)
+        learned = self.tensors.get(_INITIAL + name)
+        return self.graph.op("Expand", self.graph.number(0 if learned is None else learned, dtype), shape)
 
     # ---- what reads the sequences ------------------------------------------------------------------------------------
 

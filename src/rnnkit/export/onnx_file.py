@@ -22,7 +22,7 @@ _SAMPLE_TOKENS = 6144
 _RANDOM_SEQUENCES = 200
 _FORMAT = 1  # of the report
 
-CLASSES: dict[str, type[LanguageModel] | type[WindowMLP] | type[Acceptor]] = {
+_CLASSES: dict[str, type[LanguageModel] | type[WindowMLP] | type[Acceptor]] = {
     kind.kind: kind for kind in (LanguageModel, WindowMLP, Acceptor)
 }
 
@@ -62,7 +62,7 @@ def to_onnx(
     from rnnkit.export.graph import OPSET
 
     bundle = read_bundle(run)
-    model = _model_of(bundle)
+    model = _model_of(bundle, run)
     sources = None if sample is None else [sample] if isinstance(sample, str | Path) else list(sample)
     contents = _serialized(bundle, model, int8=int8)
     if isinstance(model, Acceptor):
@@ -92,7 +92,7 @@ def to_onnx(
 def start_session(run: str | Path, *, int8: bool = False, threads: int = 0) -> tuple[Any, NextTokenModel | Acceptor]:
     """The file that `to_onnx` would write as an ONNX Runtime session of so many threads, and the model beside it."""
     bundle = read_bundle(run)
-    model = _model_of(bundle)
+    model = _model_of(bundle, run)
     return parity.start_session(_serialized(bundle, model, int8=int8), threads=threads), model
 
 
@@ -107,9 +107,12 @@ def report_path(path: str | Path) -> Path:
     return path.with_name(f"{path.name}.parity.json")
 
 
-def _model_of(bundle: Bundle) -> NextTokenModel | Acceptor:
+def _model_of(bundle: Bundle, run: str | Path) -> NextTokenModel | Acceptor:
     """In what an ONNX file computes in: a run trained in bf16 is compared with its own float32 weights."""
-    return CLASSES[bundle.config["kind"]].from_bundle(bundle, precision="fp32")
+    kind = bundle.config["kind"]
+    if kind not in _CLASSES:
+        raise ArgumentError(f"{run} holds a {kind}, which has no ONNX file; --to bundle --int8 makes it small")
+    return _CLASSES[kind].from_bundle(bundle, precision="fp32")
 
 
 def _serialized(bundle: Bundle, model: NextTokenModel | Acceptor, *, int8: bool) -> bytes:
