@@ -25,7 +25,8 @@ _SOURCES = "Tables (.csv, .tsv, .jsonl) with a label and a text column, or a fol
     label_column=option(str, help="The label's column or key."),
     text_column=option(str, help="The text's column or key."),
     encoding=option(str, help="Of all files."),
-    **TOKENIZER,
+    **TOKENIZER
+    | {"kind": option(str, "--tokenizer", help="byte, char, word or bpe; default: words, or char of single words.")},
     **LAYERS,
     bidirectional=option(bool, "--bidirectional/--forward", help="Read in both directions, or forward alone."),
     readout=option(

@@ -51,8 +51,9 @@ class ClassifyDataConfig(Section):
 class ClassifyTokenizerConfig(TokenizerConfig):
     """What a token is."""
 
-    kind: Literal["byte", "char", "word", "bpe"] = Field(
-        default="word", description="Byte, character, word, or BPE piece."
+    kind: Literal["byte", "char", "word", "bpe"] | None = Field(  # type: ignore[assignment]
+        default=None,
+        description="Byte, character, word, or BPE piece; None: characters where texts are single words, else words.",
     )
 
 

@@ -63,7 +63,8 @@ def judge(
 
 
 def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, run_dir: Path) -> Judged:
-    train, is_fine = sequences.train, config.tokenizer.kind in ("char", "byte")
+    train, tokenizer = sequences.train, sequences.tokenizer
+    is_fine = tokenizer is not None and tokenizer.kind in ("char", "byte")
     started = time.perf_counter()
     if kind == "1nn-dtw":
         model = NearestSeries(train.sequences, train.targets, num_labels=len(sequences.labels))
@@ -73,7 +74,7 @@ def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, r
             train.sequences,
             train.targets,
             num_labels=len(sequences.labels),
-            vocab_size=0 if sequences.tokenizer is None else sequences.tokenizer.vocab_size,
+            vocab_size=0 if tokenizer is None else tokenizer.vocab_size,
             order=config.baselines.ngram_order or (4 if is_fine else 2),
             with_ends=is_fine,
         )
