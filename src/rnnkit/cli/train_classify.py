@@ -41,6 +41,7 @@ _SOURCES = "Tables (.csv, .tsv, .jsonl) with a label and a text column, or a fol
     **PRECISION,
     **TRAINING,
     **baselines("majority, naive-bayes, logistic-regression, 1nn-dtw"),
+    seeds=option(int, help="Trainings, from --seed on: the table has their mean and its interval."),
 )
 def classify(given: Given) -> None:
     """Train a recurrent classifier on every FILE and judge it beside its baselines.

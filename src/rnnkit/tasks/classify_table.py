@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import numpy as np
 from rnnkit import durable
 from rnnkit.baselines import BagOfNgrams, NearestSeries
 from rnnkit.bundle import strict_json
+from rnnkit.metrics import ClassificationScore, mean_interval
 from rnnkit.runtime import Acceptor
 from rnnkit.tasks.classify_config import ClassifyConfig
 from rnnkit.tasks.classify_details import details
@@ -24,12 +26,19 @@ if TYPE_CHECKING:
 
 
 def judge(
-    run_dir: Path, *, name: str, config: ClassifyConfig, sequences: LabelledSequences, report: TrainingReport
+    run_dir: Path,
+    *,
+    name: str,
+    config: ClassifyConfig,
+    sequences: LabelledSequences,
+    report: TrainingReport,
+    others: Sequence[tuple[str, TrainingReport]] = (),
 ) -> dict[str, Any]:
     """Score the bundle in `run_dir` and its baselines, fitted here and saved in `run_dir/baselines`, on the test part.
 
     Validation sequences choose the model's weights; no baseline has a choice, so none is shown them.
 
+    Args:    others: the model from further seeds, in `run_dir/baselines` too.
     Returns: what it writes to `run_dir/metrics.json`.
     """
     model, test = Acceptor.load(run_dir), sequences.test
@@ -41,6 +50,15 @@ def judge(
     judged = [Judged(name, model.log_probs(test.sequences), own)]
     judged += [_baseline(kind, config, sequences, run_dir) for kind in sequences.baselines]
     row, *baselines = rows_of(judged, test.targets)
+    seeds = [{"seed": report.training["seed"], "accuracy": row["accuracy"], "nats": row["nats"]}]
+    for other, its_report in others:
+        score = ClassificationScore(
+            Acceptor.load(run_dir / "baselines" / other).log_probs(test.sequences), test.targets
+        )
+        seeds.append({"seed": its_report.training["seed"], "accuracy": score.accuracy, "nats": score.nats})
+    if others:
+        interval = mean_interval([one["accuracy"] for one in seeds])
+        row |= dict(zip(("seeds_mean", "seeds_low", "seeds_high"), interval, strict=True))
     metrics = {
         "task": "classify",
         "model": row,
@@ -53,6 +71,7 @@ def judge(
         "commit": commit(),
         "machine": describe_machine(),
         "seed": report.training["seed"],
+        "seeds": seeds,
         "config": {**config.model_dump(mode="json"), "training": report.training},
         "data": {part: _describe(of_part, sequences.labels) for part, of_part in sequences.parts().items()},
         "curve": report.curve,
