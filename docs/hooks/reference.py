@@ -9,6 +9,7 @@ import typer
 from pydantic import BaseModel
 
 from rnnkit.api.classification import ClassifyRunConfig
+from rnnkit.api.grammar import GrammarRunConfig
 from rnnkit.api.training import RunConfig
 from rnnkit.cli import app
 
@@ -25,6 +26,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         markdown = markdown.replace("<!-- configuration -->", "\n".join(_sections(RunConfig)))
     if "<!-- classify configuration -->" in markdown:
         markdown = markdown.replace("<!-- classify configuration -->", "\n".join(_sections(ClassifyRunConfig)))
+    if "<!-- grammar configuration -->" in markdown:
+        markdown = markdown.replace("<!-- grammar configuration -->", "\n".join(_sections(GrammarRunConfig)))
     if "<!-- command line -->" in markdown:
         group: Any = typer.main.get_command(app)
         markdown = markdown.replace("<!-- command line -->", "\n".join(_commands(group, "rnnkit")))

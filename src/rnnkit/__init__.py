@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rnnkit.api import (
         Classifier,
         LanguageModel,
+        Recognizer,
         SequenceClassifier,
         compare,
         doctor,
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Classifier",
     "LanguageModel",
+    "Recognizer",
     "RnnkitError",
     "SequenceClassifier",
     "State",
@@ -46,6 +48,7 @@ __all__ = [
 _HOMES = {
     "Classifier": "rnnkit.api",
     "LanguageModel": "rnnkit.api",
+    "Recognizer": "rnnkit.api",
     "RnnkitError": "rnnkit.errors",
     "SequenceClassifier": "rnnkit.api",
     "State": "rnnkit.state",

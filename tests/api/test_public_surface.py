@@ -14,6 +14,7 @@ from rnnkit.api.trained import Trained
 PUBLIC = {
     "Classifier",
     "LanguageModel",
+    "Recognizer",
     "RnnkitError",
     "SequenceClassifier",
     "State",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rnnkit.api.language_model import LanguageModel
     from rnnkit.api.loading import load
     from rnnkit.api.own_cell import register_cell
+    from rnnkit.api.recognizer import Recognizer
     from rnnkit.api.report import result_table
     from rnnkit.api.training import dry_run
     from rnnkit.data import doctor
@@ -25,6 +26,7 @@ _HOMES = {
     "Classifier": "rnnkit.api.classifier",
     "Hypothesis": "rnnkit.runtime",
     "LanguageModel": "rnnkit.api.language_model",
+    "Recognizer": "rnnkit.api.recognizer",
     "ResultTable": "rnnkit.metrics",
     "SequenceClassifier": "rnnkit.api.estimator",
     "bench": "rnnkit.api.benchmark",
@@ -41,6 +43,7 @@ __all__ = [
     "Classifier",
     "Hypothesis",
     "LanguageModel",
+    "Recognizer",
     "ResultTable",
     "SequenceClassifier",
     "bench",

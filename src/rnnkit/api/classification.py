@@ -58,15 +58,17 @@ class ClassifyRunConfig(ClassifyConfig):
 
     def pages(self, metrics: Mapping[str, Any], name: str) -> dict[str, bytes]:
         """What people look at in a finished run's folder, by file name."""
-        confusion, behaviour = (
-            classification_pages.draw_confusion(metrics),
-            classification_pages.draw_behaviour(metrics),
-        )
-        pictures = {"confusion matrix": confusion, "early decision, length, calibration": behaviour}
-        return {
-            "curve.png": curves.draw_accuracy(metrics),
-            "confusion.png": confusion,
-            "behaviour.png": behaviour,
-            "report.html": classification_pages.page(metrics, name=name, pictures=pictures).encode(),
-            "README.md": classification_report.model_card(metrics, name=name).encode(),
-        }
+        return pages(metrics, name)
+
+
+def pages(metrics: Mapping[str, Any], name: str, *, more: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+    """What people look at in the folder of a finished run that decides once. Args: more: pictures, by their titles."""
+    confusion, behaviour = classification_pages.draw_confusion(metrics), classification_pages.draw_behaviour(metrics)
+    pictures = {"confusion matrix": confusion, "early decision, length, calibration": behaviour}
+    return {
+        "curve.png": curves.draw_accuracy(metrics),
+        "confusion.png": confusion,
+        "behaviour.png": behaviour,
+        "report.html": classification_pages.page(metrics, name=name, pictures={**(more or {}), **pictures}).encode(),
+        "README.md": classification_report.model_card(metrics, name=name).encode(),
+    }

@@ -52,6 +52,20 @@ def draw_behaviour(metrics: Mapping[str, Any]) -> bytes:
     return _png(figure)
 
 
+def draw_lengths(metrics: Mapping[str, Any]) -> bytes:
+    """Accuracy of every system by the length of a text as PNG, from lengths trained on to those far beyond."""
+    figure, (axes,) = _figure(1, size=4.5)
+    rows = metrics["lengths"]
+    for system in (metrics["model"], *metrics["baselines"]):
+        name = system["name"]
+        axes.plot([row["to"] for row in rows], [row["accuracy"][name] for row in rows], marker="o", label=name)
+    axes.axvline(rows[0]["to"], color="0.5", linestyle=":", label="longest trained on")
+    axes.set(xlabel="characters, up to", ylabel="accuracy", ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return _png(figure)
+
+
 def page(metrics: Mapping[str, Any], *, name: str, pictures: Mapping[str, bytes]) -> str:
     """report.html: one file with its pictures in it, which asks no host for anything."""
     table, report = classification_table(metrics), metrics["report"]

@@ -11,6 +11,7 @@ from rnnkit.api.trained import Trained
 from rnnkit.baselines import BagOfNgrams, NearestSeries
 from rnnkit.errors import UnsafePathError
 from rnnkit.tasks.classify_score import Judged, rows_of
+from rnnkit.tasks.grammar_language import ExactRecognizer
 
 # What a row keeps from training: it belongs to the system and not to the sequences.
 _OF_THE_SYSTEM = ("bytes", "num_parameters", "train_seconds")
@@ -39,7 +40,7 @@ class Classifier(Trained, runtime.Acceptor):
         Raises: as `rnnkit.data.read_examples`; a text column with an unusual name is the one that was trained on.
         """
         is_known = self.tokenizer is not None and self.path is not None and (self.path / "metrics.json").exists()
-        column = self.metrics["config"]["data"]["text_column"] if is_known else None
+        column = self.metrics["config"]["data"].get("text_column") if is_known else None
         examples = data.read_examples(file, text_column=column, labelled=False)
         return list(zip(examples.places, examples.inputs, strict=True))
 
@@ -62,14 +63,14 @@ class Classifier(Trained, runtime.Acceptor):
         trained = metrics["config"]["data"]
         examples = data.read_examples(
             sources,
-            label_column=label_column or trained["label_column"],
-            text_column=text_column or trained["text_column"],
+            label_column=label_column or trained.get("label_column"),
+            text_column=text_column or trained.get("text_column"),
             encoding=encoding,
         )
         targets = data.label_ids(examples, self.labels)
         sequences = [self.encode(sequence) for sequence in examples.inputs]
         rows = [(metrics["model"], self)]
-        rows += [(row, _baseline(row["name"], self.path)) for row in metrics["baselines"]]
+        rows += [(row, self._baseline(row["name"], self.path)) for row in metrics["baselines"]]
         judged = [
             Judged(row["name"], system.log_probs(sequences), {key: row[key] for key in _OF_THE_SYSTEM if key in row})
             for row, system in rows
@@ -77,9 +78,11 @@ class Classifier(Trained, runtime.Acceptor):
         model, *baselines = rows_of(judged, targets)
         return {"model": model, "baselines": baselines, "labels": self.labels}
 
-
-def _baseline(name: str, run: Path) -> BagOfNgrams | NearestSeries:
-    """A baseline of a run. Raises: UnsafePathError for a name that leads elsewhere: no digest guards metrics."""
-    if name != Path(name).name:
-        raise UnsafePathError(f"{run / 'metrics.json'} names the baseline {name!r}, which is no name; train again")
-    return (NearestSeries if name == "1nn-dtw" else BagOfNgrams).load(run / "baselines" / name)
+    def _baseline(self, name: str, run: Path) -> Any:
+        """A baseline of a run. Raises: UnsafePathError for a name that leads elsewhere: no digest guards metrics."""
+        if name != Path(name).name:
+            raise UnsafePathError(f"{run / 'metrics.json'} names the baseline {name!r}, which is no name; train again")
+        if name == "automaton":
+            assert self.tokenizer is not None
+            return ExactRecognizer.load(run / "baselines" / name, self.tokenizer)
+        return (NearestSeries if name == "1nn-dtw" else BagOfNgrams).load(run / "baselines" / name)

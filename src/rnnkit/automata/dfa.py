@@ -123,7 +123,9 @@ class Dfa(Language):
 
     def draw(self, length: int, *, count: int, generator: np.random.Generator) -> list[str]:
         """`count` accepted texts of a length, all equally likely: p(a | s) = N_{n-1}(table[s, a]) / N_n(s)."""
-        counts = self.log_counts(length)
+        if length >= len(self._counts[0]):
+            self._counts[0] = self.log_counts(2 * length)
+        counts = self._counts[0]
         if counts[length, self.start] == -np.inf:
             return []
         states = np.full(count, self.start)
@@ -137,7 +139,16 @@ class Dfa(Language):
 
     def draw_rejected(self, length: int, *, count: int, generator: np.random.Generator) -> list[str]:
         """As `draw`, of the complement."""
-        return self.complement().draw(length, count=count, generator=generator)
+        return self._complement.draw(length, count=count, generator=generator)
+
+    @cached_property
+    def _counts(self) -> list[np.ndarray]:
+        """The longest `log_counts` that was asked for."""
+        return [self.log_counts(0)]
+
+    @cached_property
+    def _complement(self) -> Self:
+        return self.complement()
 
     # ---- algebra -----------------------------------------------------------------------------------------------------
 

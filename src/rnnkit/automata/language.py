@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -61,15 +62,21 @@ def near_misses(language: Language, texts: Sequence[str], *, generator: np.rando
 
 
 def balanced(
-    language: Language, lengths: Sequence[int], *, count: int, seed: int, near_share: float = 0.5
+    language: Language,
+    lengths: Sequence[int],
+    *,
+    count: int,
+    seed: int,
+    near_share: float = 0.5,
+    short_bias: float = 0.0,
 ) -> list[tuple[str, bool]]:
     """Texts, and whether they belong: half of them do, shuffled; some may be there more than once.
 
-    In both halves every one of `lengths` at which there are texts is equally likely, then every text of that length. Of
-    those that do not belong the share `near_share` are near misses: one to three edits away from texts that belong,
-    and so up to three characters longer or shorter.
+    In both halves a length n of `lengths` at which there are texts is drawn in proportion to (n + 1)^-short_bias, then
+    every text of that length is equally likely. Of those that do not belong the share `near_share` are near misses: one
+    to three edits away from texts that belong, and so up to three characters longer or shorter.
 
-    Args:   lengths: characters.  count: texts in all.
+    Args:   lengths: characters.  count: texts in all.  short_bias: 0: no length more often than another.
     Raises: ArgumentError where no text of these lengths belongs, or none does not.
     Cost:   for a `Dfa` per length about length · states · symbols, and the same for each text.
     """
@@ -80,18 +87,17 @@ def balanced(
         )
     generator = np.random.Generator(np.random.Philox(seed))
     half = count // 2
-    inside = _by_length(language.draw, lengths, half, generator)
+    draw = partial(_by_length, lengths=lengths, short_bias=short_bias, generator=generator)
+    inside = draw(language.draw, count=half)
     if not inside:
-        raise ArgumentError(f"no text of {_range(lengths)} belongs to the language; ask for other lengths")
+        raise ArgumentError(f"no text of {_range(lengths)} belongs to the language; ask for longer ones")
     num_near = round(near_share * (count - half))
-    source = _by_length(language.draw, lengths, num_near, generator) if num_near else []
+    source = draw(language.draw, count=num_near) if num_near else []
     outside = near_misses(language, source, generator=generator)
-    outside += _by_length(language.draw_rejected, lengths, count - half - len(outside), generator)
+    outside += draw(language.draw_rejected, count=count - half - len(outside))
     if not outside:
         raise ArgumentError(f"every text of {_range(lengths)} belongs to the language; ask for others, or more symbols")
-    while (
-        len(outside) < count - half
-    ):  # those that do not belong are too rare to be met so often: again, from the start
+    while len(outside) < count - half:  # too rare to be met so often: the same ones again
         outside += outside[: count - half - len(outside)]
     rows = [(text, True) for text in inside] + [(text, False) for text in outside]
     return [rows[at] for at in generator.permutation(len(rows))]
@@ -101,12 +107,15 @@ class _Draw(Protocol):
     def __call__(self, length: int, /, *, count: int, generator: np.random.Generator) -> list[str]: ...
 
 
-def _by_length(draw: _Draw, lengths: Sequence[int], count: int, generator: np.random.Generator) -> list[str]:
+def _by_length(
+    draw: _Draw, *, lengths: Sequence[int], count: int, short_bias: float, generator: np.random.Generator
+) -> list[str]:
     """Texts of lengths drawn from those at which there are any."""
     there = [length for length in lengths if draw(length, count=1, generator=generator)]
     if not there:
         return []
-    wanted = np.bincount(generator.integers(len(there), size=count), minlength=len(there))
+    weights = (np.array(there) + 1.0) ** -short_bias
+    wanted = generator.multinomial(count, weights / weights.sum())
     texts: list[str] = []
     for length, number in zip(there, wanted.tolist(), strict=True):
         if number:

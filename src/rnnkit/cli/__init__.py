@@ -22,6 +22,7 @@ from rnnkit.cli import (
     score,
     train,
     train_classify,
+    train_grammar,
 )
 from rnnkit.cli import eval as eval_verb
 
@@ -32,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 train.app.command("classify", short_help="Labelled texts: a classifier.")(train_classify.classify)
+train.app.command("grammar", short_help="A formal language: a recogniser.")(train_grammar.grammar)
 app.add_typer(train.app, name="train", help="Train a model: rnnkit train lm my.txt")
 app.command("sample", short_help="Let a trained model write.")(sample.sample)
 app.command("complete", short_help="The likeliest next words after a text.")(complete.complete)

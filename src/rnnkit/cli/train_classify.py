@@ -18,6 +18,17 @@ from rnnkit.cli.train_options import (
 
 _SOURCES = "Tables (.csv, .tsv, .jsonl) with a label and a text column, or a folder with a .txt for each label."
 
+READING = {
+    "bidirectional": option(bool, "--bidirectional/--forward", help="Read in both directions, or forward alone."),
+    "readout": option(
+        str,
+        parser=lambda text: text.split(","),
+        metavar="KIND,KIND",
+        help="last, max, mean, attention: decided by these.",
+    ),
+}
+"""How whole sequences are read."""
+
 
 @taking(
     **run_of("classify", _SOURCES),
@@ -25,23 +36,15 @@ _SOURCES = "Tables (.csv, .tsv, .jsonl) with a label and a text column, or a fol
     label_column=option(str, help="The label's column or key."),
     text_column=option(str, help="The text's column or key."),
     encoding=option(str, help="Of all files."),
-    **TOKENIZER
-    | {"kind": option(str, "--tokenizer", help="byte, char, word or bpe; default: words, or char of single words.")},
+    **TOKENIZER,
     **LAYERS,
-    bidirectional=option(bool, "--bidirectional/--forward", help="Read in both directions, or forward alone."),
-    readout=option(
-        str,
-        parser=lambda text: text.split(","),
-        metavar="KIND,KIND",
-        help="last, max, mean, attention: decided by these.",
-    ),
+    **READING,
     **DROPOUT,
     label_smoothing=option(float, help="Share of the target spread over all labels."),
     class_weights=option(str, help="balanced: rare labels count for more; none."),
     **PRECISION,
     **TRAINING,
     **baselines("majority, naive-bayes, logistic-regression, 1nn-dtw"),
-    seeds=option(int, help="Trainings, from --seed on: the table has their mean and its interval."),
 )
 def classify(given: Given) -> None:
     """Train a recurrent classifier on every FILE and judge it beside its baselines.

@@ -43,7 +43,22 @@ class LabelledSequences:
     """
 
     def __init__(self, config: ClassifyConfig, examples: data.Examples | None = None) -> None:
-        settings, tokenizer = config.data, config.tokenizer
+        train, valid, test = self._read(config, examples)
+        self._config = config
+        self.labels = data.known_labels(train)
+        self.input_size = train.input_size
+        """The dimensions of a frame; 0 for texts."""
+        self.tokenizer = None
+        if self.input_size:
+            _refuse_choices_of_text(config)
+        else:
+            self.tokenizer = data.tokenizer_of(train, **config.tokenizer.model_dump())
+        self.baselines = self._baselines()
+        self.train, self.valid, self.test = (self._part(examples) for examples in (train, valid, test))
+
+    def _read(self, config: ClassifyConfig, examples: data.Examples | None) -> tuple[data.Examples, ...]:
+        """Those to train on, to choose weights by, and for the table."""
+        settings = config.data
         columns: Any = {key: getattr(settings, key) for key in ("label_column", "text_column", "encoding")}
         assert settings.sources is not None  # the configuration has seen to it
         train = data.read_examples(settings.sources, **columns) if examples is None else examples
@@ -57,17 +72,7 @@ class LabelledSequences:
             valid = data.read_examples(settings.valid_sources, **columns)
         else:
             train, valid = data.split_examples(train, settings.valid_share, seed=settings.split_seed)
-        self._config = config
-        self.labels = data.known_labels(train)
-        self.input_size = train.input_size
-        """The dimensions of a frame; 0 for texts."""
-        self.tokenizer = None
-        if self.input_size:
-            _refuse_choices_of_text(config)
-        else:
-            self.tokenizer = data.tokenizer_of(train, **tokenizer.model_dump())
-        self.baselines = self._baselines()
-        self.train, self.valid, self.test = (self._part(examples) for examples in (train, valid, test))
+        return train, valid, test
 
     def _part(self, examples: data.Examples) -> Part:
         if len(examples) and examples.input_size != self.input_size:
@@ -115,11 +120,14 @@ class ClassificationTask:
     def __init__(self, config: ClassifyConfig, examples: data.Examples | None = None) -> None:
         """Args: examples: as of `LabelledSequences`."""
         self.config = config
-        self.sequences = LabelledSequences(config, examples)
+        self.sequences = self._read(config, examples)
         if len(self.sequences.test) and {"naive-bayes", "logistic-regression"} & {*self.sequences.baselines}:
             baselines.require_scikit_learn()  # before the training, not after it
         shape = config.model
         self.name = ("bi-" if shape.bidirectional else "") + shape.cell.replace("_", "-")
+
+    def _read(self, config: ClassifyConfig, examples: data.Examples | None) -> LabelledSequences:
+        return LabelledSequences(config, examples)
 
     @property
     def epoch(self) -> Epoch:
@@ -184,9 +192,8 @@ class ClassificationTask:
         write_bundle(run_dir, config=config, tensors=tensors, files=files)
 
     def peers(self) -> Mapping[str, Peer]:
-        """The model from further seeds; the baselines are fitted, in `finish`."""
-        count = self.config.baselines.seeds if len(self.sequences.test) else 1
-        return {f"seed-{later}": Peer(self, later_seed=later) for later in range(1, count)}
+        """None: the baselines are fitted, in `finish`."""
+        return {}
 
     def finish(
         self,
@@ -204,4 +211,4 @@ class ClassificationTask:
             return {}
         train, test = len(self.sequences.train), len(self.sequences.test)
         note(f"fitting the baselines on {train:,} sequences, and judging every row of the table on {test:,}")
-        return judge(run_dir, name=self.name, config=self.config, sequences=self.sequences, report=report, others=peers)
+        return judge(run_dir, name=self.name, config=self.config, sequences=self.sequences, report=report)

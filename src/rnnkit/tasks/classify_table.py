@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ import numpy as np
 from rnnkit import durable
 from rnnkit.baselines import BagOfNgrams, NearestSeries
 from rnnkit.bundle import strict_json
-from rnnkit.metrics import ClassificationScore, mean_interval
 from rnnkit.runtime import Acceptor
 from rnnkit.tasks.classify_config import ClassifyConfig
 from rnnkit.tasks.classify_details import details
@@ -32,13 +31,15 @@ def judge(
     config: ClassifyConfig,
     sequences: LabelledSequences,
     report: TrainingReport,
-    others: Sequence[tuple[str, TrainingReport]] = (),
+    task: str = "classify",
+    made: Mapping[str, Any] | None = None,
+    more: Callable[[Sequence[Judged]], Mapping[str, Any]] = lambda judged: {},
 ) -> dict[str, Any]:
     """Score the bundle in `run_dir` and its baselines, fitted here and saved in `run_dir/baselines`, on the test part.
 
     Validation sequences choose the model's weights; no baseline has a choice, so none is shown them.
 
-    Args:    others: the model from further seeds, in `run_dir/baselines` too.
+    Args:    task: whose run it is.  made: baselines, by name, that are not fitted.  more: further entries.
     Returns: what it writes to `run_dir/metrics.json`.
     """
     model, test = Acceptor.load(run_dir), sequences.test
@@ -48,22 +49,14 @@ def judge(
         "train_seconds": report.seconds,
     }
     judged = [Judged(name, model.log_probs(test.sequences), own)]
-    judged += [_baseline(kind, config, sequences, run_dir) for kind in sequences.baselines]
+    judged += [_baseline(kind, config, sequences, run_dir, (made or {}).get(kind)) for kind in sequences.baselines]
     row, *baselines = rows_of(judged, test.targets)
-    seeds = [{"seed": report.training["seed"], "accuracy": row["accuracy"], "nats": row["nats"]}]
-    for other, its_report in others:
-        score = ClassificationScore(
-            Acceptor.load(run_dir / "baselines" / other).log_probs(test.sequences), test.targets
-        )
-        seeds.append({"seed": its_report.training["seed"], "accuracy": score.accuracy, "nats": score.nats})
-    if others:
-        interval = mean_interval([one["accuracy"] for one in seeds])
-        row |= dict(zip(("seeds_mean", "seeds_low", "seeds_high"), interval, strict=True))
     metrics = {
-        "task": "classify",
+        "task": task,
         "model": row,
         "baselines": baselines,
         "labels": sequences.labels,
+        **more(judged),
         "report": details(model, judged[0].log_probs, test, sequences.labels),
         "train_seconds": report.seconds,
         "steps": report.steps,
@@ -71,7 +64,6 @@ def judge(
         "commit": commit(),
         "machine": describe_machine(),
         "seed": report.training["seed"],
-        "seeds": seeds,
         "config": {**config.model_dump(mode="json"), "training": report.training},
         "data": {part: _describe(of_part, sequences.labels) for part, of_part in sequences.parts().items()},
         "curve": report.curve,
@@ -81,11 +73,12 @@ def judge(
     return metrics
 
 
-def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, run_dir: Path) -> Judged:
-    train, tokenizer = sequences.train, sequences.tokenizer
-    is_fine = tokenizer is not None and tokenizer.kind in ("char", "byte")
+def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, run_dir: Path, made: Any) -> Judged:
+    train, is_fine = sequences.train, config.tokenizer.kind in ("char", "byte")
     started = time.perf_counter()
-    if kind == "1nn-dtw":
+    if made is not None:
+        model = made
+    elif kind == "1nn-dtw":
         model = NearestSeries(train.sequences, train.targets, num_labels=len(sequences.labels))
     else:
         model = BagOfNgrams.fit(
@@ -93,7 +86,7 @@ def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, r
             train.sequences,
             train.targets,
             num_labels=len(sequences.labels),
-            vocab_size=0 if tokenizer is None else tokenizer.vocab_size,
+            vocab_size=0 if sequences.tokenizer is None else sequences.tokenizer.vocab_size,
             order=config.baselines.ngram_order or (4 if is_fine else 2),
             with_ends=is_fine,
         )

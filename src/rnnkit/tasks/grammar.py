@@ -1,0 +1,106 @@
+"""The grammar task: texts inside and outside a formal language, and an acceptor that learns to tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnkit import data
+from rnnkit.automata import balanced
+from rnnkit.metrics import ClassificationScore
+from rnnkit.tasks.classify import ClassificationTask, LabelledSequences
+from rnnkit.tasks.classify_score import Judged
+from rnnkit.tasks.classify_table import judge
+from rnnkit.tasks.grammar_config import GrammarConfig
+from rnnkit.tasks.grammar_language import LABELS, ExactRecognizer, language_of
+from rnnkit.tasks.task import TrainingReport
+
+TIMES_LONGER = 10
+
+
+class DrawnTexts(LabelledSequences):
+    """Texts of a language and texts outside it, half and half: training and validation up to `longest` characters,
+    test up to `test_longest`. Raises: ArgumentError for a language that has none so short."""
+
+    def _read(self, config: GrammarConfig, examples: object = None) -> tuple[data.Examples, ...]:  # type: ignore[override]
+        drawn = config.data
+        self.spec = (drawn.sources or [""])[0]  # the configuration has seen to it
+        self.language = language_of(self.spec, symbols=drawn.symbols)
+        self.longest = drawn.longest
+        self.test_longest = drawn.test_longest or TIMES_LONGER * drawn.longest
+        wanted = {
+            "training": (drawn.num_train, drawn.longest, drawn.short_bias),
+            "validation": (drawn.num_valid, drawn.longest, 0.0),
+            "test": (drawn.num_test, self.test_longest, 0.0),
+        }
+        parts = []
+        for number, (part, (count, longest, short_bias)) in enumerate(wanted.items()):
+            rows = balanced(self.language, range(longest + 1), count=count, seed=3 * drawn.sample_seed + number,
+                            near_share=drawn.near_share, short_bias=short_bias)  # fmt: skip
+            texts, labels = [text for text, _ in rows], [LABELS[not belongs] for _, belongs in rows]
+            parts.append(data.Examples(texts, labels, [f"{part} text {at}" for at in range(len(rows))]))
+        return tuple(parts)
+
+    def _baselines(self) -> tuple[str, ...]:
+        return self._config.baselines.kinds or ()
+
+
+class GrammarTask(ClassificationTask):
+    """Train a recurrent acceptor to recognise a language, from examples alone."""
+
+    sequences: DrawnTexts
+
+    def _read(self, config: Any, examples: data.Examples | None) -> DrawnTexts:
+        return DrawnTexts(config, examples)
+
+    def finish(
+        self,
+        run_dir: Path,
+        *,
+        report: TrainingReport,
+        peers: Sequence[tuple[str, TrainingReport]],
+        note: Callable[[str], None],
+    ) -> dict[str, Any]:
+        """The saved model and all baselines on the test texts, in all and by length; writes `metrics.json`."""
+        texts, tokenizer = self.sequences, self.sequences.tokenizer
+        assert tokenizer is not None
+        note(f"judging every row of the table on {len(texts.test):,} texts of up to {texts.test_longest} characters")
+        return judge(
+            run_dir,
+            name=self.name,
+            config=self.config,
+            sequences=texts,
+            report=report,
+            task="grammar",
+            made={"automaton": ExactRecognizer.of(texts.spec, texts.language, tokenizer)},
+            more=lambda judged: {"lengths": self._by_length(judged)},
+        )
+
+    def _by_length(self, judged: Sequence[Judged]) -> list[dict[str, Any]]:
+        """For texts as long as those trained on, then up to twice as long and so on: how many systems are right about.
+
+        A near miss that is a few characters longer than any length asked for counts with the longest ones.
+        """
+        test, step = self.sequences.test, self.sequences.longest
+        trained = set(self.sequences.train.examples.inputs)
+        lengths = np.array([len(text) for text in test.examples.inputs])
+        number = np.maximum(np.minimum(lengths, self.sequences.test_longest) - 1, 0) // step
+        is_correct = {system.name: ClassificationScore(system.log_probs, test.targets).is_correct for system in judged}
+        rows = []
+        for part in np.unique(number):
+            at = np.flatnonzero(number == part)
+            texts = [test.examples.inputs[row] for row in at]
+            rows.append(
+                {
+                    "from": int(part * step + (part > 0)),
+                    "to": int(min((part + 1) * step, self.sequences.test_longest)),
+                    "count": len(at),
+                    "distinct": len(set(texts)),
+                    "trained_on": sum(text in trained for text in texts),
+                    "accuracy": {name: float(correct[at].mean()) for name, correct in is_correct.items()},
+                }
+            )
+        return rows

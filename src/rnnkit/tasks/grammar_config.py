@@ -1,0 +1,118 @@
+"""GrammarConfig: every choice of a grammar run but the training itself; torch-free, so checked at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from rnnkit.tasks.classify_config import ClassifyLossConfig, ClassifyModelConfig, ClassifyTokenizerConfig
+from rnnkit.tasks.sections import CellName, Section, Widths
+
+
+def _found(sources: list[str]) -> list[str]:
+    """A file by its whole path, so that a run can be resumed from anywhere."""
+    if len(sources) != 1:
+        raise ValueError(f"data.sources holds {len(sources)} grammars, {', '.join(sources)}; give one")
+    return [str(Path(source).resolve()) if source.endswith(".json") else source for source in sources]
+
+
+class GrammarDataConfig(Section):
+    """Which texts: drawn, half of them from the language, half not."""
+
+    sources: Annotated[list[str], AfterValidator(_found)] | None = Field(
+        default=None, description="One grammar: a name, a regular expression, or a .json file of an automaton."
+    )
+    symbols: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Of a regular expression: the characters of texts; None: those of its matches, printable ASCII.",
+    )
+    longest: int = Field(default=40, ge=1, le=10_000, description="Characters of the longest text trained on.")
+    test_longest: int | None = Field(
+        default=None, ge=1, le=100_000, description="Characters of the longest text in the table; None: 10 · longest."
+    )
+    num_train: int = Field(default=8000, ge=20, description="Texts to train on.")
+    num_valid: int = Field(default=1000, ge=20, description="Texts to choose the best weights by, up to `longest`.")
+    num_test: int = Field(default=2000, ge=20, description="Texts in the table, up to `test_longest`.")
+    near_share: float = Field(
+        default=0.5, ge=0, le=1, description="Of the texts that do not belong: one to three edits from one that does."
+    )
+    short_bias: float = Field(
+        default=1.5, ge=0, description="A length n is trained on in proportion to (n + 1)^-short_bias; 0: all alike."
+    )
+    sample_seed: int = Field(default=0, ge=0, lt=2**60, description="Of the texts.")
+
+    has_files: ClassVar = False
+
+    @model_validator(mode="after")
+    def _has_a_grammar(self) -> GrammarDataConfig:
+        if self.sources is None:
+            raise ValueError("data.sources is missing: name a grammar, tomita-5 or (ab)* or my-automaton.json")
+        return self
+
+    @model_validator(mode="after")
+    def _reaches_as_far(self) -> GrammarDataConfig:
+        if self.test_longest is not None and self.test_longest < self.longest:
+            raise ValueError(f"test_longest {self.test_longest} is shorter than longest {self.longest}; raise it")
+        return self
+
+
+class GrammarModelConfig(ClassifyModelConfig):
+    """The recurrent model: as of `classify`, but small, forward, and without dropout: texts abound."""
+
+    cell: CellName = Field(
+        default="elman_tanh",
+        description="Recurrent cell; one whose memory grows without bound loses count on long texts.",
+    )
+    hidden_size: Widths = Field(default=32, description="Units per layer and direction H; or the width of each layer.")
+    bidirectional: bool = Field(default=False, description="Read in both directions; it cannot be stepped then.")
+    readout: tuple[Literal["last", "max", "mean", "attention"], ...] = Field(
+        default=("last",), min_length=1, description=ClassifyModelConfig.model_fields["readout"].description
+    )
+    embedding_size: int = Field(default=8, ge=1, description="Numbers per character E.")
+    input_dropout: float = Field(default=0.0, ge=0, lt=1, description="On what the first layer reads.")
+    output_dropout: float = Field(default=0.0, ge=0, lt=1, description="On what is read out.")
+    word_dropout: float = Field(default=0.0, ge=0, lt=1, description="On single characters.")
+
+
+GrammarBaseline = Literal["majority", "naive-bayes", "logistic-regression", "automaton"]
+
+
+class GrammarBaselinesConfig(Section):
+    """What the model is seen beside: bags of n-grams, and the exact automaton, which is always right."""
+
+    kinds: tuple[GrammarBaseline, ...] = Field(
+        default=("majority", "logistic-regression", "automaton"), min_length=1, description="Which the table shows."
+    )
+    ngram_order: int | None = Field(default=None, ge=1, le=8, description="Longest n of the n-grams; None: 4.")
+
+    owners: ClassVar = {
+        "ngram_order": (
+            lambda baselines: bool({"naive-bayes", "logistic-regression"} & {*baselines.kinds}),
+            "without a baseline of n-grams among kinds",
+        )
+    }
+
+
+class GrammarConfig(Section):
+    """A grammar run: texts, model, baselines. Every character is a token, and both labels count alike."""
+
+    data: GrammarDataConfig = Field(default_factory=GrammarDataConfig)
+    model: GrammarModelConfig = Field(default_factory=GrammarModelConfig)
+    baselines: GrammarBaselinesConfig = Field(default_factory=GrammarBaselinesConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_data(cls, values: Any) -> Any:
+        """Without the section, its own check would not run."""
+        return {"data": {}, **values} if isinstance(values, dict) else values
+
+    @property
+    def tokenizer(self) -> ClassifyTokenizerConfig:
+        return ClassifyTokenizerConfig(kind="char")
+
+    @property
+    def loss(self) -> ClassifyLossConfig:
+        return ClassifyLossConfig()
