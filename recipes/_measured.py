@@ -33,8 +33,14 @@ def _section(result: dict[str, Any]) -> str:
         f"**{result['recipe']}** on {machine['processor']}, {machine['threads']} threads, {machine['isa']}, "
         f"{result['date']} (commit {result['commit'][:10]}):\n"
     )
-    is_classifier = any("accuracy" in run["model"] for run in result["runs"].values())
-    lines = [head, *(_accuracies if is_classifier else _perplexities)(result), ""]
+    runs = result["runs"]
+    columns = next(of for kind, of in _COLUMNS.items() if any(kind in run["model"] for run in runs.values()))
+    is_text = {"run", "precision", "95 % interval", "best baseline"}
+    lines = [head, f"| {' | '.join(columns)} |", f"|{'|'.join('---' if c in is_text else '---:' for c in columns)}|"]
+    for name, run in runs.items():
+        cells = [column(name, run["model"], _best(run), run) for column in columns.values()]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines.append("")
     for claim in result["claims"]:
         wanted = next(text.format(claim[kind]) for kind, text in _WANTED.items() if kind in claim)
         lines.append(
@@ -43,35 +49,35 @@ def _section(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _accuracies(result: dict[str, Any]) -> list[str]:
-    lines = [
-        "| run | training | accuracy | 95 % interval | best baseline | accuracy | p (paired) |",
-        "|---|---:|---:|---|---|---:|---:|",
-    ]
-    for name, run in result["runs"].items():
-        model, best = run["model"], max(run["baselines"], key=lambda row: row["accuracy"])
-        lines.append(
-            f"| {name} | {model['train_seconds']:.0f} s | {model['accuracy']:.2%} "
-            f"| {model['accuracy_low']:.2%} to {model['accuracy_high']:.2%} "
-            f"| {best['name']} | {best['accuracy']:.2%} | {best['p_value']:.2g} |"
-        )
-    return lines
+def _best(run: dict[str, Any]) -> dict[str, Any]:
+    if "accuracy" in run["model"]:
+        return max(run["baselines"], key=lambda row: row["accuracy"])
+    return min(run["baselines"], key=lambda row: row["nats_per_character"])
 
 
-def _perplexities(result: dict[str, Any]) -> list[str]:
-    lines = [
-        "| run | precision | training | perplexity | nats/char | bits/char | best baseline | nats/char |",
-        "|---|---|---:|---:|---:|---:|---|---:|",
-    ]
-    for name, run in result["runs"].items():
-        model, best = run["model"], min(run["baselines"], key=lambda row: row["nats_per_character"])
-        precision = run["config"]["model"].get("precision", "fp32")
-        figures = f"{model['nats_per_character']:.4f} | {model['bits_per_character']:.4f}"
-        lines.append(
-            f"| {name} | {precision} | {model['train_seconds']:.0f} s | {model['perplexity']:.2f} | {figures} "
-            f"| {best['name']} | {best['nats_per_character']:.4f} |"
-        )
-    return lines
+# By a figure that the task's models have: the columns, each of the run's name, its model, best baseline, and all of it.
+_COLUMNS: dict[str, dict[str, Any]] = {
+    "accuracy": {
+        "run": lambda name, *_: name,
+        "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",
+        "accuracy": lambda _, model, *__: f"{model['accuracy']:.2%}",
+        "95 % interval": lambda _, model, *__: f"{model['accuracy_low']:.2%} to {model['accuracy_high']:.2%}",
+        "mean of seeds": lambda _, model, *__: f"{model['seeds_mean']:.2%}" if "seeds_mean" in model else "",
+        "best baseline": lambda _, __, best, ___: best["name"],
+        "its accuracy": lambda _, __, best, ___: f"{best['accuracy']:.2%}",
+        "p (paired)": lambda _, __, best, ___: f"{best['p_value']:.2g}",
+    },
+    "nats_per_character": {
+        "run": lambda name, *_: name,
+        "precision": lambda *of: of[3]["config"]["model"].get("precision", "fp32"),
+        "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",
+        "perplexity": lambda _, model, *__: f"{model['perplexity']:.2f}",
+        "nats/char": lambda _, model, *__: f"{model['nats_per_character']:.4f}",
+        "bits/char": lambda _, model, *__: f"{model['bits_per_character']:.4f}",
+        "best baseline": lambda _, __, best, ___: best["name"],
+        "its nats/char": lambda _, __, best, ___: f"{best['nats_per_character']:.4f}",
+    },
+}
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
     """What the result keeps of a run: figures and choices, not the curve or where files lay."""
     kept = ("name", "perplexity", "nats_per_character", "bits_per_character", "unseen_share", "accuracy",
             "accuracy_low", "accuracy_high", "macro_f1", "nats", "difference", "difference_low", "difference_high",
-            "p_value", "num_sequences", "bytes", "train_seconds")  # fmt: skip
+            "p_value", "num_sequences", "seeds_mean", "seeds_low", "seeds_high", "bytes", "train_seconds")  # fmt: skip
     rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]
     config = {section: metrics["config"][section] for section in ("tokenizer", "model", "training")}
     return {"model": rows[0], "baselines": rows[1:], "steps": metrics["steps"], "config": config}

@@ -27,6 +27,13 @@ def table(path: Path, header: tuple[str, str] = ("label", "text")) -> Path:
     return path
 
 
+@pytest.mark.parametrize(("texts", "kind"), [(["ann", "bo", "ann lee"], "char"), (["ann", "a b", "c d"], "word")])
+def test_texts_of_single_words_are_read_by_character(texts: list[str], kind: str) -> None:
+    examples = data.Examples([*texts], ["x"] * 3, ["here"] * 3)
+    assert data.tokenizer_of(examples, None).kind == kind
+    assert data.tokenizer_of(examples, "byte").kind == "byte"
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
 def test_a_table_is_read_as_it_was_written(name: str, tmp_path: Path) -> None:
     found = data.read_examples(table(tmp_path / name))

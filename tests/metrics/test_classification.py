@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from rnnkit.errors import ArgumentError
-from rnnkit.metrics import ClassificationScore, paired_difference
+from rnnkit.metrics import ClassificationScore, mean_interval, paired_difference
 
 
 def random_score(count: int = 300, num_labels: int = 4) -> ClassificationScore:
@@ -55,3 +55,11 @@ def test_the_paired_test_is_the_exact_binomial_one(only_ours: int, only_theirs: 
 def test_nothing_to_score_is_refused() -> None:
     with pytest.raises(ArgumentError, match="N of at least 1"):
         ClassificationScore(np.zeros((0, 2)), np.zeros(0, int))
+
+
+def test_the_interval_over_seeds_is_students() -> None:
+    mean, low, high = mean_interval([0.8, 0.82, 0.81])
+    reference = stats.t.interval(0.95, 2, loc=0.81, scale=stats.sem([0.8, 0.82, 0.81]))
+    assert (mean, low, high) == pytest.approx((0.81, *reference), abs=1e-5)
+    with pytest.raises(ArgumentError, match="1 values have no interval"):
+        mean_interval([0.8])

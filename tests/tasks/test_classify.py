@@ -65,6 +65,28 @@ def test_it_learns_what_one_word_tells_and_the_table_stands_beside_its_baselines
     assert again["model"]["num_sequences"] == 120
 
 
+def test_further_seeds_give_the_mean_of_the_table(table: Path, tmp_path: Path) -> None:
+    """Each of them is the run that its seed gives alone."""
+    config = configure(table, baselines={"seeds": 3})
+    training = SMALL.model_copy(update={"seed": 5, "checkpoint_every_s": 60.0})
+    metrics = fit(ClassificationTask(config), run_dir=tmp_path / "run", config=training).metrics
+    alone = fit(
+        ClassificationTask(configure(table)),
+        run_dir=tmp_path / "alone",
+        config=training.model_copy(update={"seed": 7}),
+    ).metrics
+    assert weights(tmp_path / "alone") == weights(tmp_path / "run" / "baselines" / "seed-2")
+    assert [row["seed"] for row in metrics["seeds"]] == [5, 6, 7]
+    assert metrics["seeds"][2]["accuracy"] == alone["model"]["accuracy"]
+    accuracies = [row["accuracy"] for row in metrics["seeds"]]
+    model = metrics["model"]
+    assert (accuracies[0], np.mean(accuracies)) == (model["accuracy"], pytest.approx(model["seeds_mean"]))
+    assert "seeds_mean" not in alone["model"]
+    assert [row["name"] for row in rnnkit.Classifier.load(tmp_path / "run").evaluate(table)["baselines"]] == [
+        "majority"
+    ]
+
+
 def test_a_run_cut_anywhere_ends_with_the_same_bits(table: Path, tmp_path: Path) -> None:
     config = configure(table, model={"output_dropout": 0.3, "word_dropout": 0.1, "label_smoothing": 0.1})
     fit(ClassificationTask(config), run_dir=tmp_path / "whole", config=SMALL)

@@ -28,6 +28,7 @@ READING = {
     ),
 }
 """How whole sequences are read."""
+SEEDS = {"seeds": option(int, help="Trainings, from --seed on: the table has their mean and its interval.")}
 
 
 @taking(
@@ -36,7 +37,8 @@ READING = {
     label_column=option(str, help="The label's column or key."),
     text_column=option(str, help="The text's column or key."),
     encoding=option(str, help="Of all files."),
-    **TOKENIZER,
+    **TOKENIZER
+    | {"kind": option(str, "--tokenizer", help="byte, char, word or bpe; default: words, or char of single words.")},
     **LAYERS,
     **READING,
     **DROPOUT,
@@ -45,6 +47,7 @@ READING = {
     **PRECISION,
     **TRAINING,
     **baselines("majority, naive-bayes, logistic-regression, 1nn-dtw"),
+    **SEEDS,
 )
 def classify(given: Given) -> None:
     """Train a recurrent classifier on every FILE and judge it beside its baselines.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnkit.cli.train_classify import READING
+from rnnkit.cli.train_classify import READING, SEEDS
 from rnnkit.cli.train_options import (
     DROPOUT,
     LAYERS,
@@ -38,6 +38,7 @@ _SOURCES = (
     label_smoothing=option(float, help="Share of the target spread over both labels."),
     **PRECISION,
     **TRAINING,
+    **SEEDS,
     **baselines("majority, naive-bayes, logistic-regression, automaton"),
 )
 def grammar(given: Given) -> None:

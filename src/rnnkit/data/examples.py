@@ -137,8 +137,15 @@ def split_examples(examples: Examples, held_out: float, *, seed: int) -> tuple[E
     return examples[np.flatnonzero(~is_held)], examples[np.flatnonzero(is_held)]
 
 
-def tokenizer_of(examples: Examples, kind: str, **options: Any) -> text.Tokenizer:
-    """A tokeniser built from training examples, and from nothing else. Args: as `rnnkit.text.build`."""
+def tokenizer_of(examples: Examples, kind: str | None, **options: Any) -> text.Tokenizer:
+    """A tokeniser built from training examples, and from nothing else.
+
+    Args: as `rnnkit.text.build`; kind: None: characters where most texts are a single word, of which a new text has
+        others; else words.
+    """
+    if kind is None:
+        num_single = sum(len(one.split()) < 2 for one in examples.inputs)
+        kind = "char" if 2 * num_single > len(examples) else "word"
     return text.build(kind, examples.inputs, **options)
 
 

@@ -1,6 +1,6 @@
 """Measures, written once and in NumPy only."""
 
-from rnnkit.metrics.classification import ClassificationScore, paired_difference
+from rnnkit.metrics.classification import ClassificationScore, mean_interval, paired_difference
 from rnnkit.metrics.language import LanguageModelScore
 from rnnkit.metrics.memorization import Memorization, memorization
 from rnnkit.metrics.spans import SpanScore, convert, detect_scheme, spans_of
@@ -16,6 +16,7 @@ __all__ = [
     "SpanScore",
     "convert",
     "detect_scheme",
+    "mean_interval",
     "memorization",
     "paired_difference",
     "spans_of",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from rnnkit.metrics.table import Column
 
 NUM_RESAMPLES = 10_000
 _Z = 1.959964  # 95 % of a normal distribution lie within so many deviations
+_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)  # of Student's, 1 … 10 degrees of freedom
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +124,21 @@ def paired_difference(ours: np.ndarray, theirs: np.ndarray, *, seed: int = 0) ->
     }
 
 
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """(mean, low, high): of what runs from different seeds gave, and between which values its expectation lies.
+
+    mean ± t·s/√n with s the deviation of the n values (n − 1) and t of Student's distribution, 95 %.
+
+    Raises: ArgumentError for a single value, which says nothing about others.
+    """
+    count = len(values)
+    if count < 2:
+        raise ArgumentError(f"{count} values have no interval; give two or more")
+    mean, t = float(np.mean(values)), _T[min(count - 1, len(_T)) - 1]
+    spread = t * float(np.std(values, ddof=1)) / math.sqrt(count)
+    return mean, mean - spread, mean + spread
+
+
 def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
@@ -132,6 +149,9 @@ CLASSIFICATION_COLUMNS = (
     Column("accuracy_high", "to", ".2%"),
     Column("macro_f1", "macro F1", ".2%", better="higher"),
     Column("nats", "nats", ".4f", better="lower"),
+    Column("seeds_mean", "mean of seeds", ".2%"),
+    Column("seeds_low", "95 % from", ".2%"),
+    Column("seeds_high", "to", ".2%"),
     Column("p_value", "p (paired)", ".2g"),
     Column("train_seconds", "train s", ",.1f"),
 )

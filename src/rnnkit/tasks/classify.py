@@ -192,8 +192,9 @@ class ClassificationTask:
         write_bundle(run_dir, config=config, tensors=tensors, files=files)
 
     def peers(self) -> Mapping[str, Peer]:
-        """None: the baselines are fitted, in `finish`."""
-        return {}
+        """The model from further seeds; the baselines are fitted, in `finish`."""
+        count = self.config.baselines.seeds if len(self.sequences.test) else 1
+        return {f"seed-{later}": Peer(self, later_seed=later) for later in range(1, count)}
 
     def finish(
         self,
@@ -211,4 +212,4 @@ class ClassificationTask:
             return {}
         train, test = len(self.sequences.train), len(self.sequences.test)
         note(f"fitting the baselines on {train:,} sequences, and judging every row of the table on {test:,}")
-        return judge(run_dir, name=self.name, config=self.config, sequences=self.sequences, report=report)
+        return judge(run_dir, name=self.name, config=self.config, sequences=self.sequences, report=report, others=peers)

@@ -51,8 +51,9 @@ class ClassifyDataConfig(Section):
 class ClassifyTokenizerConfig(TokenizerConfig):
     """What a token is."""
 
-    kind: Literal["byte", "char", "word", "bpe"] = Field(
-        default="word", description="Byte, character, word, or BPE piece."
+    kind: Literal["byte", "char", "word", "bpe"] | None = Field(  # type: ignore[assignment]
+        default=None,
+        description="Byte, character, word, or BPE piece; None: characters where texts are single words, else words.",
     )
 
 
@@ -95,6 +96,9 @@ class ClassifyBaselinesConfig(Section):
         default=None,
         min_length=1,
         description="Which the table shows; None: all that read texts, or all that read series.",
+    )
+    seeds: int = Field(
+        default=1, ge=1, le=11, description="Trainings, from `seed` on, that the model's accuracy is also the mean of."
     )
     ngram_order: int | None = Field(
         default=None, ge=1, le=8, description="Longest n of their n-grams; None: 4 for characters and bytes, else 2."

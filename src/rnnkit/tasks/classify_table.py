@@ -13,6 +13,7 @@ import numpy as np
 from rnnkit import durable
 from rnnkit.baselines import BagOfNgrams, NearestSeries
 from rnnkit.bundle import strict_json
+from rnnkit.metrics import ClassificationScore, mean_interval
 from rnnkit.runtime import Acceptor
 from rnnkit.tasks.classify_config import ClassifyConfig
 from rnnkit.tasks.classify_details import details
@@ -31,6 +32,7 @@ def judge(
     config: ClassifyConfig,
     sequences: LabelledSequences,
     report: TrainingReport,
+    others: Sequence[tuple[str, TrainingReport]] = (),
     task: str = "classify",
     made: Mapping[str, Any] | None = None,
     more: Callable[[Sequence[Judged]], Mapping[str, Any]] = lambda judged: {},
@@ -39,7 +41,8 @@ def judge(
 
     Validation sequences choose the model's weights; no baseline has a choice, so none is shown them.
 
-    Args:    task: whose run it is.  made: baselines, by name, that are not fitted.  more: further entries.
+    Args:    others: the model from further seeds, in `run_dir/baselines` too.  task: whose run it is.
+             made: baselines, by name, that are not fitted.  more: further entries.
     Returns: what it writes to `run_dir/metrics.json`.
     """
     model, test = Acceptor.load(run_dir), sequences.test
@@ -51,6 +54,15 @@ def judge(
     judged = [Judged(name, model.log_probs(test.sequences), own)]
     judged += [_baseline(kind, config, sequences, run_dir, (made or {}).get(kind)) for kind in sequences.baselines]
     row, *baselines = rows_of(judged, test.targets)
+    seeds = [{"seed": report.training["seed"], "accuracy": row["accuracy"], "nats": row["nats"]}]
+    for other, its_report in others:
+        score = ClassificationScore(
+            Acceptor.load(run_dir / "baselines" / other).log_probs(test.sequences), test.targets
+        )
+        seeds.append({"seed": its_report.training["seed"], "accuracy": score.accuracy, "nats": score.nats})
+    if others:
+        interval = mean_interval([one["accuracy"] for one in seeds])
+        row |= dict(zip(("seeds_mean", "seeds_low", "seeds_high"), interval, strict=True))
     metrics = {
         "task": task,
         "model": row,
@@ -64,6 +76,7 @@ def judge(
         "commit": commit(),
         "machine": describe_machine(),
         "seed": report.training["seed"],
+        "seeds": seeds,
         "config": {**config.model_dump(mode="json"), "training": report.training},
         "data": {part: _describe(of_part, sequences.labels) for part, of_part in sequences.parts().items()},
         "curve": report.curve,
@@ -74,7 +87,8 @@ def judge(
 
 
 def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, run_dir: Path, made: Any) -> Judged:
-    train, is_fine = sequences.train, config.tokenizer.kind in ("char", "byte")
+    train, tokenizer = sequences.train, sequences.tokenizer
+    is_fine = tokenizer is not None and tokenizer.kind in ("char", "byte")
     started = time.perf_counter()
     if made is not None:
         model = made
@@ -86,7 +100,7 @@ def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, r
             train.sequences,
             train.targets,
             num_labels=len(sequences.labels),
-            vocab_size=0 if sequences.tokenizer is None else sequences.tokenizer.vocab_size,
+            vocab_size=0 if tokenizer is None else tokenizer.vocab_size,
             order=config.baselines.ngram_order or (4 if is_fine else 2),
             with_ends=is_fine,
         )

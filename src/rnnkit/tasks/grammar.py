@@ -74,6 +74,7 @@ class GrammarTask(ClassificationTask):
             config=self.config,
             sequences=texts,
             report=report,
+            others=peers,
             task="grammar",
             made={"automaton": ExactRecognizer.of(texts.spec, texts.language, tokenizer)},
             more=lambda judged: {"lengths": self._by_length(judged)},

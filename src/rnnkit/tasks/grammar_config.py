@@ -7,7 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rnnkit.tasks.classify_config import ClassifyLossConfig, ClassifyModelConfig, ClassifyTokenizerConfig
+from rnnkit.tasks.classify_config import (
+    ClassifyBaselinesConfig,
+    ClassifyLossConfig,
+    ClassifyModelConfig,
+    ClassifyTokenizerConfig,
+)
 from rnnkit.tasks.sections import CellName, Section, Widths
 
 
@@ -86,6 +91,7 @@ class GrammarBaselinesConfig(Section):
     kinds: tuple[GrammarBaseline, ...] = Field(
         default=("majority", "logistic-regression", "automaton"), min_length=1, description="Which the table shows."
     )
+    seeds: int = Field(default=1, ge=1, le=11, description=ClassifyBaselinesConfig.model_fields["seeds"].description)
     ngram_order: int | None = Field(default=None, ge=1, le=8, description="Longest n of the n-grams; None: 4.")
 
     owners: ClassVar = {

@@ -57,10 +57,16 @@ class TrainingReport:
 
 @dataclass(frozen=True)
 class Peer:
-    """A neural baseline: a task of its own, and the choices in which its training differs from the default."""
+    """What trains after the model: a neural baseline with a task of its own, or the model again from another seed.
+
+    Attributes:
+        training:   the choices in which a baseline's training differs from the default.
+        later_seed: of a repetition, how much its seed lies behind the run's; it is trained as the run is.
+    """
 
     task: Trainable
     training: Mapping[str, Any] = field(default_factory=dict)
+    later_seed: int = 0
 
 
 class Trainable(Protocol):

@@ -134,6 +134,8 @@ def _peak_bytes() -> int:
 
 
 def _peer_config(config: TrainConfig, peer: Peer) -> TrainConfig:
+    if peer.later_seed:
+        return config.model_copy(update={"seed": config.seed + peer.later_seed})
     return TrainConfig(**{**{key: getattr(config, key) for key in _SHARED_WITH_PEERS}, **peer.training})
 
 
