@@ -51,7 +51,8 @@ def _section(result: dict[str, Any]) -> str:
 
 def _best(run: dict[str, Any]) -> dict[str, Any]:
     if "accuracy" in run["model"]:
-        return max(run["baselines"], key=lambda row: row["accuracy"])
+        fitted = [row for row in run["baselines"] if row["name"] != "automaton"]  # which is right by definition
+        return max(fitted, key=lambda row: row["accuracy"])
     return min(run["baselines"], key=lambda row: row["nats_per_character"])
 
 

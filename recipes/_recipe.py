@@ -15,13 +15,14 @@ import json
 import operator
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import _dependencies
 
-from rnnkit import Classifier, LanguageModel, api
-from rnnkit.api import curves
+from rnnkit import Classifier, LanguageModel, Recognizer, api
+from rnnkit.api import classification_pages, curves
 from rnnkit.api.comparison import read_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,9 +80,18 @@ class Recipe:
         self, run: str, sources: list[Path], *, epochs: float, seed: int = 0, **options: Any
     ) -> dict[str, Any]:
         """Train a classifier, print its table, and return its metrics.json. `seed`: added to the recipe's own."""
+        return self._decide(Classifier, run, sources, epochs=epochs, seed=self.seed + seed, **options)
+
+    def recognize(self, grammar: str, *, epochs: float = 15, **options: Any) -> dict[str, Any]:
+        """Train a recogniser of a grammar into a run of its name, print its table, and return its metrics.json."""
+        return self._decide(Recognizer, grammar, [grammar], epochs=epochs, seed=self.seed, **options)
+
+    def _decide(
+        self, kind: type[Classifier], run: str, sources: Sequence[Any], *, epochs: float, **options: Any
+    ) -> dict[str, Any]:
         folder = self._started(run)
         options["epochs"] = epochs * (QUICK_SHARE if self.is_quick else 1)
-        Classifier.train(sources, run=folder, force=True, observers=[_progress], seed=self.seed + seed, **options)
+        kind.train(sources, run=folder, force=True, observers=[_progress], **options)
         metrics = read_metrics(folder)
         print(f"\n## {run}\n\n{api.classification_table(metrics).to_markdown()}\n", flush=True)
         return metrics
@@ -104,7 +114,9 @@ class Recipe:
         folder = self._folder if self.is_quick else ROOT / "recipes" / "results"
         folder.mkdir(parents=True, exist_ok=True)
         metrics = {run: read_metrics(path) for run, path in self.runs.items()}
-        draw = curves.draw_accuracies if main.get("task") == "classify" else curves.draw_runs
+        draw = {"classify": curves.draw_accuracies, "grammar": classification_pages.draw_lengths}.get(
+            main.get("task", "lm"), curves.draw_runs
+        )
         curves.write_png(folder / f"{self.name}.png", draw(metrics))
         commit = main["commit"] or ""
         result = {
@@ -140,8 +152,9 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
             "accuracy_low", "accuracy_high", "macro_f1", "nats", "difference", "difference_low", "difference_high",
             "p_value", "num_sequences", "seeds_mean", "seeds_low", "seeds_high", "bytes", "train_seconds")  # fmt: skip
     rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]
-    config = {section: metrics["config"][section] for section in ("tokenizer", "model", "training")}
-    return {"model": rows[0], "baselines": rows[1:], "steps": metrics["steps"], "config": config}
+    config = {name: metrics["config"][name] for name in ("tokenizer", "model", "training") if name in metrics["config"]}
+    more = {key: metrics[key] for key in ("lengths", "seeds") if key in metrics}
+    return {"model": rows[0], "baselines": rows[1:], "steps": metrics["steps"], **more, "config": config}
 
 
 def _progress(event: dict[str, Any]) -> None:

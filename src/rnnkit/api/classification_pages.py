@@ -52,17 +52,19 @@ def draw_behaviour(metrics: Mapping[str, Any]) -> bytes:
     return _png(figure)
 
 
-def draw_lengths(metrics: Mapping[str, Any]) -> bytes:
-    """Accuracy of every system by the length of a text as PNG, from lengths trained on to those far beyond."""
-    figure, (axes,) = _figure(1, size=4.5)
-    rows = metrics["lengths"]
-    for system in (metrics["model"], *metrics["baselines"]):
-        name = system["name"]
-        axes.plot([row["to"] for row in rows], [row["accuracy"][name] for row in rows], marker="o", label=name)
-    axes.axvline(rows[0]["to"], color="0.5", linestyle=":", label="longest trained on")
-    axes.set(xlabel="characters, up to", ylabel="accuracy", ylim=(0, 1.02))
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+def draw_lengths(runs: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Accuracy by the length of a text as PNG, from lengths trained on to those far beyond: a picture for each run."""
+    figure, pictures = _figure(len(runs), size=4.5 if len(runs) == 1 else 3.0)
+    for axes, (run, metrics) in zip(pictures, runs.items(), strict=True):
+        rows = metrics["lengths"]
+        for system in (metrics["model"], *metrics["baselines"]):
+            name = system["name"]
+            axes.plot([row["to"] for row in rows], [row["accuracy"][name] for row in rows], marker=".", label=name)
+        axes.axvline(rows[0]["to"], color="0.5", linestyle=":", label="longest trained on")
+        axes.set(title=run, xlabel="characters, up to", ylim=(0, 1.02))
+        axes.grid(alpha=0.3)
+    pictures[0].set_ylabel("accuracy")
+    pictures[0].legend(fontsize=8)
     return _png(figure)
 
 

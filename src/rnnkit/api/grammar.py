@@ -50,5 +50,5 @@ class GrammarRunConfig(GrammarConfig):
 
     def pages(self, metrics: Mapping[str, Any], name: str) -> dict[str, bytes]:
         """What people look at in a finished run's folder, by file name."""
-        lengths = classification_pages.draw_lengths(metrics)
+        lengths = classification_pages.draw_lengths({name: metrics})
         return {"lengths.png": lengths, **pages(metrics, name, more={"accuracy by length": lengths})}
