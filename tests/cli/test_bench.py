@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 from command import TEXT, Outcome
 
 from rnnkit import api, runtime
+from rnnkit.bundle import evaluation, write_bundle
+from rnnkit.errors import ArgumentError
 
 QUICK = ("--seconds", "0.01")
 
@@ -91,7 +94,7 @@ def test_a_bundle_without_held_out_tokens_is_measured_and_says_so(tmp_path: Path
     found = json.loads(outcome.out)
     assert found["sample"] is None
     assert found["rows"][0]["relative_loss"] is None
-    assert "keeps no held-out text" in found["notes"][0]
+    assert "keeps no held-out data" in found["notes"][0]
 
 
 def test_without_onnx_runtime_there_is_a_note(
@@ -129,3 +132,39 @@ def test_it_needs_no_torch(run: Path) -> None:
         "from rnnkit import api; api.bench(sys.argv[1], precisions=['fp32'], threads=[1], seconds=0.01)"
     )
     subprocess.run([sys.executable, "-c", program, str(run)], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_classifier_is_timed_by_the_sequence_and_judged_by_its_accuracy(tmp_path: Path, bidirectional: bool) -> None:
+    config, tensors, tokens = tiny.classifier(bidirectional=bidirectional, hidden_size=20, readout=["max"])
+    model = runtime.Acceptor(config, tensors, labels=tiny.LABELS, tokenizer=tokens)
+    sequences = [np.array([]).astype(int), *(np.arange(n) % 9 for n in range(1, 25))]
+    targets = model.log_probs(sequences).argmax(1)
+    targets[3] = (targets[3] + 1) % 3
+    files = model._files | evaluation.of_sequences(sequences, targets)
+    write_bundle(tmp_path / "run", config=config, tensors=tensors, files=files)
+    found = api.bench(tmp_path / "run", threads=[1], seconds=0.01)
+    assert found["sample"] == {"source": "held-out sequences kept in the bundle", "num_sequences": 25}
+    assert [(row["runtime"], row["precision"]) for row in found["rows"]] == [
+        *(("rnnkit", precision) for precision in ("fp32", "bf16", "int8")),
+        *(("onnxruntime", precision) for precision in ("fp32", "int8")),
+    ]
+    for row in found["rows"]:
+        assert 0 < row["sequence_us"]["p50"] <= row["sequence_us"]["p99"]
+        assert (row["step_us"] is None) == bidirectional
+    assert found["rows"][0]["accuracy"] == 0.96 and found["rows"][0]["relative_loss"] == 0
+    for row in found["rows"][:3]:
+        loaded = runtime.Acceptor.load(tmp_path / "run", precision=row["precision"])
+        assert row["accuracy"] == (loaded.log_probs(sequences).argmax(1) == targets).mean()
+        assert row["sequences_per_s_64"] > 0
+    with pytest.raises(ArgumentError, match="text is for language models"):
+        api.bench(tmp_path / "run", text=tmp_path / "my.txt")
+
+
+def test_its_table_has_columns_of_its_own(tmp_path: Path, call: Callable[..., Outcome]) -> None:
+    config, tensors, tokens = tiny.classifier()
+    runtime.Acceptor(config, tensors, labels=tiny.LABELS, tokenizer=tokens).save(tmp_path)
+    outcome = call("bench", tmp_path, "--threads", 1, "--precision", "fp32", *QUICK)
+    assert outcome.code == 0, outcome.err
+    assert "sequences" in outcome.out and "accuracy" in outcome.out
+    assert "train it with a test part" in outcome.err

@@ -10,10 +10,11 @@ import tiny
 
 from rnnkit import export, runtime
 from rnnkit.bundle import evaluation, int8, read_bundle, write_bundle
-from rnnkit.bundle.schema import CELLS
+from rnnkit.bundle.schema import CELLS, READOUTS
 from rnnkit.bundle.tensors import pack, unpack
 from rnnkit.cli import main
 from rnnkit.errors import ArgumentError, TensorError
+from rnnkit.export import parity
 
 SHAPES = {
     **{cell: {"cell": cell} for cell in CELLS},
@@ -48,6 +49,32 @@ def test_a_window_mlp_too(tmp_path):
     ids = np.random.default_rng(1).integers(0, 29, (9, 3))
     want = runtime.WindowMLP.load(tmp_path / "run", precision="int8")(ids)[0]
     assert np.array_equal(runtime.WindowMLP.load(tmp_path / "small")(ids)[0], want)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("way", [{}, {"vocab_size": 0, "input_size": 3, "embedding_size": 0, "bidirectional": False}])
+def test_a_classifier_too_and_what_it_costs_on_the_sequences_that_it_keeps(tmp_path, capsys, cell, way):
+    config, tensors, tokens = tiny.classifier(cell=cell, hidden_size=128, num_layers=2, readout=list(READOUTS), **way)
+    tensors = {n: a if n.startswith("scale.") else a * np.float32(0.15) for n, a in tensors.items()}
+    model = runtime.Acceptor(config, tensors, labels=tiny.LABELS, tokenizer=tokens)
+    sequences = parity.random_sequences(model, 40)
+    targets = model.log_probs(sequences).argmax(1)
+    targets[:10] = 0
+    files = model._files | evaluation.of_sequences(sequences, targets)
+    write_bundle(tmp_path / "run", config=config, tensors=tensors, files=files)
+    code = main(["export", str(tmp_path / "run"), "--to", "bundle", "--int8", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    want, got = runtime.Acceptor.load(tmp_path / "run", precision="int8"), runtime.Acceptor.load(tmp_path / "run-int8")
+    assert got.precision == "int8" and np.array_equal(got.log_probs(sequences), want.log_probs(sequences))
+    assert not np.array_equal(got.log_probs(sequences), model.log_probs(sequences))
+    accuracy = {name: float((m.log_probs(sequences).argmax(1) == targets).mean()) for name, m in
+                (("fp32", model), ("int8", got))}  # fmt: skip
+    assert report["accuracy"] == accuracy and accuracy["fp32"] >= 0.75
+    assert report["relative_loss"] == 1 - accuracy["int8"] / accuracy["fp32"]
+    assert report["passes"] is (report["relative_loss"] <= 0.01) and code == int(not report["passes"])
+    assert report["bytes"] <= 0.3 * report["fp32_bytes"]
+    kept, labels = got.evaluation_sample()
+    assert all(map(np.array_equal, kept, sequences)) and np.array_equal(labels, targets)
 
 
 def test_size_loss_and_report(tmp_path, capsys):

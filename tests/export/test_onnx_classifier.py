@@ -127,8 +127,7 @@ def test_int8_costs_at_most_one_percent_and_takes_at_most_30_percent(tmp_path: P
     log_probs = model.log_probs(sequences)
     best = np.sort(log_probs, axis=1)
     sure = np.flatnonzero(best[:, -1] - best[:, -2] > np.median(best[:, -1] - best[:, -2]))
-    kept = evaluation.sequences_to_bytes([sequences[row] for row in sure], log_probs[sure].argmax(1))
-    files = model._files | {evaluation.NAME: kept}
+    files = model._files | evaluation.of_sequences([sequences[row] for row in sure], log_probs[sure].argmax(1))
     write_bundle(tmp_path, config=model.config, tensors=model._tensors, files=files)
     report = export.to_onnx(tmp_path, int8=True)
     assert report["accuracy"]["runtime"] == 1 and report["relative_loss"] == 1 - report["accuracy"]["onnx"] <= 0.01
@@ -154,7 +153,7 @@ def test_the_report_is_about_the_sequences_that_the_bundle_keeps_or_the_ones_nam
     assert report["sample"] == {"source": str(tmp_path / "my.csv"), "num_sequences": 4}
     assert report["accuracy"] == {"runtime": np.mean(hits), "onnx": np.mean(hits)}
     targets = data.label_ids(examples, model.labels)
-    kept = {evaluation.NAME: evaluation.sequences_to_bytes([model.encode(one) for one in texts], targets)}
+    kept = evaluation.of_sequences([model.encode(one) for one in texts], targets)
     write_bundle(tmp_path / "kept", config=model.config, tensors=model._tensors, files=model._files | kept)
     again = export.to_onnx(tmp_path / "kept")
     assert again["sample"] == {"source": "held-out sequences kept in the bundle", "num_sequences": 4}

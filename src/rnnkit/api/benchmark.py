@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -15,14 +16,18 @@ from typing import Any
 import numpy as np
 
 from rnnkit import data, runtime
+from rnnkit.api.loading import load
 from rnnkit.errors import ArgumentError, MissingExtraError, RnnkitError
+from rnnkit.export import parity
+from rnnkit.export.cost import judged, relative_loss
 
 PRECISIONS = ("fp32", "bf16", "int8")
-ROWS = 64  # streams of the figure for many prompts at once
+ROWS = 64  # streams of the figure for many prompts, or sequences, at once
 _SAMPLE_TOKENS = 4096
 _WARM_UP = 50
 _MIN_STEPS = 100
 _ALONE = "rnnkit bench: one case"
+_METRICS = {"num_tokens": ("nats_per_token",), "num_sequences": ("accuracy", "nats_per_sequence")}
 _ONNX_PRECISIONS = {"fp32": False, "int8": True}  # whether its weights are in eight bits
 
 
@@ -43,54 +48,59 @@ def bench(
         precisions: of the products.  threads: how many; None: 1 and as many as the core would use.
         seconds: that each figure is measured for.
         text: what to judge each precision on, of which the first 4,096 tokens count; None: the held-out tokens that
-            the bundle keeps. encoding, as_bytes: of it, as `LanguageModel.evaluate`.
+            the bundle keeps. encoding, as_bytes: of it, as `LanguageModel.evaluate`. A classifier is judged on the
+            held-out sequences that its bundle keeps, and on nothing else.
         watch: called with a line about what is measured next.
     Returns: `machine`; `sample` (`source`, `num_tokens`), or None where there is none; `notes`; and `rows`, each with
         `runtime` ("rnnkit", or "onnxruntime" where it is installed), `precision`, `threads`, `step_us` (`p50` and
         `p99` of one `model.step` of one stream), `tokens_per_s` of `generate` for one prompt and `tokens_per_s_64` for
         64 at once (None for ONNX Runtime, which has no sampling), `model_bytes` (what loading added to the process's
         memory) and `peak_bytes` (of the whole process), `nats_per_token` on the sample and `relative_loss`, the share
-        by which that is above fp32's.
+        by which that is above fp32's. Of a classifier: `step_us` where it reads forwards alone, else None;
+        `sequence_us` of one sequence by itself, `sequences_per_s_64`, and for the nats `accuracy` and
+        `nats_per_sequence`. What is timed are the sequences that the bundle keeps, or random ones of up to 40 steps.
     Raises:  BundleError for a damaged run; ArgumentError for other precisions, threads and seconds.
     Cost:    about four times `seconds` for each case. Percentiles are of this machine as busy as it is.
     """
     threads = sorted({1, runtime.get_num_threads()}) if threads is None else list(dict.fromkeys(threads))
     _check(precisions, threads, seconds)
-    model = runtime.LanguageModel.load(run, precision="fp32")
+    model = load(run, precision="fp32")
     sample = _sample(model, text, encoding=encoding, as_bytes=as_bytes)
-    notes = [] if sample else ["the bundle keeps no held-out text: name one to see what a precision costs"]
-    nats: dict[str, float] = {}
+    of_text = isinstance(model, runtime.LanguageModel)
+    remedy = ": name one" if of_text else "; train it with a test part"
+    notes = [] if sample else [f"the bundle keeps no held-out data{remedy} to see what a precision costs"]
+    found: dict[str, dict[str, float]] = {}
+    unit = "num_tokens" if of_text else "num_sequences"
     if sample:
         for name in dict.fromkeys(("fp32", *precisions)):
-            watch(f"judging {name} on {len(sample['ids']):,} tokens")
-            loaded = model if name == "fp32" else runtime.LanguageModel.load(run, precision=name)
-            nats[name] = loaded.total_nll(sample["ids"], sample["starts"]) / len(sample["ids"])
+            watch(f"judging {name} on {len(sample[1][0]):,} {unit.removeprefix('num_')}")
+            found[name] = judged(model if name == "fp32" else load(run, precision=name), sample[1])
     rows = []
     for name in precisions:
         for count in threads:
             watch(f"rnnkit, {name}, {count} threads")
             case = {"run": str(Path(run).absolute()), "runtime": "rnnkit", "precision": name, "threads": count}
             row = case | _alone(case | {"seconds": seconds})
-            row["nats_per_token"] = nats.get(name)
-            row["relative_loss"] = nats[name] / nats["fp32"] - 1 if nats.get("fp32") else None
+            row |= dict.fromkeys(_METRICS[unit]) | found.get(name, {})
+            row["relative_loss"] = relative_loss(found["fp32"], found[name]) if found else None
             rows.append(row)
     for name in precisions:
         for count in threads if name in _ONNX_PRECISIONS else ():
             watch(f"ONNX Runtime, {name}, {count} threads")
             case = {"run": str(Path(run).absolute()), "runtime": "onnxruntime", "precision": name, "threads": count}
             try:
-                found = _alone(case | {"seconds": seconds})
+                row = _alone(case | {"seconds": seconds})
             except RnnkitError as error:
                 if str(error) not in notes:
                     notes.append(str(error))
                 continue
-            rows.append(case | found | {"nats_per_token": None, "relative_loss": None})
+            rows.append(case | row | dict.fromkeys((*_METRICS[unit], "relative_loss")))
     for row in rows:
         del row["run"]
     return {
         "run": str(run),
         "machine": {"processor": _processor(), "isa": runtime.isa(), "python": platform.python_version()},
-        "sample": sample and {"source": sample["source"], "num_tokens": len(sample["ids"])},
+        "sample": sample and {"source": sample[0], unit: len(sample[1][0])},
         "rows": rows,
         "notes": notes,
     }
@@ -106,15 +116,21 @@ def _check(precisions: Sequence[str], threads: Sequence[int], seconds: float) ->
 
 
 def _sample(
-    model: runtime.LanguageModel,
+    model: runtime.LanguageModel | runtime.Acceptor,
     text: str | Path | Sequence[str | Path] | None,
     *,
     encoding: str,
     as_bytes: bool,
-) -> dict[str, Any] | None:
+) -> tuple[str, tuple[Any, np.ndarray]] | None:
+    """Where it is from, and what `judged` takes."""
+    if isinstance(model, runtime.Acceptor):
+        if text is not None:
+            raise ArgumentError("text is for language models; a classifier is judged on what its bundle keeps")
+        kept = model.evaluation_sample()
+        return kept and ("held-out sequences kept in the bundle", kept)
     if text is None:
         kept = model.evaluation_sample()
-        return kept and {"source": "held-out text kept in the bundle", "ids": kept[0], "starts": kept[1]}
+        return kept and ("held-out text kept in the bundle", kept)
     sources = [text] if isinstance(text, str | Path) else list(text)
     pieces: list[np.ndarray] = []
     starts: list[int] = []
@@ -127,11 +143,7 @@ def _sample(
     ids = np.concatenate([np.zeros(0, np.int64), *pieces])[:_SAMPLE_TOKENS]
     if not len(ids):
         raise ArgumentError(f"{', '.join(map(str, sources))} has no token; give a text")
-    return {
-        "source": ", ".join(map(str, sources)),
-        "ids": ids,
-        "starts": np.unique([s for s in starts if s < len(ids)]),
-    }
+    return ", ".join(map(str, sources)), (ids, np.unique([start for start in starts if start < len(ids)]))
 
 
 def _alone(case: dict[str, Any]) -> dict[str, Any]:
@@ -165,39 +177,67 @@ def run_case() -> None:
 
 def _ours(case: dict[str, Any]) -> dict[str, Any]:
     before = _resident_bytes()
-    model = runtime.LanguageModel.load(case["run"], precision=case["precision"])
-    state = model.initial_state()
+    model, seconds = load(case["run"], precision=case["precision"]), case["seconds"]
     loaded = _resident_bytes()
-    token = model.begin_id
+    memory = {"model_bytes": None if before is None or loaded is None else loaded - before}
+    if isinstance(model, runtime.Acceptor):
+        sequences = _sequences(model)
+        waiting, batch = itertools.cycle(sequences), [*itertools.islice(itertools.cycle(sequences), ROWS)]
+        step_us = _time_steps(_stepper(model, sequences[0][0]), seconds) if model.is_causal else None
+        alone = _time_steps(lambda: model.log_probs([next(waiting)]), seconds)
+        many = _rate(lambda count: [model.log_probs(batch) for _ in range(count)], ROWS, seconds, least=1)
+        return {"step_us": step_us, "sequence_us": alone, f"sequences_per_s_{ROWS}": many, **memory}
+    figures = _time_steps(_stepper(model, model.begin_id), seconds)
+    one = _rate(lambda count: len(list(model.generate("", max_new_tokens=count))), 1, seconds)
+    many = _rate(lambda count: len(model.generate([""] * ROWS, max_new_tokens=count)), ROWS, seconds)
+    return {"step_us": figures, "tokens_per_s": one, f"tokens_per_s_{ROWS}": many, **memory}
+
+
+def _stepper(model: runtime.LanguageModel | runtime.Acceptor, x: Any) -> Callable[[], None]:
+    """Steps of one stream, which reads x again and again."""
+    state, x = model.initial_state(), np.asarray(x)[None]
 
     def step() -> None:
         nonlocal state
-        _, state = model.step(token, state)
+        _, state = model.step(x, state)
 
-    figures = _time_steps(step, case["seconds"])
-    one = _rate(lambda count: len(list(model.generate("", max_new_tokens=count))), 1, case["seconds"])
-    many = _rate(lambda count: len(model.generate([""] * ROWS, max_new_tokens=count)), ROWS, case["seconds"])
-    model_bytes = None if before is None or loaded is None else loaded - before
-    return {"step_us": figures, "tokens_per_s": one, f"tokens_per_s_{ROWS}": many, "model_bytes": model_bytes}
+    return step
+
+
+def _sequences(model: runtime.Acceptor) -> list[np.ndarray]:
+    """What a classifier is timed on: sequences of a step or more."""
+    kept = model.evaluation_sample()
+    sequences = [] if kept is None else [sequence for sequence in kept[0] if len(sequence)]
+    return sequences or parity.random_sequences(model, ROWS)
 
 
 def _theirs(case: dict[str, Any]) -> dict[str, Any]:
-    from rnnkit.export import parity
     from rnnkit.export.onnx_file import start_session
 
     session, model = start_session(case["run"], int8=_ONNX_PRECISIONS[case["precision"]], threads=case["threads"])
-    state = parity.named_state(model.initial_state())
-    ids, lengths = np.array([[model.begin_id]]), np.ones(1, np.int32)
+    is_classifier = isinstance(model, runtime.Acceptor)
+    sequences = _sequences(model) if is_classifier else [np.array([model.begin_id])]
+    fresh = {} if is_classifier and not model.is_causal else parity.named_state(model.initial_state())
+    state, first, one = fresh, sequences[0][:1, None], np.ones(1, np.int32)
 
     def step() -> None:
         nonlocal state
-        _, state = parity.run(session, ids, lengths, state)
+        _, state = parity.run(session, first, one, state)
 
-    figures = _time_steps(step, case["seconds"])
-    return {"step_us": figures, "tokens_per_s": None, f"tokens_per_s_{ROWS}": None, "model_bytes": None}
+    step_us = _time_steps(step, case["seconds"]) if fresh else None
+    if not is_classifier:
+        return {"step_us": step_us, "tokens_per_s": None, f"tokens_per_s_{ROWS}": None, "model_bytes": None}
+    waiting = itertools.cycle(sequences)
+
+    def decide() -> None:
+        sequence = next(waiting)
+        parity.run(session, sequence[:, None], np.array([len(sequence)]), fresh)
+
+    sequence_us = _time_steps(decide, case["seconds"])
+    return {"step_us": step_us, "sequence_us": sequence_us, f"sequences_per_s_{ROWS}": None, "model_bytes": None}
 
 
-def _time_steps(step: Callable[[], None], seconds: float) -> dict[str, float]:
+def _time_steps(step: Callable[[], Any], seconds: float) -> dict[str, float]:
     """Percentiles of one call, in microseconds; the first ones are not counted."""
     for _ in range(_WARM_UP):
         step()
@@ -211,9 +251,9 @@ def _time_steps(step: Callable[[], None], seconds: float) -> dict[str, float]:
     return {"p50": 1e6 * float(p50), "p99": 1e6 * float(p99), "count": len(times)}
 
 
-def _rate(write: Callable[[int], Any], rows: int, seconds: float) -> float:
-    """Tokens a second of all rows together: texts of twice the length until one takes half the time."""
-    count = 16
+def _rate(write: Callable[[int], Any], rows: int, seconds: float, *, least: int = 16) -> float:
+    """Tokens a second of all rows together (or sequences): twice as many until they take half the time."""
+    count = least
     while True:
         start = time.perf_counter()
         write(count)

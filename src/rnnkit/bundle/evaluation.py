@@ -46,10 +46,10 @@ def from_files(files: Mapping[str, bytes], *, vocab_size: int) -> tuple[np.ndarr
     return ids, starts
 
 
-def sequences_to_bytes(sequences: Sequence[np.ndarray], targets: np.ndarray) -> bytes:
-    """The file of some held-out sequences, ids [T] or frames [T, I], and the numbers of their labels [N].
+def of_sequences(sequences: Sequence[np.ndarray], targets: np.ndarray) -> dict[str, bytes]:
+    """The file of some held-out sequences, ids [T] or frames [T, I], and the numbers of their labels [N]; by its name.
 
-    Which ones is drawn, always the same of as many: they may stand in the order of their labels.
+    Which ones is drawn, always the same of as many: they may stand in the order of their labels. No file if none fits.
     """
     chosen, left = [], MAX_NUMBERS
     for row in np.random.Generator(np.random.Philox(_SEED)).permutation(len(sequences))[:MAX_SEQUENCES].tolist():
@@ -57,7 +57,8 @@ def sequences_to_bytes(sequences: Sequence[np.ndarray], targets: np.ndarray) -> 
             chosen.append(row)
             left -= sequences[row].size
     inputs = [_written(sequences[row]) for row in sorted(chosen)]
-    return strict_json.dumps({"inputs": inputs, "labels": targets[sorted(chosen)].tolist()})
+    value = {"inputs": inputs, "labels": targets[sorted(chosen)].tolist()}
+    return {NAME: strict_json.dumps(value)} if chosen else {}
 
 
 def sequences_from_files(

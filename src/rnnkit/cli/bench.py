@@ -46,13 +46,17 @@ def bench(
     if as_json:
         terminal.print_json(found)
         return
-    columns = ("", "threads", "step p50 µs", "step p99 µs", "tokens per s", "64 prompts tokens per s", "model memory")
-    columns += ("peak memory", "nats per token", "relative loss")
+    is_classifier = "accuracy" in found["rows"][0]
+    columns = ["", "threads", "step p50 µs", "step p99 µs", "tokens per s", "64 prompts tokens per s"]
+    if is_classifier:
+        columns[4:] = ["sequence p50 µs", "sequence p99 µs", "64 together sequences per s"]
+    columns += ["model memory", "peak memory", "accuracy" if is_classifier else "nats per token", "relative loss"]
     machine, sample = found["machine"], found["sample"]
     title = f"{run} on {machine['processor']}, {machine['isa']}"
     terminal.print_table(columns, [_cells(row) for row in found["rows"]], title=title)
     if sample:
-        print(f"nats per token: {sample['num_tokens']:,} tokens, {sample['source']}")
+        (unit,) = sample.keys() - {"source"}
+        print(f"judged on {sample[unit]:,} {unit.removeprefix('num_')}, {sample['source']}")
     for remark in found["notes"]:
         terminal.note(f"note: {remark}")
 
@@ -61,15 +65,22 @@ def _cells(row: dict[str, Any]) -> list[str]:
     from rnnkit.cli.terminal import figure, num_bytes
 
     loss = row["relative_loss"]
+    if "accuracy" in row:
+        rates = [
+            *(figure(row["sequence_us"][share], 1) for share in ("p50", "p99")),
+            figure(row["sequences_per_s_64"], 0),
+        ]
+        metric = "–" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
+    else:
+        rates = [figure(row["tokens_per_s"], 0), figure(row["tokens_per_s_64"], 0)]
+        metric = figure(row["nats_per_token"], 4)
     return [
         f"{row['runtime']}, {row['precision']}",
         str(row["threads"]),
-        figure(row["step_us"]["p50"], 1),
-        figure(row["step_us"]["p99"], 1),
-        figure(row["tokens_per_s"], 0),
-        figure(row["tokens_per_s_64"], 0),
+        *(figure((row["step_us"] or {}).get(share), 1) for share in ("p50", "p99")),
+        *rates,
         num_bytes(row["model_bytes"]),
         num_bytes(row["peak_bytes"]),
-        figure(row["nats_per_token"], 4),
+        metric,
         "–" if loss is None else f"{loss:+.3%}",
     ]

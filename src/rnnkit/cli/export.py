@@ -98,8 +98,10 @@ def _export_bundle(run: Path, out: Path, *, int8: bool, as_json: bool) -> None:
     if as_json:
         terminal.print_json({"folder": str(out), **report})
     else:
-        if nats := report.get("nats_per_token"):
-            print(f"nats per token: {nats['int8']:.6f} in int8, {nats['fp32']:.6f} in fp32")
+        for key in ("nats_per_token", "accuracy", "nats_per_sequence"):
+            if figures := report.get(key):
+                print(f"{key.replace('_', ' ')}: {figures['int8']:.6f} in int8, {figures['fp32']:.6f} in fp32")
+        if report.get("relative_loss") is not None:
             print(f"relative loss: {report['relative_loss']:+.4%}, at most 1.0% is promised")
         share = report["bytes"] / report["fp32_bytes"]
         print(f"weights: {report['bytes']:,} bytes, {share:.1%} of the run's\nfolder: {out}")

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from rnnkit import runtime
-from rnnkit.bundle import evaluation, read_bundle, write_bundle
+from rnnkit.bundle import Bundle, read_bundle, write_bundle
 from rnnkit.bundle.folder import TENSORS
 from rnnkit.errors import ArgumentError
-from rnnkit.export.parity import MAX_RELATIVE_LOSS
+from rnnkit.export.cost import MAX_RELATIVE_LOSS, judged, relative_loss
 
 _CLASSES = {
     kind.kind: kind for kind in (runtime.LanguageModel, runtime.WindowMLP, runtime.Acceptor, runtime.Transducer)
@@ -22,9 +22,9 @@ def to_bundle(run: str | Path, path: str | Path, *, int8: bool = False) -> dict[
     Args:   path: a folder that is not there yet.
             int8: store every matrix in eight bits, with a scale for each row. The new bundle computes in precision
             "int8", bit for bit what the run does when it is loaded in that precision.
-    Returns: `digest`; `bytes` of the weights' file and `fp32_bytes` of the run's; with int8 also `nats_per_token` in
-            `fp32` and `int8` on the held-out tokens that the bundle keeps, `relative_loss`, and `passes`: whether that
-            is at most 1 % (None where no tokens are kept).
+    Returns: `digest`; `bytes` of the weights' file and `fp32_bytes` of the run's; with int8 also, in `fp32` and `int8`,
+            `nats_per_token` on the held-out tokens that the bundle keeps, or `accuracy` and `nats_per_sequence` on a
+            classifier's sequences; `relative_loss`, and `passes`: whether that is at most 1 % (None: nothing is kept).
     Raises:  ArgumentError for a folder that exists, or a run in eight bits already; BundleError for a damaged run;
             ConfigError for a cell that has no int8; SaveError.
     """
@@ -38,17 +38,20 @@ def to_bundle(run: str | Path, path: str | Path, *, int8: bool = False) -> dict[
         if config["precision"] == "int8":
             raise ArgumentError(f"{run} is in eight bits already; leave --int8 out to copy it")
         config = {**config, "precision": "int8"}
-        kind = _CLASSES[config["kind"]]
-        sample = None
-        if kind not in (runtime.Acceptor, runtime.Transducer):
-            sample = evaluation.from_files(bundle.files, vocab_size=config["model"]["vocab_size"])
-        nats = {}
-        for precision in ("fp32", "int8"):  # also says what cannot be loaded in int8, before anything is written
-            model = kind.from_bundle(bundle, precision=precision)
-            if sample is not None and isinstance(model, runtime.LanguageModel | runtime.WindowMLP):
-                nats[precision] = model.total_nll(*sample) / len(sample[0])
-        loss = nats["int8"] / nats["fp32"] - 1 if nats.get("fp32") else None
-        passes = None if loss is None else loss <= MAX_RELATIVE_LOSS
-        report |= {"nats_per_token": nats or None, "relative_loss": loss, "passes": passes}
+        report |= _measured(bundle)
     report["digest"] = write_bundle(path, config=config, tensors=bundle.tensors, files=bundle.files)
     return report | {"bytes": (path / TENSORS).stat().st_size, "fp32_bytes": (run / TENSORS).stat().st_size}
+
+
+def _measured(bundle: Bundle) -> dict[str, Any]:
+    """What eight bits cost on what the bundle keeps of held-out data. Raises: ConfigError for what has no int8."""
+    kind = _CLASSES[bundle.config["kind"]]
+    plain, rounded = (kind.from_bundle(bundle, precision=precision) for precision in ("fp32", "int8"))
+    if isinstance(plain, runtime.Transducer) or isinstance(rounded, runtime.Transducer):
+        return {"relative_loss": None, "passes": None}  # its bundle keeps no sample
+    if (sample := plain.evaluation_sample()) is None:
+        return {"relative_loss": None, "passes": None}
+    before, after = judged(plain, sample), judged(rounded, sample)
+    loss = relative_loss(before, after)
+    figures = {name: {"fp32": value, "int8": after[name]} for name, value in before.items()}
+    return figures | {"relative_loss": loss, "passes": loss <= MAX_RELATIVE_LOSS}

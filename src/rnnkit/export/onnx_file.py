@@ -14,6 +14,7 @@ from rnnkit import data, durable
 from rnnkit.bundle import Bundle, read_bundle
 from rnnkit.errors import ArgumentError
 from rnnkit.export import parity
+from rnnkit.export.cost import MAX_RELATIVE_LOSS
 from rnnkit.runtime import Acceptor, LanguageModel, WindowMLP
 from rnnkit.runtime.model import NextTokenModel
 from rnnkit.text import Tokenizer
@@ -81,7 +82,7 @@ def to_onnx(
         "opset": OPSET,
         "onnxruntime": _version_of_onnxruntime(),
         **measured,
-        "limit": {"relative_loss": parity.MAX_RELATIVE_LOSS} if int8 else {"max_relative": parity.TOLERANCE},
+        "limit": {"relative_loss": MAX_RELATIVE_LOSS} if int8 else {"max_relative": parity.TOLERANCE},
         "passes": _passes(measured, int8),
     }
     durable.write_file(path, contents)
@@ -180,7 +181,7 @@ def _read_sample(
 
 def _passes(measured: dict[str, Any], int8: bool) -> bool:
     if int8:
-        return bool(measured["relative_loss"] <= parity.MAX_RELATIVE_LOSS)
+        return bool(measured["relative_loss"] <= MAX_RELATIVE_LOSS)
     parts = [measured[name] for name in ("log_probs", "state") if name in measured]
     return max(part["max_relative"] for part in parts) <= parity.TOLERANCE
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnkit import data
 from rnnkit.errors import ArgumentError, DataError, MissingExtraError
-from rnnkit.metrics import ClassificationScore
+from rnnkit.export.cost import of_decisions, relative_loss
 from rnnkit.runtime import Acceptor
 from rnnkit.runtime.model import NextTokenModel
 from rnnkit.runtime.readout import PARTS, STEPS
@@ -19,7 +19,6 @@ from rnnkit.state import State
 # Of float32: ‖theirs − ours‖ / ‖ours‖ of every token's log-probabilities and of every row of the state. Not of each
 # number: where a log-probability is -35, float32 itself is further than 1e-5 from float64.
 TOLERANCE = 1e-5
-MAX_RELATIVE_LOSS = 0.01  # of int8: of the nats per token, or of a classifier's accuracy
 _SHARES = (3, 2, 1)  # of the sample in each row: rows end at different times
 _SCORES_BYTES = 16 << 20  # [T, B, V] held at a time
 _LONGEST_WINDOW = 256
@@ -142,16 +141,10 @@ def measure_decisions(
     if model.is_causal:
         report["state"] = state_difference.to_dict()
     if targets is not None:
-        first, second = (ClassificationScore(scores, targets) for scores in (want, got))
-        report["accuracy"] = {"runtime": first.accuracy, "onnx": second.accuracy}
-        report["nats_per_sequence"] = {"runtime": first.nats, "onnx": second.nats}
-        report["relative_loss"] = relative_loss_of(first, second)
+        before, after = of_decisions(want, targets), of_decisions(got, targets)
+        report |= {name: {"runtime": value, "onnx": after[name]} for name, value in before.items()}
+        report["relative_loss"] = relative_loss(before, after)
     return report
-
-
-def relative_loss_of(ours: ClassificationScore, theirs: ClassificationScore) -> float:
-    """The share of our accuracy that theirs lacks."""
-    return 1 - theirs.accuracy / ours.accuracy if ours.accuracy else 0.0
 
 
 def run(

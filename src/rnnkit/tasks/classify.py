@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from rnnkit import baselines, data
+from rnnkit.bundle import evaluation, write_bundle
 from rnnkit.bundle import labels as labels_file
-from rnnkit.bundle import write_bundle
 from rnnkit.errors import ConfigError, DataError
 from rnnkit.models.acceptor import Acceptor, AcceptorConfig
 from rnnkit.tasks.classify_config import OF_FRAMES, OF_TOKENS, ClassifyConfig, ClassifyTokenizerConfig
@@ -187,6 +187,7 @@ class ClassificationTask:
         """Write weights, configuration, tokeniser and labels as the bundle that the run half loads."""
         config, tensors = model.export()  # type: ignore[operator]
         files = {labels_file.NAME: labels_file.to_bytes(self.sequences.labels)}
+        files |= evaluation.of_sequences(self.sequences.test.sequences, self.sequences.test.targets)
         if self.sequences.tokenizer is not None:
             files["tokenizer.json"] = self.sequences.tokenizer.to_json().encode()
         write_bundle(run_dir, config=config, tensors=tensors, files=files)
