@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <memory>
+
 namespace rnnkit::memory {
 
 // At least `bytes` bytes at a 64-byte boundary (never null; throws std::bad_alloc). The contents are whatever they
@@ -27,3 +29,22 @@ Usage usage();
 void reset_peak();
 
 }  // namespace rnnkit::memory
+
+namespace rnnkit {
+
+// A block of memory from the pool, given back when the last owner goes.
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(int64_t count)
+      : data_(static_cast<T*>(memory::acquire(static_cast<size_t>(count) * sizeof(T))), &memory::release) {}
+  T* get() const { return data_.get(); }
+  const std::shared_ptr<T>& owner() const { return data_; }
+  explicit operator bool() const { return data_ != nullptr; }
+
+ private:
+  std::shared_ptr<T> data_;
+};
+
+}  // namespace rnnkit

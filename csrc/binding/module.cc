@@ -8,6 +8,7 @@ namespace rnnkit {
 void bind_recurrent(nanobind::module_& m);
 void bind_heads(nanobind::module_& m);
 void bind_decode(nanobind::module_& m);
+void bind_machine(nanobind::module_& m);
 }  // namespace rnnkit
 
 NB_MODULE(_core, m) {
@@ -17,6 +18,7 @@ NB_MODULE(_core, m) {
   rnnkit::bind_recurrent(m);
   rnnkit::bind_heads(m);
   rnnkit::bind_decode(m);
+  rnnkit::bind_machine(m);
 #ifdef RNNKIT_MUTANTS
   m.def("plant", [](int bug) { rnnkit::planted_bug = bug; });
 #endif

@@ -1,4 +1,4 @@
-// Recurrent layers and the core's settings as Python sees them: every argument check, no arithmetic.
+// Recurrent layers as Python sees them: every argument check, no arithmetic.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
@@ -12,9 +12,8 @@
 #include "binding/arguments.h"
 #include "binding/handles.h"
 #include "binding/layer_arrays.h"
+#include "binding/layer_weights.h"
 #include "isa/table.h"
-#include "memory.h"
-#include "threads/team.h"
 #include "unroll/layer.h"
 #include "unroll/stepper.h"
 
@@ -38,13 +37,14 @@ class PyLayer {
  public:
   PyLayer(const std::string& cell, nb::handle weight_ih, nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh,
           nb::handle weight_peephole, nb::handle weight_hr, const nb::dict& norms, const std::string& precision) {
+    const LayerWeights weights{weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr, norms};
     nb::ndarray<nb::ro> view;
     if (precision == "bf16") {
-      create(table().recurrent_bf16, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr, norms);
+      layer_ = make_layer(table().recurrent_bf16, cell, weights, owners_);
     } else if (precision == "fp32_split" && table().recurrent_split != nullptr) {
-      create(*table().recurrent_split, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr, norms);
+      layer_ = make_layer(*table().recurrent_split, cell, weights, owners_);
     } else if (precision == "int8") {
-      create(table().recurrent_int8, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr, norms);
+      layer_ = make_layer(table().recurrent_int8, cell, weights, owners_);
       binding::check_quad_depth("the layer's input size", input_size());
       binding::check_quad_depth("the layer's hidden size", hidden_size());
     } else if (precision != "fp32" && precision != "fp32_split") {
@@ -53,10 +53,9 @@ class PyLayer {
       if (table().recurrent_double == nullptr)
         raise("DtypeError", std::string("weight_ih has dtype float64, the ") + table().isa +
                                 " kernels compute in float32; convert it with .astype(numpy.float32)");
-      create(*table().recurrent_double, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr,
-             norms);
+      layer_ = make_layer(*table().recurrent_double, cell, weights, owners_);
     } else {
-      create(table().recurrent, cell, weight_ih, weight_hh, bias_ih, bias_hh, weight_peephole, weight_hr, norms);
+      layer_ = make_layer(table().recurrent, cell, weights, owners_);
     }
   }
 
@@ -108,75 +107,6 @@ class PyLayer {
   }
 
  private:
-  template <class S, class T>
-  void create(const RecurrentTable<S, T>& functions, const std::string& cell, nb::handle weight_ih,
-              nb::handle weight_hh, nb::handle bias_ih, nb::handle bias_hh, nb::handle weight_peephole,
-              nb::handle weight_hr, const nb::dict& norms) {
-    std::string names;
-    for (int i = 0; i < functions.num_cells; ++i) {
-      const CellInfo& info = *functions.cells[i].info;
-      names += (i ? ", " : "") + std::string(info.name);
-      if (cell != info.name) continue;
-      const bool has_products = info.num_products > 0;
-      const char* const hh_axes = info.is_projected ? "[G*H, P]" : "[G*H, H]";
-      int64_t H = 0, P = 0, rows = -1;
-      if (has_products) {
-        P = H = static_cast<int64_t>(floats<S>(weight_hh, "weight_hh", hh_axes, {-1, -1}).shape(1));
-        if (info.is_projected) H = static_cast<int64_t>(floats<S>(weight_hr, "weight_hr", "[P, H]", {P, -1}).shape(1));
-        if (P < 1) raise("ShapeError", "weight_hh has hidden size 0, want at least 1; choose a hidden size");
-        if (P > H)
-          raise("ShapeError", "weight_hr projects " + text(H) + " units to " + text(P) +
-                                  ", want at most as many; choose a smaller projection");
-        rows = info.num_gates * H;
-        floats<S>(weight_hh, "weight_hh", hh_axes, {rows, P});
-      }
-      const AnyArray w_ih = floats<S>(weight_ih, "weight_ih", "[G*H, I]", {rows, -1});
-      const auto I = static_cast<int64_t>(w_ih.shape(1));
-      if (I < 1) raise("ShapeError", "weight_ih has input size 0, want at least 1; choose an input size");
-      if (!has_products) {
-        rows = static_cast<int64_t>(w_ih.shape(0));
-        P = H = rows / info.num_gates;
-        if (H < 1 || rows % info.num_gates != 0)
-          raise("ShapeError", "weight_ih has " + text(rows) + " rows, want " + text(info.num_gates) +
-                                  " for each unit of " + info.name + "; check the layer's sizes");
-      }
-      owners_.clear();
-      const auto given = [&](nb::handle value, const char* name, const std::string& axes,
-                             const std::vector<int64_t>& want, bool exists, bool is_optional) -> const S* {
-        if (value.is_none() && (is_optional || !exists)) return nullptr;
-        if (!exists)
-          raise("ArgumentError", std::string(name) + " was given, a layer of " + info.name + " has none; leave it out");
-        owners_.push_back(floats<S>(value, name, axes, want));
-        return static_cast<const S*>(owners_.back().data());
-      };
-      const bool is_normed = norms.size() > 0;  // then all of them must be there
-      const auto norm = [&](const char* name, const char* axes, int64_t size, bool exists, bool is_optional) {
-        const nb::object value = norms.contains(name) ? nb::object(norms[name]) : nb::none();
-        return given(value, name, axes, {size}, exists, is_optional || !is_normed);
-      };
-      const typename Layer<S, T>::Arguments arguments{
-          .input_size = I,
-          .hidden_size = H,
-          .output_size = P,
-          .weight_ih = given(weight_ih, "weight_ih", "[G*H, I]", {rows, I}, true, false),
-          .weight_hh = given(weight_hh, "weight_hh", hh_axes, {rows, P}, has_products, false),
-          .bias_ih = given(bias_ih, "bias_ih", "[G*H]", {rows}, true, true),
-          .bias_hh = given(bias_hh, "bias_hh", "[G*H]", {rows}, has_products, true),
-          .weight_peephole = given(weight_peephole, "weight_peephole", "[" + text(info.num_peepholes) + "*H]",
-                                   {info.num_peepholes * H}, info.num_peepholes > 0, false),
-          .weight_hr = given(weight_hr, "weight_hr", "[P, H]", {P, H}, info.is_projected, false),
-          .weight_norm_ih = norm("weight_norm_ih", "[G*H]", rows, true, false),
-          .weight_norm_hh = norm("weight_norm_hh", "[G*H]", rows, has_products, false),
-          .weight_norm_c = norm("weight_norm_c", "[H]", H, info.num_parts > 1, false),
-          .bias_norm_c = norm("bias_norm_c", "[H]", H, info.num_parts > 1, true)};
-      const nb::gil_scoped_release release;
-      layer_ = std::make_unique<Layer<S, T>>(functions, functions.cells[i], arguments);
-      return;
-    }
-    raise("ArgumentError",
-          "cell is '" + std::string(cell.c_str()) + "', want one of " + names + "; see rnnkit.kernels.CELLS");
-  }
-
   static nb::tuple part_tuple(const CellInfo& info, nb::handle value, const std::string& name) {
     if (!nb::isinstance<nb::tuple>(value))
       raise("DtypeError", name + " is a " + binding::class_name(value) + ", want a tuple of " + text(info.num_parts) +
@@ -472,34 +402,6 @@ void bind_recurrent(nb::module_& m) {
     }
     return cells;
   });
-  m.def("isa", [] { return table().isa; });
-  m.def("get_num_threads", &threads::get_num_threads);
-  m.def(
-      "set_num_threads",
-      [](int64_t count) {
-        if (count < 1 || count > 4096) raise("ArgumentError", "num_threads is " + text(count) + ", want 1 .. 4096");
-        threads::set_num_threads(static_cast<int>(count));
-      },
-      nb::arg("count"));
-  m.def("thread_pool", &threads::last_pool);
-
-  // For tests and the memory report only.
-  m.def("fill_scratch_with_nan", &memory::fill_with_nan, nb::arg("enabled"));
-  m.def("memory_usage", [] {
-    const memory::Usage usage = memory::usage();
-    return nb::make_tuple(usage.held, usage.peak, usage.kept);
-  });
-  m.def("reset_memory_peak", &memory::reset_peak);
-  m.def(
-      "apply_math",
-      [](const std::string& function, nb::handle x) {
-        const AnyArray in = floats<float>(x, "x", "[N]", {-1});
-        const Buffer<float> out(static_cast<int64_t>(in.shape(0)));
-        table().math.apply(function.c_str(), static_cast<const float*>(in.data()), out.get(),
-                           static_cast<int64_t>(in.shape(0)));
-        return numpy(out, {in.shape(0)});
-      },
-      nb::arg("function"), nb::arg("x").none());
 }
 
 }  // namespace rnnkit

@@ -1,4 +1,4 @@
-// Packing, memory and row order of recurrent layers; the arithmetic is elsewhere.
+// The memory of calls and how they are shared out; the arithmetic is elsewhere.
 #include "unroll/layer.h"
 
 #include <algorithm>
@@ -7,32 +7,15 @@
 
 #include "mutants.h"
 #include "threads/team.h"
+#include "unroll/padded.h"
 
 namespace rnnkit {
 namespace {
 
-constexpr int64_t kLanes = 16;
-constexpr int64_t kChunkRows =
-    128;  // input rows projected together: enough to use the weights well, few enough for the cache
-
+// Input rows projected together: enough to use the weights well, few enough for the cache.
+constexpr int64_t kChunkRows = 128;
 constexpr int64_t kWindowRows = 1024;  // steps run again together hold about so many rows: their gates leave the cache
-
-constexpr int64_t kCache = 1 << 20;  // bytes of weights that stay in the second-level cache beside the rest
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// Where the slots [first, first + gates.size) of every block lie, and which rows of torch's weights they hold.
-std::vector<Place> places(const CellInfo& cell, int64_t hidden_size, int first_slot, int num_slots, const int* gates) {
-  std::vector<Place> result;
-  for (int64_t unit = 0; unit < hidden_size; unit += kLanes)
-    for (int slot = 0; slot < num_slots; ++slot)
-      result.push_back({gates[slot] * hidden_size + unit, std::min(kLanes, hidden_size - unit),
-                        (unit / kLanes * cell.num_slots + first_slot + slot) * kLanes});
-  return result;
-}
-
-// Whole blocks of units in a panel whenever they fit.
-int64_t panel_of(int num_slots) { return kPanel / num_slots * num_slots; }
+constexpr int64_t kCache = 1 << 20;    // bytes of weights that stay in the second-level cache beside the rest
 
 template <class T>
 int64_t bytes_of(int64_t weights) {
@@ -43,13 +26,6 @@ int64_t bytes_of(int64_t weights) {
 template <class T>
 void clear(const Buffer<T>& buffer, int64_t count) {
   std::memset(static_cast<void*>(buffer.get()), 0, static_cast<size_t>(count) * sizeof(T));
-}
-
-template <class S>
-void copy_padded(const S* from, int64_t width, int64_t padded, S* to) {
-  if (from != nullptr) std::memcpy(to, from, width * sizeof(S));
-  const int64_t start = from != nullptr ? width : 0;
-  if (from == nullptr || !planted(Bug::padding_lanes_left_stale)) std::fill(to + start, to + padded, S(0));
 }
 
 // Zeros beyond every row's length in [T, B, width].
@@ -64,165 +40,6 @@ void zero_padding(const StepIndex& index, int64_t num_steps, int64_t width, S* o
 
 }  // namespace
 
-StepIndex::StepIndex(int64_t num_steps, int64_t batch, const int64_t* lengths, bool reverse)
-    : batch_(batch), order_(batch), lengths_(batch) {
-  int64_t* const order = order_.get();
-  std::iota(order, order + batch, int64_t{0});
-  if (lengths != nullptr)
-    std::stable_sort(order, order + batch, [&](int64_t a, int64_t b) { return lengths[a] > lengths[b]; });
-  for (int64_t r = 0; r < batch; ++r) {
-    lengths_.get()[r] = lengths ? lengths[order[r]] : num_steps;
-    is_ragged_ |= lengths_.get()[r] < num_steps;
-  }
-  num_steps_ = batch > 0 ? lengths_.get()[0] : 0;
-  const int64_t num_rows = std::accumulate(lengths_.get(), lengths_.get() + batch, int64_t{0});
-  offset_ = Buffer<int64_t>(num_steps_ + 1);
-  position_ = Buffer<int64_t>(num_rows);
-  before_ = Buffer<int64_t>(num_rows);
-  int64_t at = 0, running = batch;
-  for (int64_t s = 0; s < num_steps_; ++s) {
-    offset_.get()[s] = at;
-    while (length(running - 1) <= s) --running;
-    for (int64_t r = 0; r < running; ++r, ++at) {
-      const int64_t t = reverse ? length(r) - 1 - s : s;
-      position_.get()[at] = t * batch + order[r];
-      const int64_t t_before = reverse && !planted(Bug::reversed_row_reads_the_step_after) ? t + 1 : t - 1;
-      before_.get()[at] = s == 0 ? order[r] : batch + t_before * batch + order[r];
-    }
-  }
-  offset_.get()[num_steps_] = at;
-}
-
-Steps StepIndex::steps() const { return {batch_, num_steps_, offset_.get(), position_.get(), before_.get()}; }
-
-template <class S, class T>
-Layer<S, T>::Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>& functions, const Arguments& arguments)
-    : table_(table), functions_(functions), arguments_(arguments) {
-  const CellInfo& cell = info();
-  const int64_t H = hidden_size(), P = output_size();
-  input_places_ = places(cell, H, 0, cell.num_gates, cell.input_gates);
-  if (planted(Bug::input_gates_in_another_order))
-    std::swap(input_places_[0].row, input_places_[cell.num_gates - 1].row);
-  weights_.cell = &cell;
-  weights_.input_size = input_size();
-  weights_.hidden_size = H;
-  weights_.blocks = ceil_div(H, kLanes);
-  weights_.output_size = P;
-  weights_.output_blocks = ceil_div(P, kLanes);
-  weights_.row = weights_.blocks * cell.num_slots * kLanes;
-  weights_.input_places = input_places_.data();
-
-  // A slot that both products fill gets both biases at once; the input projection adds them.
-  const int late = cell.num_slots - cell.num_gates;
-  input_bias_ = Buffer<S>(weights_.blocks * cell.num_gates * kLanes);
-  late_bias_ = Buffer<S>(weights_.blocks * late * kLanes);
-  std::fill_n(input_bias_.get(), weights_.blocks * cell.num_gates * kLanes, S(0));
-  std::fill_n(late_bias_.get(), weights_.blocks * late * kLanes, S(0));
-  const auto add = [&](const S* bias, int gate, int slot) {
-    for (int64_t unit = 0; bias != nullptr && unit < H; ++unit) {
-      const int64_t block = unit / kLanes, lane = unit % kLanes;
-      S* at = slot < cell.num_gates ? input_bias_.get() + (block * cell.num_gates + slot) * kLanes
-                                    : late_bias_.get() + (block * late + slot - cell.num_gates) * kLanes;
-      at[lane] += bias[gate * H + unit];
-    }
-  };
-  for (int slot = 0; slot < cell.num_gates; ++slot) add(arguments_.bias_ih, cell.input_gates[slot], slot);
-  for (int p = 0; p < cell.num_products; ++p) {
-    const RecurrentProduct& product = cell.products[p];
-    for (int i = 0; i < product.num_slots; ++i)
-      for (int times = planted(Bug::bias_counted_twice) ? 2 : 1; times > 0; --times)
-        add(arguments_.bias_hh, product.gates[i], product.first_slot + i);
-    recurrent_places_[p] = places(cell, H, product.first_slot, product.num_slots, product.gates);
-    weights_.recurrent_places[p] = recurrent_places_[p].data();
-    weights_.recurrent[p] = pack_rows(arguments_.weight_hh, P, recurrent_places_[p], panel_of(product.num_slots));
-  }
-  if (cell.is_projected) {
-    for (int64_t unit = 0; unit < P; unit += kLanes)
-      projection_places_.push_back({unit, std::min(kLanes, P - unit), unit});
-    weights_.projection_places = projection_places_.data();
-    weights_.projection = pack_rows(arguments_.weight_hr, H, projection_places_, kPanel);
-  }
-  weights_.input_bias = input_bias_.get();
-  weights_.late_bias = late_bias_.get();
-  peepholes_ = Buffer<S>(weights_.blocks * cell.num_peepholes * kLanes);
-  for (int64_t block = 0; block < weights_.blocks; ++block)
-    for (int p = 0; p < cell.num_peepholes; ++p)
-      copy_padded(arguments_.weight_peephole + p * H + block * kLanes, std::min(kLanes, H - block * kLanes), kLanes,
-                  peepholes_.get() + (block * cell.num_peepholes + p) * kLanes);
-  weights_.peepholes = peepholes_.get();
-  if (arguments_.weight_norm_ih != nullptr) pack_norms();
-}
-
-template <class S, class T>
-void Layer<S, T>::pack_norms() {
-  const CellInfo& cell = info();
-  const NormedRow at = normed_row(cell, weights_.blocks);
-  const int64_t H = hidden_size(), padded = weights_.blocks * kLanes;
-  weights_.row = at.size;
-  norms_ = Buffer<S>(at.moments - at.products[0]);  // gains lie as the values of a row do
-  std::fill_n(norms_.get(), at.moments - at.products[0], S(0));
-  for (int p = 0; p <= cell.num_products; ++p) {
-    S* to = norms_.get() + at.products[p] - at.products[0];
-    weights_.norms.products[p] = to;
-    const S* gain = p == 0 ? arguments_.weight_norm_ih : arguments_.weight_norm_hh;
-    for (const Place& place : p == 0 ? input_places_ : recurrent_places_[p - 1]) {
-      std::copy_n(gain + place.row, place.lanes, to);
-      to += kLanes;
-    }
-  }
-  if (cell.num_parts == 1) return;
-  S* const memory = norms_.get() + at.squashed - at.products[0];
-  copy_padded(arguments_.weight_norm_c, H, padded, memory);
-  if (arguments_.bias_norm_c != nullptr) std::copy_n(arguments_.bias_norm_c, H, memory + padded);
-  weights_.norms.memory = memory;
-  weights_.norms.memory_bias = memory + padded;
-}
-
-template <class S, class T>
-Packed<T> Layer<S, T>::pack_rows(const S* weight, int64_t inputs, const std::vector<Place>& places, int64_t panel) {
-  Packed<T> packed{nullptr, packed_depth<T>(inputs), static_cast<int64_t>(places.size()), panel};
-  packed_.emplace_back(packed.size());
-  table_.pack_rows(weight, inputs, places.data(), packed, packed_.back().get());
-  packed.data = packed_.back().get();
-  return packed;
-}
-
-template <class S, class T>
-Packed<T> Layer<S, T>::pack_columns(const S* weight, int64_t columns, const std::vector<Place>& places) {
-  const auto num_places = static_cast<int64_t>(places.size());
-  Packed<T> packed{nullptr, stored<T>(num_places * kLanes), ceil_div(columns, kLanes), kPanel};
-  packed_.emplace_back(packed.size());
-  table_.pack_columns(weight, columns, places.data(), num_places, packed, packed_.back().get());
-  packed.data = packed_.back().get();
-  return packed;
-}
-
-template <class S, class T>
-void Layer<S, T>::pack_for_forward(bool one_hot) {
-  const std::lock_guard<std::mutex> lock(packing_);
-  if (one_hot && weights_.input_table == nullptr) {
-    const auto vectors = static_cast<int64_t>(input_places_.size());  // one panel holds them all: [input][vectors][16]
-    const Packed<S> packed{nullptr, input_size(), vectors, vectors};
-    input_table_ = Buffer<S>(packed.size());
-    table_.pack_table(arguments_.weight_ih, input_size(), input_places_.data(), packed, input_table_.get());
-    weights_.input_table = input_table_.get();
-  } else if (!one_hot && weights_.input.data == nullptr) {
-    weights_.input = pack_rows(arguments_.weight_ih, input_size(), input_places_, panel_of(info().num_gates));
-  }
-}
-
-template <class S, class T>
-void Layer<S, T>::pack_for_backward(bool need_dx) {
-  const std::lock_guard<std::mutex> lock(packing_);
-  for (int p = 0; p < info().num_products; ++p)
-    if (weights_.recurrent_back[p].data == nullptr)
-      weights_.recurrent_back[p] = pack_columns(arguments_.weight_hh, output_size(), recurrent_places_[p]);
-  if (info().is_projected && weights_.projection_back.data == nullptr)
-    weights_.projection_back = pack_columns(arguments_.weight_hr, hidden_size(), projection_places_);
-  if (need_dx && weights_.input_back.data == nullptr)
-    weights_.input_back = pack_columns(arguments_.weight_ih, input_size(), input_places_);
-}
-
 // What a step multiplies beside its input.
 template <class S, class T>
 int64_t Layer<S, T>::recurrent_weights() const {
@@ -236,13 +53,15 @@ int64_t Layer<S, T>::recurrent_weights() const {
 // step must be worth: on a busy machine a barrier costs a time slice.
 template <class S, class T>
 Split Layer<S, T>::choose_split(int64_t batch, int workers) const {
-  if (weights_.norms.is_on()) return Split::rows;  // a norm wants whole rows: units would meet twice more per product
+  const int64_t blocks = packed_.weights().blocks;
+  if (packed_.weights().norms.is_on())
+    return Split::rows;  // a norm wants whole rows: units would meet twice more per product
   constexpr int64_t kManyRows = 24, kFewRows = 6, kWorthABarrier = 200'000;
   const int64_t weights = recurrent_weights(), rows = batch / workers;
   if (info().num_products == 0)  // nothing to wait for: units only where rows would leave a worker idle
-    return rows >= 1 || weights_.blocks < kPanel * workers ? Split::rows : Split::units;
+    return rows >= 1 || blocks < kPanel * workers ? Split::rows : Split::units;
   if (rows >= kManyRows || (rows >= kFewRows && bytes_of<T>(weights) <= kCache)) return Split::rows;
-  const bool can_part = weights_.blocks >= kPanel * workers;
+  const bool can_part = blocks >= kPanel * workers;
   return can_part && batch * weights / workers >= kWorthABarrier ? Split::units : Split::rows;
 }
 
@@ -258,10 +77,10 @@ int Layer<S, T>::choose_workers(const Steps& steps) const {
 
 template <class S, class T>
 Unrolled<S> Layer<S, T>::forward(const Call& call) {
-  const int64_t num_steps = call.num_steps, B = call.batch, H = hidden_size(), padded = weights_.blocks * kLanes;
+  const Weights<S, T>& weights = packed_.for_forward(call.ids != nullptr);
+  const int64_t num_steps = call.num_steps, B = call.batch, H = hidden_size(), padded = weights.blocks * kLanes;
   const int64_t P = output_size();
   const CellInfo& cell = info();
-  pack_for_forward(call.ids != nullptr);
   StepIndex index(num_steps, B, call.lengths, call.reverse);
   const Steps steps = index.steps();
   int workers = choose_workers(steps);
@@ -274,7 +93,7 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
   Buffer<S> memory(has_memory ? (B + tape_rows) * padded : 0);
   Buffer<S> reset_hidden(has_reset_hidden ? std::max(B, tape_rows) * padded : 0);
   const bool keep_gates = call.keep_tape && !call.recompute;
-  Buffer<S> gates((keep_gates ? tape_rows : workers * chunk_rows) * weights_.row);
+  Buffer<S> gates((keep_gates ? tape_rows : workers * chunk_rows) * weights.row);
   const bool has_mask = call.hidden_mask != nullptr;
   Buffer<S> new_memory, hidden_mask(has_mask ? B * padded : 0), masked_hidden(has_mask ? (num_steps + 1) * B * P : 0);
   if (call.keep_tape && has_memory && call.zoneout[1].is_on()) new_memory = Buffer<S>(tape_rows * padded);
@@ -312,7 +131,7 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
     traced.trace[4] = has_memory ? result.trace[cell.num_gates].get() : nullptr;
   }
 
-  functions_.forward({.weights = &weights_,
+  functions_.forward({.weights = &weights,
                       .steps = steps,
                       .split = split,
                       .workers = workers,
@@ -359,11 +178,12 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
 
 template <class S, class T>
 Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& arguments) {
-  const int64_t num_steps = tape.num_steps, B = tape.batch, I = input_size(), H = hidden_size();
-  const int64_t padded = weights_.blocks * kLanes, P = output_size(), padded_output = weights_.output_blocks * kLanes;
-  const CellInfo& cell = info();
   const bool one_hot = static_cast<bool>(tape.ids), need_dx = arguments.need_dx && !one_hot;
-  pack_for_backward(need_dx);
+  const Weights<S, T>& weights = packed_.for_backward(need_dx);
+  const Arguments& given = packed_.arguments();
+  const int64_t num_steps = tape.num_steps, B = tape.batch, I = input_size(), H = hidden_size();
+  const int64_t padded = weights.blocks * kLanes, P = output_size(), padded_output = weights.output_blocks * kLanes;
+  const CellInfo& cell = info();
   const Steps steps = tape.index.steps();
   const int workers = choose_workers(steps);
   const int64_t chunk_rows = std::max(kChunkRows, B), G = cell.num_gates;
@@ -378,28 +198,29 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
   if (cell.num_products > 0) result.weight_hh = Buffer<S>(G * H * P);
   if (cell.is_projected) result.weight_hr = Buffer<S>(P * H);
   if (cell.num_peepholes > 0) result.weight_peephole = Buffer<S>(cell.num_peepholes * H);
-  const bool is_normed = weights_.norms.is_on();
+  const bool is_normed = weights.norms.is_on();
   if (is_normed) result.weight_norm_ih = Buffer<S>(G * H);
   if (is_normed && cell.num_products > 0) result.weight_norm_hh = Buffer<S>(G * H);
   if (is_normed && cell.num_parts > 1) result.weight_norm_c = Buffer<S>(H);
-  if (arguments_.bias_norm_c != nullptr) result.bias_norm_c = Buffer<S>(H);
-  if (arguments_.bias_ih != nullptr) result.bias_ih = Buffer<S>(G * H);
-  if (arguments_.bias_hh != nullptr) result.bias_hh = Buffer<S>(G * H);
+  if (given.bias_norm_c != nullptr) result.bias_norm_c = Buffer<S>(H);
+  if (given.bias_ih != nullptr) result.bias_ih = Buffer<S>(G * H);
+  if (given.bias_hh != nullptr) result.bias_hh = Buffer<S>(G * H);
   std::array<Buffer<S>, 2> d_state{Buffer<S>(0), Buffer<S>(0)};
   for (int part = 0; part < cell.num_parts; ++part) {
     d_state[part] = Buffer<S>(B * padded);
-    const S* given = part == 1 && planted(Bug::final_memory_gradient_ignored) ? nullptr : arguments.d_state[part];
+    const S* d_final = part == 1 && planted(Bug::final_memory_gradient_ignored) ? nullptr : arguments.d_state[part];
     const int64_t width = part_size(part);
     for (int64_t r = 0; r < B; ++r)
-      copy_padded(given ? given + tape.index.row(r) * width : nullptr, width, padded, d_state[part].get() + r * padded);
+      copy_padded(d_final ? d_final + tape.index.row(r) * width : nullptr, width, padded,
+                  d_state[part].get() + r * padded);
   }
   const Buffer<S> d_reset_hidden(cell.has_inner() ? B * padded : 0);
   const Buffer<S> d_projected(cell.is_projected ? steps.num_rows() * padded_output : 0);
   const bool is_rounded = kPerOperand<T> > 1;
   const int64_t gate_size =
-      is_rounded || is_normed ? 2 * B * rnnkit::gate_operands<Left<T>>(cell, weights_.blocks, cell.num_products) : 0;
+      is_rounded || is_normed ? 2 * B * rnnkit::gate_operands<Left<T>>(cell, weights.blocks, cell.num_products) : 0;
   const int64_t chunk_size =
-      (is_rounded || is_normed) && need_dx ? chunk_rows * stored<Left<T>>(weights_.blocks * G * kLanes) : 0;
+      (is_rounded || is_normed) && need_dx ? chunk_rows * stored<Left<T>>(weights.blocks * G * kLanes) : 0;
   const int64_t projected_size = is_rounded && cell.is_projected ? B * stored<T>(padded_output) : 0;
   const Buffer<T> projected_operands(projected_size);
   clear(projected_operands, projected_size);
@@ -411,7 +232,7 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
   Buffer<S> d_table;
   Buffer<int64_t> sorted;
   if (one_hot) {
-    d_table = Buffer<S>(I * static_cast<int64_t>(input_places_.size()) * kLanes);
+    d_table = Buffer<S>(I * weights.blocks * G * kLanes);
     sorted = Buffer<int64_t>(steps.num_rows());
     std::iota(sorted.get(), sorted.get() + steps.num_rows(), int64_t{0});
     const auto id = [&](int64_t row) { return tape.ids.get()[steps.position[row]]; };
@@ -424,14 +245,14 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
   const Split split = choose_split(B, workers);
   const bool again = !tape.gates;
   const int64_t window_rows = std::min(std::max(kWindowRows, 4 * B) + kGradientBlock, steps.num_rows());
-  const Buffer<S> window(again ? window_rows * weights_.row : 0);
+  const Buffer<S> window(again ? window_rows * weights.row : 0);
   const int64_t h_row = again && is_rounded ? stored<T>(padded) : 0;
   const Buffer<int64_t> lists_again(again ? 2 * workers * chunk_rows : 0);
   const Buffer<T> x_operands(again && is_rounded && !one_hot ? workers * chunk_rows * stored<T>(I) : 0);
   const Buffer<T> h_operands(2 * B * h_row), reset_operands(cell.has_inner() ? B * h_row : 0);
   clear(h_operands, 2 * B * h_row);
   if (cell.has_inner()) clear(reset_operands, B * h_row);
-  const ForwardCall<S, T> forward_again{.weights = &weights_,
+  const ForwardCall<S, T> forward_again{.weights = &weights,
                                         .steps = steps,
                                         .split = split,
                                         .workers = workers,
@@ -451,7 +272,7 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
                                         .options = tape.options,
                                         .turn = 0};
 
-  functions_.backward({.weights = &weights_,
+  functions_.backward({.weights = &weights,
                        .steps = steps,
                        .split = split,
                        .workers = workers,

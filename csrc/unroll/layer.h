@@ -1,4 +1,4 @@
-// One direction of one recurrent layer: its packed weights, and the memory and row order of a call.
+// One direction of one recurrent layer: the memory of its calls, and who does what.
 //
 // Compiled once. The loops themselves are per instruction set (forward.h, backward.h) and are reached through
 // `functions`.
@@ -8,46 +8,14 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "memory.h"
+#include "unroll/packed_layer.h"
+#include "unroll/step_index.h"
 #include "unroll/table.h"
 
 namespace rnnkit {
-
-// A block of memory from the pool, given back when the last owner goes.
-template <class T>
-class Buffer {
- public:
-  Buffer() = default;
-  explicit Buffer(int64_t count)
-      : data_(static_cast<T*>(memory::acquire(static_cast<size_t>(count) * sizeof(T))), &memory::release) {}
-  T* get() const { return data_.get(); }
-  const std::shared_ptr<T>& owner() const { return data_; }
-  explicit operator bool() const { return data_ != nullptr; }
-
- private:
-  std::shared_ptr<T> data_;
-};
-
-// The order of the rows of one call and where each step's input and output lie (unroll/call.h).
-class StepIndex {
- public:
-  StepIndex() = default;
-  // lengths: [B] in 0..T, or null for all T.
-  StepIndex(int64_t num_steps, int64_t batch, const int64_t* lengths, bool reverse);
-
-  Steps steps() const;
-  int64_t row(int64_t r) const { return order_.get()[r]; }       // the batch row that is sorted row r
-  int64_t length(int64_t r) const { return lengths_.get()[r]; }  // of sorted row r
-  bool is_ragged() const { return is_ragged_; }
-
- private:
-  int64_t batch_ = 0, num_steps_ = 0;
-  bool is_ragged_ = false;
-  Buffer<int64_t> order_, lengths_, offset_, position_, before_;
-};
 
 // What forward leaves for backward. Inputs are borrowed: the caller keeps `x` and the masks alive and unchanged.
 template <class S>
@@ -82,27 +50,15 @@ struct Gradients {
 template <class S, class T = S>
 class Layer {
  public:
-  struct Arguments {
-    int64_t input_size, hidden_size;
-    int64_t output_size;       // of h: P of projected cells, else H
-    const S* weight_ih;        // [G*H, I]; all of them stay valid and unchanged as long as the layer
-    const S* weight_hh;        // [G*H, H or P], for cells that multiply their state
-    const S* bias_ih;          // [G*H] or null
-    const S* bias_hh;          // [G*H] or null
-    const S* weight_peephole;  // [num_peepholes*H]
-    const S* weight_hr;        // [P, H], for projected cells
-    const S* weight_norm_ih;   // [G*H]; null: no layer normalisation. With it, and where the cell has what they act on:
-    const S* weight_norm_hh;   // [G*H]
-    const S* weight_norm_c;    // [H]
-    const S* bias_norm_c;      // [H] or null
-  };
+  using Arguments = typename PackedLayer<S, T>::Arguments;
 
-  Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>& functions, const Arguments& arguments);
+  Layer(const RecurrentTable<S, T>& table, const CellFunctions<S, T>& functions, const Arguments& arguments)
+      : functions_(functions), packed_(table, *functions.info, arguments) {}
 
   const CellInfo& info() const { return *functions_.info; }
-  int64_t input_size() const { return arguments_.input_size; }
-  int64_t hidden_size() const { return arguments_.hidden_size; }
-  int64_t output_size() const { return arguments_.output_size; }
+  int64_t input_size() const { return packed_.arguments().input_size; }
+  int64_t hidden_size() const { return packed_.arguments().hidden_size; }
+  int64_t output_size() const { return packed_.arguments().output_size; }
   int64_t part_size(int part) const { return part == 0 ? output_size() : hidden_size(); }
   // Zoneout by a number: of each part of the state, in single steps and in calls that ask for nothing else.
   using Zoneouts = std::array<typename Options<S>::Zoneout, 2>;
@@ -133,34 +89,18 @@ class Layer {
 
   // For unroll/stepper.cc.
   const CellFunctions<S, T>& functions() const { return functions_; }
-  const Weights<S, T>& weights_for_forward(bool one_hot) {
-    pack_for_forward(one_hot);
-    return weights_;
-  }
+  const Weights<S, T>& weights_for_forward(bool one_hot) { return packed_.for_forward(one_hot); }
   int64_t next_turn() { return turn_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
-  void pack_norms();
-  void pack_for_forward(bool one_hot);
-  void pack_for_backward(bool need_dx);
-  Packed<T> pack_rows(const S* weight, int64_t inputs, const std::vector<Place>& places, int64_t panel);
-  Packed<T> pack_columns(const S* weight, int64_t columns, const std::vector<Place>& places);
   Split choose_split(int64_t batch, int workers) const;
   int choose_workers(const Steps& steps) const;
   int64_t recurrent_weights() const;
 
-  const RecurrentTable<S, T>& table_;
   const CellFunctions<S, T>& functions_;
-  const Arguments arguments_;
-  std::vector<Place> input_places_;
-  std::array<std::vector<Place>, 2> recurrent_places_;
-  std::vector<Place> projection_places_;
-  std::vector<Buffer<T>> packed_;  // what weights_ points to
-  Buffer<S> input_table_, input_bias_, late_bias_, peepholes_, norms_;
-  std::mutex packing_;
+  PackedLayer<S, T> packed_;
   std::atomic<int64_t> turn_{0};
   Zoneouts zoneout_{};
-  Weights<S, T> weights_{};
 };
 
 }  // namespace rnnkit
