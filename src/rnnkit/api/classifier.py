@@ -34,6 +34,14 @@ class Classifier(Trained, runtime.Acceptor):
 
         return ClassifyRunConfig
 
+    @classmethod
+    def _prepared(cls, settings: Any, run: Path, *, force: bool, observers: Sequence[Any]) -> Any:
+        from rnnkit.api.pretraining import pretrained
+
+        transfer = getattr(settings, "transfer", None)  # a grammar's recogniser has none
+        is_first = transfer is not None and transfer.pretrain is not None
+        return pretrained(settings, run, force, observers) if is_first else settings
+
     def read(self, file: str | Path) -> list[tuple[str, Any]]:
         """The sequences of a file, each after its place: "my.ts, line 7". A table needs no labels.
 

@@ -73,10 +73,17 @@ class Trained:
             resumed=run if resume else None,
             model=cls._run_config(),
         )
+        run = training.choose_folder(run, resume=resume, force=force, task=settings.task_name)
+        settings = cls._prepared(settings, run, force=force, observers=observers)
         folder = training.train(
             settings, run=run, resume=resume, force=force, watchers=observers, tensorboard=tensorboard
         )
         return cls.load(folder)
+
+    @classmethod
+    def _prepared(cls, settings: Any, run: Path, *, force: bool, observers: Sequence[Any]) -> Any:
+        """What is to be trained into `run`, once what comes before it is done."""
+        return settings
 
     @property
     def metrics(self) -> dict[str, Any]:

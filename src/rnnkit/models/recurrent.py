@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
@@ -181,6 +181,8 @@ class RecurrentModel(nn.Module):
     config: Any
     embedding: nn.Embedding | None
     recurrent: Recurrent
+    rate_of: Callable[[str, float], float] | None = None
+    """What training multiplies the learning rate of a parameter by, after so many epochs; 0: it stays. None: 1."""
 
     def _add_layers(self, input_size: int, *, bidirectional: bool = False) -> None:
         config: RecurrentConfig = self.config

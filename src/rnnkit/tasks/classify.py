@@ -16,8 +16,10 @@ from rnnkit.bundle import labels as labels_file
 from rnnkit.errors import ConfigError, DataError
 from rnnkit.models.acceptor import Acceptor, AcceptorConfig
 from rnnkit.tasks.classify_config import OF_FRAMES, OF_TOKENS, ClassifyConfig, ClassifyTokenizerConfig
+from rnnkit.tasks.classify_start import LanguageModelStart
 from rnnkit.tasks.classify_table import judge
 from rnnkit.tasks.task import Epoch, Peer, TrainingReport
+from rnnkit.text import Tokenizer
 
 _EVALUATED_ROWS = 64
 _DROPS_TOKENS = ("embedding_dropout", "word_dropout")
@@ -40,18 +42,21 @@ class LabelledSequences:
     Labels and vocabulary come from the training part alone. Raises: DataError naming file, line, column and remedy.
 
     Args: examples: to train on in place of the sources; none of them is held out, and there is no test part.
+        tokenizer: in place of one that is built.
     """
 
-    def __init__(self, config: ClassifyConfig, examples: data.Examples | None = None) -> None:
+    def __init__(
+        self, config: ClassifyConfig, examples: data.Examples | None = None, *, tokenizer: Tokenizer | None = None
+    ) -> None:
         train, valid, test = self._read(config, examples)
         self._config = config
         self.labels = data.known_labels(train)
         self.input_size = train.input_size
         """The dimensions of a frame; 0 for texts."""
-        self.tokenizer = None
+        self.tokenizer = tokenizer
         if self.input_size:
             _refuse_choices_of_text(config)
-        else:
+        elif tokenizer is None:
             self.tokenizer = data.tokenizer_of(train, **config.tokenizer.model_dump())
         self.baselines = self._baselines()
         self.train, self.valid, self.test = (self._part(examples) for examples in (train, valid, test))
@@ -110,6 +115,8 @@ def _refuse_choices_of_text(config: ClassifyConfig) -> None:
         for name in fields:
             if getattr(chosen, name) != type(chosen).model_fields[name].default:
                 raise ConfigError(f"{section}.{name} has no effect on series of numbers: leave it out")
+    if config.transfer.from_run or config.transfer.pretrain:
+        raise ConfigError("a language model is no start for series of numbers: leave from_run and pretrain out")
     if config.baselines.ngram_order is not None:
         raise ConfigError("baselines.ngram_order has no effect on series of numbers: leave it out")
 
@@ -119,15 +126,22 @@ class ClassificationTask:
 
     def __init__(self, config: ClassifyConfig, examples: data.Examples | None = None) -> None:
         """Args: examples: as of `LabelledSequences`."""
-        self.config = config
+        self.start = self._start(config)
+        self.config = config = config if self.start is None else self.start.config
         self.sequences = self._read(config, examples)
         if len(self.sequences.test) and {"naive-bayes", "logistic-regression"} & {*self.sequences.baselines}:
             baselines.require_scikit_learn()  # before the training, not after it
         shape = config.model
         self.name = ("bi-" if shape.bidirectional else "") + shape.cell.replace("_", "-")
 
+    def _start(self, config: ClassifyConfig) -> LanguageModelStart | None:
+        """What the configuration asks for. Raises: ConfigError, BundleError."""
+        if config.transfer.pretrain is not None:
+            raise ConfigError("transfer.pretrain is a step of its own: train with rnnkit.Classifier.train")
+        return None if config.transfer.from_run is None else LanguageModelStart(config)
+
     def _read(self, config: ClassifyConfig, examples: data.Examples | None) -> LabelledSequences:
-        return LabelledSequences(config, examples)
+        return LabelledSequences(config, examples, tokenizer=None if self.start is None else self.start.tokenizer)
 
     @property
     def epoch(self) -> Epoch:
@@ -136,6 +150,10 @@ class ClassificationTask:
     def identity(self) -> dict[str, Any]:
         sections = {name: getattr(self.config, name).model_dump(mode="json") for name in ("model", "loss")}
         chosen = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+        if self.start is not None:
+            learns = {key: getattr(self.start.transfer, key) for key in ("unfreeze_every", "rate_decay")}
+            chosen |= {f"transfer.{key}": value for key, value in learns.items()}
+            chosen["language model"] = self.start.bundle.digest
         return {**chosen, **self.sequences.identity()}
 
     def build_model(self) -> Acceptor:
@@ -148,6 +166,8 @@ class ClassificationTask:
         model = Acceptor(AcceptorConfig(num_labels=len(self.sequences.labels), **fields))
         if model.scale is not None:
             model.scale.fit(np.concatenate(self.sequences.train.sequences))
+        if self.start is not None:
+            self.start.copy_to(model)
         return model
 
     def streams(self, *, batch_size: int, window: int, stride: int) -> data.Batches:

@@ -76,6 +76,33 @@ class ClassifyModelConfig(LayersConfig):
     )
 
 
+class ClassifyTransferConfig(Section):
+    """A trained language model to start from: its layers, table and tokeniser (Howard and Ruder 2018)."""
+
+    from_run: str | None = Field(default=None, description="The run of a language model to start from; None: none.")
+    pretrain: list[str] | None = Field(
+        default=None,
+        description="Texts that a language model is trained on first, with the training texts, in RUN-lm.",
+    )
+    pretrain_epochs: float = Field(default=2.0, gt=0, description="Passes over them.")
+    unfreeze_every: float = Field(
+        default=1.0,
+        ge=0,
+        description="Epochs after which the next lower layer begins to learn, the head first; 0: all at once.",
+    )
+    rate_decay: float = Field(
+        default=2.6, ge=1, description="What the learning rate is divided by from each layer to the one below."
+    )
+
+    owners: ClassVar = {
+        "pretrain_epochs": (lambda transfer: transfer.pretrain is not None, "without pretrain"),
+        **dict.fromkeys(
+            ("unfreeze_every", "rate_decay"),
+            (lambda transfer: bool(transfer.from_run or transfer.pretrain), "without from_run or pretrain"),
+        ),
+    }
+
+
 class ClassifyLossConfig(Section):
     """How the labels count."""
 
@@ -113,12 +140,13 @@ class ClassifyBaselinesConfig(Section):
 
 
 class ClassifyConfig(Section):
-    """A classification run: data, tokeniser, model, loss, baselines."""
+    """A classification run: data, tokeniser, model, loss, what it starts from, baselines."""
 
     data: ClassifyDataConfig = Field(default_factory=ClassifyDataConfig)
     tokenizer: ClassifyTokenizerConfig = Field(default_factory=ClassifyTokenizerConfig)
     model: ClassifyModelConfig = Field(default_factory=ClassifyModelConfig)
     loss: ClassifyLossConfig = Field(default_factory=ClassifyLossConfig)
+    transfer: ClassifyTransferConfig = Field(default_factory=ClassifyTransferConfig)
     baselines: ClassifyBaselinesConfig = Field(default_factory=ClassifyBaselinesConfig)
 
     @model_validator(mode="before")

@@ -44,18 +44,17 @@ class Optimizer:
             parameter.grad = None
 
     @torch.no_grad()
-    def step(self, *, lr: float) -> None:
-        """Update every parameter that has a gradient."""
+    def step(self, *, lr: float, rates: Mapping[str, float] | None = None) -> None:
+        """Update every parameter that has a gradient. Args: rates: what `lr` is multiplied by for each; None: 1."""
         self._num_steps += 1
         update = self._adamw if self._config.optimizer == "adamw" else self._sgd
-        for decays in (True, False):
-            group = [
-                (name, parameter, parameter.grad)
-                for name, parameter in self.parameters.items()
-                if parameter.grad is not None and is_decayed(name, parameter) == decays
-            ]
-            if group:
-                update(group, lr=lr, decay=self._config.weight_decay if decays else 0.0)
+        groups: dict[tuple[bool, float], list[tuple[str, Tensor, Tensor]]] = {}
+        for name, parameter in self.parameters.items():
+            if parameter.grad is not None:
+                key = (not is_decayed(name, parameter), 1.0 if rates is None else rates[name])
+                groups.setdefault(key, []).append((name, parameter, parameter.grad))
+        for (is_free, rate), group in sorted(groups.items(), key=lambda item: item[0]):
+            update(group, lr=lr * rate, decay=0.0 if is_free else self._config.weight_decay)
 
     def _adamw(self, group: Sequence[tuple[str, Tensor, Tensor]], *, lr: float, decay: float) -> None:
         beta1, beta2 = self._config.betas

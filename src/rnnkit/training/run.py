@@ -121,9 +121,10 @@ class Run:
         nats = loss.item()
         lr = self.schedule.lr(counters["step"])
         self.optimizer.zero_grad()
-        clipped = Clipped(norm=math.nan, is_clipped=False)
+        clipped, rates = Clipped(norm=math.nan, is_clipped=False), None
         if math.isfinite(nats) and _is_finite(unrolled.carry):
             self._with_penalty(loss, unrolled).backward()
+            rates = self._rates()
             clipped = clip_gradients(
                 self.optimizer.parameters.values(), max_norm=self.config.clip_norm, max_value=self.config.clip_value
             )
@@ -131,7 +132,7 @@ class Run:
         event = {"event": "step", "step": counters["step"], "loss": nats, "lr": lr, "grad_norm": clipped.norm}
         if not math.isfinite(clipped.norm):
             return event | self._skip(batch)
-        self.optimizer.step(lr=lr)
+        self.optimizer.step(lr=lr, rates=rates)
         self.average.update()
         self.carry = unrolled.carry
         counted = int(unrolled.weights.count_nonzero())
@@ -168,6 +169,18 @@ class Run:
             with contextlib.suppress(StopIteration):
                 return next(self.streams)
         raise DataError("the training text gives no window; give more text")
+
+    def _rates(self) -> dict[str, float] | None:
+        """What the rate of each parameter is multiplied by; one of 0 loses its gradient. None: all learn alike."""
+        rate_of = getattr(self.model, "rate_of", None)
+        if rate_of is None:
+            return None
+        epochs = self.counters["tokens"] / self.task.epoch.tokens
+        rates = {name: rate_of(name, epochs) for name in self.optimizer.parameters}
+        for name, rate in rates.items():
+            if not rate:
+                self.optimizer.parameters[name].grad = None
+        return rates
 
     def _with_penalty(self, loss: torch.Tensor, unrolled: Unrolled) -> torch.Tensor:
         if not (self.config.ar or self.config.tar):

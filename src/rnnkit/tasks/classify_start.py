@@ -1,0 +1,76 @@
+"""What a classifier starts from: nothing, or the layers, the table and the tokeniser of a trained language model."""
+
+from __future__ import annotations
+
+import torch
+
+from rnnkit.bundle import Bundle, read_bundle
+from rnnkit.errors import ConfigError
+from rnnkit.models.acceptor import Acceptor
+from rnnkit.tasks.classify_config import ClassifyConfig
+
+# What the language model has decided.
+_SHAPE = ("cell", "hidden_size", "num_layers", "proj_size", "embedding_size", "bias", "residual", "trainable_state",
+          "layer_norm")  # fmt: skip
+
+
+class LanguageModelStart:
+    """A language model's bundle as the start of a classifier, and how its parts learn.
+
+    The forward layers and the table are the language model's; readout, head and layers that read backwards start as
+    ever. A group of parameters learns at lr / rate_decay^k from epoch k·unfreeze_every on, with k counted from the
+    head (and all else that is new) at 0 over the layers, the last first, down to the table.
+
+    Source: Howard and Ruder 2018, "Universal language model fine-tuning for text classification", section 3.3.
+
+    Raises: BundleError; ConfigError for a choice that the language model has already made otherwise.
+    """
+
+    def __init__(self, config: ClassifyConfig) -> None:
+        assert config.transfer.from_run is not None
+        self.transfer = config.transfer
+        self.bundle: Bundle = read_bundle(config.transfer.from_run)
+        where, found = config.transfer.from_run, self.bundle.config
+        if found["kind"] != "language_model" or self.bundle.tokenizer is None:
+            raise ConfigError(f"{where} is of kind {found['kind']}; a classifier starts from a language model")
+        self.tokenizer = self.bundle.tokenizer
+        theirs = {name: found["model"].get(name, type(config.model).model_fields[name].default) for name in _SHAPE}
+        if not theirs["embedding_size"]:
+            raise ConfigError(f"{where} reads one-hot tokens; a classifier needs one with an embedding_size")
+        chosen = {"tokenizer": (config.tokenizer, {"kind": self.tokenizer.kind}), "model": (config.model, theirs)}
+        for section, (ours, fixed) in chosen.items():
+            for name, field in type(ours).model_fields.items():
+                value, wanted = getattr(ours, name), fixed.get(name, field.default)
+                wanted = tuple(wanted) if isinstance(wanted, list) else wanted
+                is_ours = section == "model" and name not in _SHAPE
+                if not is_ours and value not in (field.default, wanted):
+                    raise ConfigError(f"{section}.{name} is {value!r}, that of {where} is {wanted!r}: leave it out")
+        if isinstance(theirs["hidden_size"], list):
+            theirs["hidden_size"] = tuple(theirs["hidden_size"])
+        self.config = config.model_copy(update={"model": config.model.model_copy(update=theirs)})
+        if config.model.bidirectional and theirs["num_layers"] > 1:
+            raise ConfigError(
+                f"{where} has {theirs['num_layers']} layers, and those above the first read forwards alone there; "
+                "set model.bidirectional=false (--forward)"
+            )
+        self.num_layers: int = theirs["num_layers"]
+
+    def copy_to(self, model: Acceptor) -> None:
+        """Put the language model's parameters in their places, and say how each part learns."""
+        own = dict(model.named_parameters())
+        with torch.no_grad():
+            for name, array in self.bundle.tensors.items():
+                if name.startswith(("recurrent.", "embedding.")):
+                    own[name].copy_(torch.from_numpy(array.copy()))
+        model.rate_of = self.rate_of
+
+    def rate_of(self, name: str, epochs: float) -> float:
+        """What the learning rate of a parameter is multiplied by, after so many epochs."""
+        depth = 0
+        if name.startswith("embedding."):
+            depth = self.num_layers + 1
+        elif name.startswith("recurrent.") and not name.endswith("_reverse"):
+            depth = self.num_layers - int(name.rpartition("_l")[2])
+        if epochs < depth * self.transfer.unfreeze_every:
+            return 0.0
+        return self.transfer.rate_decay**-depth
