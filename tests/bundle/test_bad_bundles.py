@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import tiny
 
-from rnnkit.bundle import read_bundle, strict_json, tensors
+from rnnkit import runtime
+from rnnkit.bundle import labels, read_bundle, strict_json, tensors
 from rnnkit.errors import (
     BundleError,
     DigestError,
@@ -476,6 +477,48 @@ def a_tensor(folder, good, change):
     repacked(folder, good, change)
 
 
+# ---- classifiers -------------------------------------------------------------------------------------------------
+
+
+def classifier_contents(**model):
+    config, arrays, tokens = tiny.classifier(**model)
+    named = {"labels.json": labels.to_bytes(tiny.LABELS), **({} if tokens is None else tiny.files(tokens))}
+    packed = b"".join(bytes(piece) for piece in tensors.pack(arrays))
+    return {"config.json": strict_json.dumps(config), "model.safetensors": packed} | named
+
+
+@case(SchemaError, r"model\.readout", readout={"readout": ["first"]})
+@case(SchemaError, r"model\.num_labels is 1", single_label={"num_labels": 1})
+@case(SchemaError, "a model reads tokens or frames", both_inputs={"input_size": 3})
+@case(SchemaError, r"model\.bidirectional is 1", truth={"bidirectional": 1})
+@case(TensorError, r"head\.weight has the shape", more_labels={"num_labels": 4})
+@case(TensorError, r"_reverse' is left over", direction={"bidirectional": False})
+@case(TensorError, r"attention\.bias .* is missing", attention={"readout": ["attention"]})
+def a_classifier_that_lies_about_its(folder, good, change):
+    good = classifier_contents()
+    config = json.loads(good["config.json"])
+    config["model"] |= change
+    tiny.forge(folder, good | {"config.json": strict_json.dumps(config)})
+
+
+@case(SchemaError, "without tokenizer", name="tokenizer.json")
+@case(MissingFileError, r"lists no labels\.json", labels="labels.json")
+def a_classifier_without(folder, good, name):
+    tiny.forge(folder, {key: data for key, data in classifier_contents().items() if key != name})
+
+
+@case(SchemaError, "frames of numbers, not tokens")
+def a_classifier_of_frames_with_a_tokeniser(folder, good, _):
+    tiny.forge(folder, classifier_contents(input_size=3, embedding_size=0) | tiny.files(tiny.tokenizer()))
+
+
+@case(SchemaError, "different labels, the model has 3", twice=["x", "x", "y"], few=["x"])
+@case(SchemaError, "a list of texts", numbers=[1, 2, 3], text="xyz")
+def labels_that_are(folder, good, named):
+    data = json.dumps({"labels": named}).encode()
+    tiny.forge(folder, classifier_contents() | {"labels.json": data})
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", CASES)
 def test_each_bad_bundle_is_refused_by_its_own_error(tmp_path, name):
@@ -485,7 +528,8 @@ def test_each_bad_bundle_is_refused_by_its_own_error(tmp_path, name):
     tracemalloc.start()
     try:
         with pytest.raises(BundleError) as caught:
-            read_bundle(folder)
+            found = read_bundle(folder)
+            runtime.Acceptor.from_bundle(found)  # the labels, which it alone reads
         assert tracemalloc.get_traced_memory()[1] < MEMORY
     finally:
         tracemalloc.stop()
@@ -512,5 +556,8 @@ def test_a_device_is_refused(tmp_path):
 
 
 def test_the_good_bundle_of_the_corpus_loads(tmp_path):
-    tiny.forge(tmp_path, contents())
-    read_bundle(tmp_path)
+    tiny.forge(tmp_path / "language model", contents())
+    read_bundle(tmp_path / "language model")
+    for name, model in (("tokens", {}), ("frames", {"input_size": 3, "embedding_size": 0})):
+        tiny.forge(tmp_path / name, classifier_contents(**model))
+        runtime.Acceptor.load(tmp_path / name)

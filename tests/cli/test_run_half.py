@@ -18,7 +18,7 @@ from command import TEXT, Outcome
 from packaging.requirements import Requirement
 
 from rnnkit import runtime
-from rnnkit.bundle.schema import CELLS
+from rnnkit.bundle.schema import CELLS, READOUTS
 from rnnkit.bundle.tensors import pack
 from rnnkit.kernels import _core
 
@@ -148,6 +148,49 @@ def test_every_verb_that_only_runs_models_works(environment: Path, run: Path, tm
     assert found["model"]["nats_per_token"] == pytest.approx(
         runtime.LanguageModel.load(run).score(TEXT[:400]).nll / 400
     )
+
+
+def test_classifiers_give_the_bits_they_give_here_and_every_verb_runs_them(environment: Path, tmp_path: Path) -> None:
+    """Also a state that was written here goes on there."""
+    wanted, rng = {}, np.random.default_rng(0)
+    ids = rng.integers(0, 9, (7, 2))
+    shapes = {cell: {"cell": cell, "readout": list(READOUTS), "num_layers": 2} for cell in sorted(CELLS)}
+    shapes["forwards"] = {"bidirectional": False, "readout": list(READOUTS)}
+    for name, shape in shapes.items():
+        config, tensors, tokens = tiny.classifier(**shape)
+        model = runtime.Acceptor(config, tensors, labels=tiny.LABELS, tokenizer=tokens)
+        model.save(tmp_path / name)
+        for precision in ("fp32", "bf16", "int8"):
+            loaded = runtime.Acceptor.load(tmp_path / name, precision=precision)
+            wanted[f"{name}/{precision}"] = loaded.log_probs(list(ids.T))
+    forwards = runtime.Acceptor.load(tmp_path / "forwards")
+    (tmp_path / "state.bin").write_bytes(forwards(ids[:3])[1].to_bytes())
+    np.savez(tmp_path / "wanted.npz", ids=ids, **wanted)
+    program = (
+        "import sys, numpy as np\nfrom pathlib import Path\nfrom rnnkit import State, runtime\n"
+        "folder = Path(sys.argv[1])\nwanted = np.load(folder / 'wanted.npz')\nids = wanted['ids']\n"
+        "for key in wanted.files[1:]:\n"
+        "    name, _, precision = key.partition('/')\n"
+        "    model = runtime.Acceptor.load(folder / name, precision=precision)\n"
+        "    assert np.array_equal(model.log_probs(list(ids.T)), wanted[key]), key\n"
+        "model = runtime.Acceptor.load(folder / 'forwards')\n"
+        "state = State.from_bytes((folder / 'state.bin').read_bytes(), like=model.initial_state())\n"
+        "assert np.array_equal(model(ids[3:], state)[0], wanted['forwards/fp32'])\n"
+        "assert 'torch' not in sys.modules"
+    )
+    outcome = run_in(environment, "-c", program, tmp_path)
+    assert outcome.code == 0, outcome.err
+    for arguments, code, said in (
+        (("predict", tmp_path / "lstm"), 0, "a cat"),
+        (("bench", tmp_path / "lstm", "--seconds", 0.01, "--threads", 1), 0, "rnnkit, int8"),
+        (("export", tmp_path / "lstm", "--to", "bundle", "--int8"), 0, "of the run's"),
+        (("export", tmp_path / "lstm", "--to", "onnx"), 2, r"pip install '.[onnx]'"),
+        (("score", tmp_path / "lstm", "-"), 2, "rnnkit predict"),
+        (("sample", tmp_path / "lstm"), 1, "kind acceptor"),
+    ):
+        outcome = run_in(environment, "-m", "rnnkit", *arguments, stdin="a cat sat\n")
+        assert outcome.code == code, (arguments, outcome.err)
+        assert said in outcome.out + outcome.err, (arguments, outcome.out + outcome.err)
 
 
 def test_a_cell_of_ones_own_is_refused_by_name_unless_it_is_registered(environment: Path, tmp_path: Path) -> None:

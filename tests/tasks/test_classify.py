@@ -60,7 +60,11 @@ def test_it_learns_what_one_word_tells_and_the_table_stands_beside_its_baselines
     assert by_name["majority"]["p_value"] < 1e-3
     assert by_name["bi-lstm"]["accuracy_low"] < by_name["bi-lstm"]["accuracy"] <= by_name["bi-lstm"]["accuracy_high"]
     assert {part: of["num_sequences"] for part, of in metrics["data"].items()} == {"train": 87, "valid": 9, "test": 24}
-    again = rnnkit.Classifier.load(tmp_path / "run").evaluate(table)
+    model = rnnkit.Classifier.load(tmp_path / "run")
+    kept = model.evaluation_sample()  # the test part, to judge precisions on
+    assert kept is not None and len(kept[0]) == 24
+    assert (model.log_probs(kept[0]).argmax(1) == kept[1]).mean() == pytest.approx(by_name["bi-lstm"]["accuracy"])
+    again = model.evaluate(table)
     assert [row["name"] for row in again["baselines"]] == list(by_name)[1:]
     assert again["model"]["num_sequences"] == 120
 
