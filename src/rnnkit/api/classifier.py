@@ -42,6 +42,11 @@ class Classifier(Trained, runtime.Acceptor):
         is_first = transfer is not None and transfer.pretrain is not None
         return pretrained(settings, run, force, observers) if is_first else settings
 
+    @staticmethod
+    def is_table(file: str | Path) -> bool:
+        """Whether `read` takes a file for a table of texts, by its name, and not for lines."""
+        return data.is_table(file)
+
     def read(self, file: str | Path) -> list[tuple[str, Any]]:
         """The sequences of a file, each after its place: "my.ts, line 7". A table needs no labels.
 

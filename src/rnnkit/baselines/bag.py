@@ -6,20 +6,15 @@ normalised. scikit-learn fits W and b; scoring needs NumPy only.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from rnnkit import durable
-from rnnkit.errors import ArgumentError, DataError, MissingExtraError
+from rnnkit.baselines.archive import read_arrays, write_arrays
+from rnnkit.errors import ArgumentError, MissingExtraError
 
-_FORMAT = 1
-_HEAD_FIELDS = {"format", "order", "vocab_size", "with_ends", "sha256"}
 _LARGEST = 2**63
 
 
@@ -139,35 +134,18 @@ class BagOfNgrams:
         return self.grams.nbytes + self.weight.nbytes + self.bias.nbytes
 
     def save(self, folder: str | Path) -> None:
-        """Write `bag.npz` and `bag.json`, the latter last. Raises: SaveError."""
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, grams=self.grams, weight=self.weight, bias=self.bias)
-        data, folder = buffer.getvalue(), Path(folder)
-        head = {"format": _FORMAT, "order": self.order, "vocab_size": self.vocab_size, "with_ends": self.with_ends}
-        folder.mkdir(parents=True, exist_ok=True)
-        durable.write_file(folder / "bag.npz", data)
-        head["sha256"] = hashlib.sha256(data).hexdigest()
-        durable.write_file(folder / "bag.json", json.dumps(head, indent=2).encode() + b"\n")
+        """Write `bag.npz` and `bag.json`. Raises: SaveError."""
+        head = {"order": self.order, "vocab_size": self.vocab_size, "with_ends": self.with_ends}
+        write_arrays(folder, "bag", head, {"grams": self.grams, "weight": self.weight, "bias": self.bias})
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Read what `save` wrote. Raises: DataError naming the file, for anything that is not exactly that."""
-        folder = Path(folder)
-        try:
-            head, data = json.loads((folder / "bag.json").read_bytes()), (folder / "bag.npz").read_bytes()
-            if head.keys() != _HEAD_FIELDS or head["format"] != _FORMAT:
-                raise DataError(f"{folder / 'bag.json'} is no head of format {_FORMAT}; fit the baseline again")
-            if hashlib.sha256(data).hexdigest() != head["sha256"]:
-                raise DataError(f"{folder / 'bag.npz'} is damaged (its SHA-256 is another); fit the baseline again")
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                grams, weight, bias = (archive[name] for name in ("grams", "weight", "bias"))
-            sizes = {name: head[name] for name in ("order", "vocab_size", "with_ends")}
-            if weight.shape != (len(grams), len(bias)):
-                raise DataError(f"{folder / 'bag.npz'}: sizes do not fit together; fit the baseline again")
-            return cls(grams, weight, bias, **sizes)
-        except OSError as error:
-            raise DataError(f"{error.filename}: {error.strerror}; fit the baseline again") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"{folder} holds no baseline ({error}); fit it again") from None
+
+        def make(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
+            model = cls(**arrays, **head)
+            if model.weight.shape != (len(model.grams), len(model.bias)):
+                raise ValueError("the sizes of bag.npz do not fit together")
+            return model
+
+        return read_arrays(folder, "bag", make)

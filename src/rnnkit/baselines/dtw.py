@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
-from rnnkit import durable
-from rnnkit.errors import DataError
-
-_FORMAT = 1
+from rnnkit.baselines.archive import read_arrays, write_arrays
 
 
 class NearestSeries:
@@ -66,30 +60,16 @@ class NearestSeries:
         return self.series.nbytes + self.labels.nbytes + self.lengths.nbytes
 
     def save(self, folder: str | Path) -> None:
-        """Write `series.npz` and `series.json`, the latter last. Raises: SaveError."""
-        buffer, folder = io.BytesIO(), Path(folder)
-        np.savez(buffer, allow_pickle=False, series=self.series, labels=self.labels, lengths=self.lengths)
-        data = buffer.getvalue()
-        head = {"format": _FORMAT, "num_labels": self.num_labels, "sha256": hashlib.sha256(data).hexdigest()}
-        folder.mkdir(parents=True, exist_ok=True)
-        durable.write_file(folder / "series.npz", data)
-        durable.write_file(folder / "series.json", json.dumps(head, indent=2).encode() + b"\n")
+        """Write `series.npz` and `series.json`. Raises: SaveError."""
+        arrays = {"series": self.series, "labels": self.labels, "lengths": self.lengths}
+        write_arrays(folder, "series", {"num_labels": self.num_labels}, arrays)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Read what `save` wrote. Raises: DataError naming the file."""
-        folder = Path(folder)
-        try:
-            head, data = json.loads((folder / "series.json").read_bytes()), (folder / "series.npz").read_bytes()
-            if head["format"] != _FORMAT or hashlib.sha256(data).hexdigest() != head["sha256"]:
-                raise DataError(f"{folder / 'series.npz'} is damaged or of another format; fit the baseline again")
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                series, labels, lengths = (archive[name] for name in ("series", "labels", "lengths"))
-            kept = [one[:length] for one, length in zip(series, lengths, strict=True)]
-            return cls(kept, labels, num_labels=int(head["num_labels"]))
-        except OSError as error:
-            raise DataError(f"{error.filename}: {error.strerror}; fit the baseline again") from None
-        except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"{folder} holds no baseline ({error}); fit it again") from None
+
+        def make(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
+            kept = [one[:length] for one, length in zip(arrays["series"], arrays["lengths"], strict=True)]
+            return cls(kept, arrays["labels"], num_labels=int(head["num_labels"]))
+
+        return read_arrays(folder, "series", make)

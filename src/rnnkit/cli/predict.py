@@ -48,7 +48,7 @@ def predict(
 
     model = api.load(run, precision=precision)
     is_jsonl = as_json or output is LineFormat.JSONL
-    if isinstance(model, api.Classifier) and (model.tokenizer is None or (file and _is_table(file))):
+    if isinstance(model, api.Classifier) and (model.tokenizer is None or (file and model.is_table(file))):
         _label_file(model, file, is_jsonl=is_jsonl)
         return
     name = "stdin" if file is None else str(file)
@@ -73,10 +73,6 @@ def _predict_lines(
             print(json.dumps({"text": text, **figures}, ensure_ascii=False), flush=True)
         else:
             print("\t".join((*cells, text)), flush=True)
-
-
-def _is_table(file: Path) -> bool:
-    return Path(file.name.removesuffix(".gz")).suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
 def _label_file(model: Classifier, file: Path | None, *, is_jsonl: bool) -> None:

@@ -169,6 +169,11 @@ def label_ids(examples: Examples, labels: Sequence[str]) -> np.ndarray:
     return np.array([ids[label] for label in examples.labels], np.int64)
 
 
+def is_table(source: str | Path) -> bool:
+    """Whether a file is a table of examples, by its name: .csv, .tsv, .jsonl or .ndjson, also .gz."""
+    return _suffix(source) in (*_SEPARATORS, *_LINES)
+
+
 Rows = Iterator[tuple[str, Any, str]]  # label, text or frames, place
 
 
@@ -195,7 +200,7 @@ def _input_size(sequence: Any) -> int:
 
 
 def _file_rows(source: str, columns: Columns, encoding: str) -> Rows:
-    suffix = Path(source.removesuffix(".gz")).suffix.lower()
+    suffix = _suffix(source)
     known = (*_SEPARATORS, *_LINES, *_SERIES)
     if suffix not in known and Path(source).exists():  # what is not there is named where it is opened
         raise DataError(
@@ -213,6 +218,10 @@ def _file_rows(source: str, columns: Columns, encoding: str) -> Rows:
         yield from _csv_rows(document.name, _text(document), _SEPARATORS[suffix], columns)
     else:
         yield from _json_rows(document.name, _text(document), columns)
+
+
+def _suffix(source: str | Path) -> str:
+    return Path(str(source).removesuffix(".gz")).suffix.lower()
 
 
 def _text(document: Document) -> str:
