@@ -49,25 +49,24 @@ class Readout:
         if not kept:
             return kept
         T, B, F = hidden.shape
-        before = {name: array for (name, _), array in zip(self.parts, kept, strict=True)}
-        scores = np.empty((T, B, 0), np.float32)
-        if "attended" in before:
+        after = {name: array for (name, _), array in zip(self.parts, kept, strict=True)}
+        steps = after[STEPS]
+        after[STEPS] = steps + lengths[:, None]
+        if "largest" in after:
+            behind = (np.arange(T)[:, None] >= lengths)[..., None]
+            among = np.where(behind, np.float32(-np.inf), hidden).max(0, initial=-np.inf)
+            largest = np.maximum(among, np.where(steps == 0, np.float32(-np.inf), after["largest"]))
+            after["largest"] = np.where(after[STEPS] == 0, np.float32(0), largest) + np.float32(0)  # -0 becomes 0
+        if "total" in after:  # 0 is added behind a row's length; accumulate keeps to the order of steps, a sum need not
+            after["total"] = np.add.accumulate(np.concatenate([after["total"][None], hidden]), axis=0)[-1]
+        if "attended" in after:
             scores = self._scores(np.tanh(self._keys(hidden.reshape(T * B, F)))).reshape(T, B, 1)
-        for t, (h, score) in enumerate(zip(hidden, scores, strict=True)):
-            is_first, after = before[STEPS] == 0, {STEPS: before[STEPS] + 1}
-            if "largest" in before:
-                after["largest"] = np.where(is_first, h, np.maximum(before["largest"], h))
-            if "total" in before:
-                after["total"] = before["total"] + h
-            if "attended" in before:
-                top = np.where(is_first, score, np.maximum(before["top_score"], score))
-                scale, share = np.exp(np.where(is_first, top, before["top_score"]) - top), np.exp(score - top)
-                after["top_score"] = top
-                after["weight"] = scale * before["weight"] + share
-                after["attended"] = scale * before["attended"] + share * h
-            is_alive = (t < lengths)[:, None]
-            before = {name: np.where(is_alive, after[name], array) for name, array in before.items()}
-        return tuple(before.values())
+            own = tuple(after[name] for name in PARTS["attention"])
+            for t, (h, score) in enumerate(zip(hidden, scores, strict=True)):
+                is_alive = (t < lengths)[:, None]
+                own = _attended(h, score, own, is_first=steps + t == 0, is_alive=is_alive)
+            after |= zip(PARTS["attention"], own, strict=True)
+        return tuple(after.values())
 
     def features(self, last: np.ndarray, kept: Kept) -> np.ndarray:
         """What the decision reads, [B, R*F]; last: the last outputs [B, F]. Of no steps the others are 0."""
@@ -83,3 +82,12 @@ class Readout:
             else:
                 found.append(named["attended"] / np.where(named[STEPS] == 0, np.float32(1), named["weight"]))
         return np.concatenate(found, axis=1)
+
+
+def _attended(h: np.ndarray, score: np.ndarray, before: Kept, *, is_first: np.ndarray, is_alive: np.ndarray) -> Kept:
+    """The parts of attention after one step more, h [B, F] with its score [B, 1]."""
+    top_score, weight, attended = before
+    top = np.where(is_first, score, np.maximum(top_score, score))
+    scale, share = np.exp(np.where(is_first, top, top_score) - top), np.exp(score - top)
+    after = (top, scale * weight + share, scale * attended + share * h)
+    return tuple(np.where(is_alive, new, old) for new, old in zip(after, before, strict=True))

@@ -71,7 +71,7 @@ def _row(
         "name": name,
         **scores(model, texts.test, texts.tokenizer),
         "bytes": (folder / "model.safetensors").stat().st_size,
-        "num_parameters": sum(tensor.size for tensor in model._tensors.values()),
+        "num_parameters": model.num_parameters,
         "train_seconds": report.seconds,
     }
 
