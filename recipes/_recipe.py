@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import _dependencies
 
-from rnnkit import Classifier, LanguageModel, Recognizer, api
+from rnnkit import Classifier, LanguageModel, Recognizer, Tagger, api
 from rnnkit.api import classification_pages, curves
 from rnnkit.api.comparison import read_metrics
 
@@ -80,20 +80,31 @@ class Recipe:
         self, run: str, sources: list[Path], *, epochs: float, seed: int = 0, **options: Any
     ) -> dict[str, Any]:
         """Train a classifier, print its table, and return its metrics.json. `seed`: added to the recipe's own."""
-        return self._decide(Classifier, run, sources, epochs=epochs, seed=self.seed + seed, **options)
+        return self._sequences(Classifier, run, sources, epochs=epochs, seed=self.seed + seed, **options)
+
+    def tag(self, run: str, sources: list[Path], *, epochs: float, seed: int = 0, **options: Any) -> dict[str, Any]:
+        """Train a tagger; as `classify`."""
+        return self._sequences(Tagger, run, sources, epochs=epochs, seed=self.seed + seed, **options)
 
     def recognize(self, grammar: str, *, epochs: float = 15, **options: Any) -> dict[str, Any]:
         """Train a recogniser of a grammar into a run of its name, print its table, and return its metrics.json."""
-        return self._decide(Recognizer, grammar, [grammar], epochs=epochs, seed=self.seed, **options)
+        return self._sequences(Recognizer, grammar, [grammar], epochs=epochs, seed=self.seed, **options)
 
-    def _decide(
-        self, kind: type[Classifier], run: str, sources: Sequence[Any], *, epochs: float, **options: Any
+    def _sequences(
+        self,
+        kind: type[Classifier] | type[Tagger],
+        run: str,
+        sources: Sequence[Any],
+        *,
+        epochs: float,
+        **options: Any,
     ) -> dict[str, Any]:
         folder = self._started(run)
         options["epochs"] = epochs * (QUICK_SHARE if self.is_quick else 1)
         kind.train(sources, run=folder, force=True, observers=[_progress], **options)
+        table = api.tagging_table if kind is Tagger else api.classification_table
         metrics = read_metrics(folder)
-        print(f"\n## {run}\n\n{api.classification_table(metrics).to_markdown()}\n", flush=True)
+        print(f"\n## {run}\n\n{table(metrics).to_markdown()}\n", flush=True)
         return metrics
 
     def made(self, name: str, rows: list[tuple[str, str]]) -> Path:
@@ -114,9 +125,11 @@ class Recipe:
         folder = self._folder if self.is_quick else ROOT / "recipes" / "results"
         folder.mkdir(parents=True, exist_ok=True)
         metrics = {run: read_metrics(path) for run, path in self.runs.items()}
-        draw = {"classify": curves.draw_accuracies, "grammar": classification_pages.draw_lengths}.get(
-            main.get("task", "lm"), curves.draw_runs
-        )
+        draw = {
+            "classify": curves.draw_accuracies,
+            "tag": curves.draw_accuracies,
+            "grammar": classification_pages.draw_lengths,
+        }.get(main.get("task", "lm"), curves.draw_runs)
         curves.write_png(folder / f"{self.name}.png", draw(metrics))
         commit = main["commit"] or ""
         result = {
@@ -150,9 +163,11 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
     """What the result keeps of a run: figures and choices, not the curve or where files lay."""
     kept = ("name", "perplexity", "nats_per_character", "bits_per_character", "unseen_share", "accuracy",
             "accuracy_low", "accuracy_high", "macro_f1", "nats", "difference", "difference_low", "difference_high",
-            "p_value", "num_sequences", "seeds_mean", "seeds_low", "seeds_high", "bytes", "train_seconds")  # fmt: skip
+            "p_value", "num_sequences", "f1", "precision", "recall", "low", "high", "sentences_right", "num_sentences",
+            "num_words", "seeds_mean", "seeds_low", "seeds_high", "bytes", "train_seconds")  # fmt: skip
     rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]
-    config = {name: metrics["config"][name] for name in ("tokenizer", "model", "training") if name in metrics["config"]}
+    sections = ("tokenizer", "words", "model", "training")
+    config = {name: metrics["config"][name] for name in sections if name in metrics["config"]}
     more = {key: metrics[key] for key in ("lengths", "seeds") if key in metrics}
     return {"model": rows[0], "baselines": rows[1:], "steps": metrics["steps"], **more, "config": config}
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from rnnkit.api.classification import ClassifyRunConfig
 from rnnkit.api.grammar import GrammarRunConfig
+from rnnkit.api.tagging import TagRunConfig
 from rnnkit.api.training import RunConfig
 from rnnkit.cli import app
 
@@ -26,6 +27,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         markdown = markdown.replace("<!-- configuration -->", "\n".join(_sections(RunConfig)))
     if "<!-- classify configuration -->" in markdown:
         markdown = markdown.replace("<!-- classify configuration -->", "\n".join(_sections(ClassifyRunConfig)))
+    if "<!-- tag configuration -->" in markdown:
+        markdown = markdown.replace("<!-- tag configuration -->", "\n".join(_sections(TagRunConfig)))
     if "<!-- grammar configuration -->" in markdown:
         markdown = markdown.replace("<!-- grammar configuration -->", "\n".join(_sections(GrammarRunConfig)))
     if "<!-- command line -->" in markdown:

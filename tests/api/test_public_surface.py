@@ -18,6 +18,7 @@ PUBLIC = {
     "RnnkitError",
     "SequenceClassifier",
     "State",
+    "Tagger",
     "compare",
     "doctor",
     "dry_run",

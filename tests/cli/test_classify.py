@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
+from arriving import check_options
 from command import Outcome
 
 from rnnkit.api.classification import ClassifyRunConfig
-from rnnkit.api.config import find_key, known_keys
-from rnnkit.cli import app
-from rnnkit.cli.train_options import NOT_CONFIG
 
 SMALL = ("--hidden-size=4", "--embedding-size=4", "--max-steps=4", "--batch-size=8", "--threads=1")
 SPECIAL: dict[str, tuple[list[str], str, Any]] = {
@@ -40,47 +37,8 @@ SPECIAL: dict[str, tuple[list[str], str, Any]] = {
 }
 
 
-def parameters() -> list[Any]:
-    command: Any = typer.main.get_command(app)
-    return [p for p in command.commands["train"].commands["classify"].params if p.name not in NOT_CONFIG]
-
-
 def test_every_option_arrives_under_the_key_it_is_named_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rnnkit import api
-    from rnnkit.api.training import configure
-    from rnnkit.cli import main
-
-    class Arrived(BaseException):
-        pass
-
-    seen: list[ClassifyRunConfig] = []
-
-    def train(sources: Any, *, config: Any, overrides: Any, **options: Any) -> None:
-        kept = {key: value for key, value in options.items() if key not in {*NOT_CONFIG, "observers"}}
-        settings = configure(sources, config=config, overrides=overrides, options=kept, model=ClassifyRunConfig)
-        seen.append(settings)
-        raise Arrived
-
-    monkeypatch.setattr(api.Classifier, "train", train)
-    for parameter in parameters():
-        flag = parameter.opts[0]
-        if flag in SPECIAL:
-            arguments, key, wanted = SPECIAL[flag]
-        else:
-            key = find_key(parameter.name, known_keys(ClassifyRunConfig))
-            section, _, name = key.partition(".")
-            field: Any = ClassifyRunConfig.model_fields[section].annotation
-            kind = str(field.model_fields[name].annotation)
-            is_flag = "bool" in kind
-            wanted = True if is_flag else 0.25 if "float" in kind else 3 if "int" in kind else "latin-1"
-            arguments = [flag] if is_flag else [flag, str(wanted)]
-        beside = ["--num-layers", "2"] if flag == "--dropout" else []
-        beside += ["--input-dropout", "0.1"] if flag == "--locked-dropout" else []
-        beside += ["--optimizer", "sgd"] if flag == "--momentum" else []
-        with pytest.raises(Arrived):
-            main(["train", "classify", "f.csv", *arguments, *beside])
-        section, _, name = key.partition(".")
-        assert getattr(getattr(seen[-1], section), name) == wanted, flag
+    check_options("classify", "Classifier", ClassifyRunConfig, SPECIAL, monkeypatch)
 
 
 @pytest.fixture(scope="module")

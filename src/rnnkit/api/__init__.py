@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rnnkit.api.own_cell import register_cell
     from rnnkit.api.recognizer import Recognizer
     from rnnkit.api.report import result_table
+    from rnnkit.api.tagger import Tagger
+    from rnnkit.api.tagging_report import tagging_table
     from rnnkit.api.training import dry_run
     from rnnkit.data import doctor
     from rnnkit.metrics import ResultTable
@@ -29,6 +31,7 @@ _HOMES = {
     "Recognizer": "rnnkit.api.recognizer",
     "ResultTable": "rnnkit.metrics",
     "SequenceClassifier": "rnnkit.api.estimator",
+    "Tagger": "rnnkit.api.tagger",
     "bench": "rnnkit.api.benchmark",
     "classification_table": "rnnkit.api.classification_report",
     "compare": "rnnkit.api.comparison",
@@ -38,6 +41,7 @@ _HOMES = {
     "load": "rnnkit.api.loading",
     "register_cell": "rnnkit.api.own_cell",
     "result_table": "rnnkit.api.report",
+    "tagging_table": "rnnkit.api.tagging_report",
 }
 __all__ = [
     "Classifier",
@@ -46,6 +50,7 @@ __all__ = [
     "Recognizer",
     "ResultTable",
     "SequenceClassifier",
+    "Tagger",
     "bench",
     "classification_table",
     "compare",
@@ -55,6 +60,7 @@ __all__ = [
     "load",
     "register_cell",
     "result_table",
+    "tagging_table",
 ]
 
 

@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 
 from rnnkit import data, runtime
+from rnnkit.api.classifier import Classifier
+from rnnkit.api.language_model import LanguageModel
 from rnnkit.api.loading import load
+from rnnkit.api.tagger import Tagger
 from rnnkit.errors import ArgumentError, MissingExtraError, RnnkitError
 from rnnkit.export import parity
 from rnnkit.export.cost import judged, relative_loss
@@ -64,7 +67,7 @@ def bench(
     """
     threads = sorted({1, runtime.get_num_threads()}) if threads is None else list(dict.fromkeys(threads))
     _check(precisions, threads, seconds)
-    model = load(run, precision="fp32")
+    model = _loaded(run, "fp32")
     sample = _sample(model, text, encoding=encoding, as_bytes=as_bytes)
     of_text = isinstance(model, runtime.LanguageModel)
     remedy = ": name one" if of_text else "; train it with a test part"
@@ -74,7 +77,7 @@ def bench(
     if sample:
         for name in dict.fromkeys(("fp32", *precisions)):
             watch(f"judging {name} on {len(sample[1][0]):,} {unit.removeprefix('num_')}")
-            found[name] = judged(model if name == "fp32" else load(run, precision=name), sample[1])
+            found[name] = judged(model if name == "fp32" else _loaded(run, name), sample[1])
     rows = []
     for name in precisions:
         for count in threads:
@@ -113,6 +116,13 @@ def _check(precisions: Sequence[str], threads: Sequence[int], seconds: float) ->
         raise ArgumentError(f"threads are {list(threads)}; give numbers from 1 to 4096")
     if not 0 < seconds <= 3600:
         raise ArgumentError(f"seconds is {seconds}; give a number above 0, for example 1.0")
+
+
+def _loaded(run: str | Path, precision: str) -> LanguageModel | Classifier:
+    model = load(run, precision=precision)
+    if isinstance(model, Tagger):
+        raise ArgumentError(f"{run} holds a tagger; only language models and classifiers are timed, judge it with eval")
+    return model
 
 
 def _sample(
@@ -177,7 +187,7 @@ def run_case() -> None:
 
 def _ours(case: dict[str, Any]) -> dict[str, Any]:
     before = _resident_bytes()
-    model, seconds = load(case["run"], precision=case["precision"]), case["seconds"]
+    model, seconds = _loaded(case["run"], case["precision"]), case["seconds"]
     loaded = _resident_bytes()
     memory = {"model_bytes": None if before is None or loaded is None else loaded - before}
     if isinstance(model, runtime.Acceptor):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnnkit.api import html_page
 from rnnkit.api.classification_report import classification_table
 from rnnkit.errors import MissingExtraError
 
@@ -71,40 +70,20 @@ def draw_lengths(runs: Mapping[str, Mapping[str, Any]]) -> bytes:
 def page(metrics: Mapping[str, Any], *, name: str, pictures: Mapping[str, bytes]) -> str:
     """report.html: one file with its pictures in it, which asks no host for anything."""
     table, report = classification_table(metrics), metrics["report"]
-    per_label = [
-        [label, *(f"{row[key]:.1%}" for key in ("precision", "recall", "f1")), str(row["count"])]
-        for label, row in report["per_label"].items()
-    ]
     worst = [
         [row["label"], row["predicted"], f"{row['probability']:.2g}", row["text"], row["place"]]
         for row in report["worst"]
     ]
-    shown = "".join(
-        f'<img alt="{html.escape(title)}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
-        for title, data in pictures.items()
+    return html_page.document(
+        name,
+        f"<p>On {metrics['model']['num_sequences']:,} held-out sequences.</p>",
+        html_page.table(table.header, table.cells()),
+        html_page.pictures(pictures),
+        "<h2>Labels</h2>",
+        html_page.scores(report["per_label"], of="label", counted="sequences"),
+        "<h2>Worst mistakes</h2>",
+        html_page.table(["is", "taken for", "probability of what it is", "sequence", "place"], worst),
     )
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{html.escape(name)}</title><style>
-body {{ font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }}
-table {{ border-collapse: collapse }} td, th {{ padding: .2em .8em; border-bottom: 1px solid #ddd; text-align: left }}
-img {{ max-width: 100%; display: block; margin: 1em 0 }}
-</style></head><body>
-<h1>{html.escape(name)}</h1>
-<p>On {metrics["model"]["num_sequences"]:,} held-out sequences.</p>
-{_table(table.header, table.cells())}
-{shown}
-<h2>Labels</h2>
-{_table(["label", "precision", "recall", "F1", "sequences"], per_label)}
-<h2>Worst mistakes</h2>
-{_table(["is", "taken for", "probability of what it is", "sequence", "place"], worst)}
-</body></html>
-"""
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
-    return f"<table><tr>{head}</tr>\n{body}</table>"
 
 
 def _figure(count: int, *, size: float) -> tuple[Any, Sequence[Any]]:

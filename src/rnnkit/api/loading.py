@@ -6,16 +6,18 @@ from pathlib import Path
 
 from rnnkit.api.classifier import Classifier
 from rnnkit.api.language_model import LanguageModel
+from rnnkit.api.tagger import Tagger
 from rnnkit.bundle import read_bundle
 from rnnkit.errors import SchemaError
 
-_CLASSES: dict[str, type[LanguageModel] | type[Classifier]] = {
+_CLASSES: dict[str, type[LanguageModel] | type[Classifier] | type[Tagger]] = {
     "language_model": LanguageModel,
     "acceptor": Classifier,
+    "transducer": Tagger,
 }
 
 
-def load(run: str | Path, *, precision: str | None = None) -> LanguageModel | Classifier:
+def load(run: str | Path, *, precision: str | None = None) -> LanguageModel | Classifier | Tagger:
     """The model of a run folder, whatever task it was trained for; needs no torch.
 
         rnnkit.load("runs/reviews").predict(["a fine film"])

@@ -7,21 +7,35 @@ from rnnkit.baselines.bag import BagOfNgrams, require_scikit_learn
 from rnnkit.baselines.dtw import NearestSeries
 from rnnkit.baselines.ngram import Discounts, NgramModel
 from rnnkit.baselines.report import NgramRow, draw_bytes_and_unseen, ngram_name, ngram_table
+from rnnkit.baselines.tags import (
+    TAG_BASELINES,
+    FeatureCrf,
+    HiddenMarkov,
+    MostFrequentTag,
+    TagBaseline,
+    require_crfsuite,
+)
 from rnnkit.baselines.uniform import UniformModel
 
 __all__ = [
+    "TAG_BASELINES",
     "ArpaModel",
     "BackoffModel",
     "BagOfNgrams",
     "Discounts",
+    "FeatureCrf",
+    "HiddenMarkov",
+    "MostFrequentTag",
     "NearestSeries",
     "NgramModel",
     "NgramRow",
+    "TagBaseline",
     "UniformModel",
     "draw_bytes_and_unseen",
     "ngram_name",
     "ngram_table",
     "read_arpa",
+    "require_crfsuite",
     "require_scikit_learn",
     "write_arpa",
 ]

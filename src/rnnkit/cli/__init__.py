@@ -23,6 +23,7 @@ from rnnkit.cli import (
     train,
     train_classify,
     train_grammar,
+    train_tag,
 )
 from rnnkit.cli import eval as eval_verb
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 train.app.command("classify", short_help="Labelled texts: a classifier.")(train_classify.classify)
 train.app.command("grammar", short_help="A formal language: a recogniser.")(train_grammar.grammar)
+train.app.command("tag", short_help="Tagged words: a tagger.")(train_tag.tag)
 app.add_typer(train.app, name="train", help="Train a model: rnnkit train lm my.txt")
 app.command("sample", short_help="Let a trained model write.")(sample.sample)
 app.command("complete", short_help="The likeliest next words after a text.")(complete.complete)

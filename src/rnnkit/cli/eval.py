@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,8 @@ def evaluate(
     file: Annotated[
         str,
         typer.Argument(
-            help="What to judge on: a text as a file, a folder, a .gz, or - for stdin; for a classifier a table.",
+            help="What to judge on: a text as a file, a folder, a .gz, or - for stdin; for a classifier a table; "
+            "for a tagger CoNLL, CoNLL-U or JSONL.",
             metavar="FILE",
         ),
     ],
@@ -24,6 +25,8 @@ def evaluate(
     ] = False,
     label_column: Annotated[str | None, typer.Option(help="Of a classifier's table; else as it was trained.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Of a classifier's table; else as it was trained.")] = None,
+    word_column: Annotated[str | None, typer.Option(help="Of a tagger's file; else as it was trained.")] = None,
+    tag_column: Annotated[str | None, typer.Option(help="Of a tagger's file; else as it was trained.")] = None,
     encoding: Annotated[str, typer.Option(help="The text's encoding.")] = "utf-8",
     as_bytes: Annotated[bool, typer.Option("--bytes", help="Read the text as bytes, whatever they mean.")] = False,
     arpa: Annotated[
@@ -39,21 +42,28 @@ def evaluate(
     from rnnkit.cli import terminal
 
     model = api.load(run, precision=precision)
+    columns = {"label": label_column, "text": text_column, "word": word_column, "tag": tag_column}
     of_text = {"--reset-per-line": reset_per_line, "--bytes": as_bytes, "--arpa": bool(arpa)}
-    of_tables = {"--label-column": label_column is not None, "--text-column": text_column is not None}
-    is_classifier = isinstance(model, api.Classifier)
-    for flag, is_given in (of_text if is_classifier else of_tables).items():
-        if is_given:
-            raise UsageError(
-                f"{flag} has no effect on a {'classifier' if is_classifier else 'language model'}; leave it out"
-            )
+    noun, readable = ("language model", ())
     if isinstance(model, api.Classifier):
-        metrics = model.evaluate(file, label_column=label_column, text_column=text_column, encoding=encoding)
+        noun, readable = "classifier", ("label", "text")
+    elif isinstance(model, api.Tagger):
+        noun, readable = "tagger", ("word", "tag")
+    given = of_text if readable else {}
+    given |= {f"--{name}-column": name not in readable and value is not None for name, value in columns.items()}
+    for flag, is_given in given.items():
+        if is_given:
+            raise UsageError(f"{flag} has no effect on a {noun}; leave it out")
+    if not isinstance(model, api.LanguageModel):
+        named: Any = {f"{name}_column": columns[name] for name in readable}
+        metrics = model.evaluate(file, **named, encoding=encoding)
         if as_json:
             terminal.print_json(metrics)
             return
-        title = f"{file}: {metrics['model']['num_sequences']:,} sequences"
-        terminal.print_result_table(api.classification_table(metrics), title=title)
+        is_tagger = isinstance(model, api.Tagger)
+        counted = f"{metrics['model']['num_sentences' if is_tagger else 'num_sequences']:,}"
+        table = api.tagging_table(metrics) if is_tagger else api.classification_table(metrics)
+        terminal.print_result_table(table, title=f"{file}: {counted} {'sentences' if is_tagger else 'sequences'}")
         return
     metrics = model.evaluate(file, reset_per_line=reset_per_line, encoding=encoding, as_bytes=as_bytes, arpa=arpa or ())
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,7 @@ import typer
 from rnnkit.errors import DataError, RnnkitError, UsageError
 
 if TYPE_CHECKING:
-    from rnnkit.api import Classifier, LanguageModel
+    from rnnkit.api import Classifier, LanguageModel, Tagger
 
 
 class LineFormat(StrEnum):
@@ -29,7 +29,7 @@ def predict(
     run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
     file: Annotated[
         Path | None,
-        typer.Argument(help="What to read in place of stdin: lines; for a classifier also a table or its series."),
+        typer.Argument(help="What to read in place of stdin: lines; of a classifier or tagger also a file of its own."),
     ] = None,
     output: Annotated[
         LineFormat,
@@ -42,12 +42,20 @@ def predict(
     encoding: Annotated[str, typer.Option(help="Of the lines.")] = "utf-8",
     as_bytes: Annotated[bool, typer.Option("--bytes", help="Score bytes as they are; for a byte model.")] = False,
 ) -> None:
-    """Score every line of stdin, or of FILE, with the model of RUN, each from a fresh state; a classifier labels it."""
+    """Score every line of stdin, or of FILE, with the model of RUN, each from a fresh state; a classifier labels it.
+
+    A tagger tags the sentences of a file as it was trained on, or the words of every line of stdin.
+    """
     from rnnkit import api
     from rnnkit.cli import lines
 
     model = api.load(run, precision=precision)
     is_jsonl = as_json or output is LineFormat.JSONL
+    if isinstance(model, api.Tagger):
+        if as_bytes:
+            raise UsageError("--bytes has no effect on a tagger, which reads words; leave it out")
+        _tag(model, file, encoding, is_jsonl=is_jsonl)
+        return
     if isinstance(model, api.Classifier) and (model.tokenizer is None or (file and model.is_table(file))):
         _label_file(model, file, is_jsonl=is_jsonl)
         return
@@ -85,6 +93,22 @@ def _label_file(model: Classifier, file: Path | None, *, is_jsonl: bool) -> None
             print(json.dumps({"place": place, **shown, **figures}, ensure_ascii=False), flush=True)
         else:
             print("\t".join((*cells, place, *shown.values())), flush=True)
+
+
+def _tag(model: Tagger, file: Path | None, encoding: str, *, is_jsonl: bool) -> None:
+    """Words with their tags, an empty line behind each sentence; or objects with both lists."""
+    from rnnkit.cli import lines
+
+    if file is None:
+        sentences: Iterable[list[str]] = map(str.split, lines.text_lines(sys.stdin.buffer, encoding, name="stdin"))
+    else:
+        sentences = model.read(file, encoding=encoding).sentences
+    for words in sentences:
+        (tags,) = model.predict([words])
+        if is_jsonl:
+            print(json.dumps({"words": words, "tags": tags}, ensure_ascii=False), flush=True)
+        else:
+            print("".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)), flush=True)
 
 
 def _opened(file: Path) -> IO[bytes]:

@@ -31,6 +31,8 @@ def score(
     from rnnkit.cli import lines, terminal
 
     model = api.load(run, precision=precision)
+    if isinstance(model, api.Tagger):
+        raise UsageError(f"{run} holds a tagger; rnnkit predict gives each word its tag")
     if isinstance(model, api.Classifier):
         raise UsageError(f"{run} holds a classifier; rnnkit predict gives each line its label and probability")
     with contextlib.nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as stream:

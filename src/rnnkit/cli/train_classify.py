@@ -14,6 +14,7 @@ from rnnkit.cli.train_options import (
     option,
     run_of,
     taking,
+    train_and_show,
 )
 
 _SOURCES = "Tables (.csv, .tsv, .jsonl) with a label and a text column, or a folder with a .txt for each label."
@@ -60,11 +61,5 @@ def classify(given: Given) -> None:
     Every key of the configuration can be given as KEY=VALUE; the usual ones are also flags.
     """
     from rnnkit import api
-    from rnnkit.cli import terminal
 
-    model = given.train(api.Classifier)
-    if given.how["as_json"]:
-        terminal.print_json(model.metrics)
-        return
-    terminal.print_result_table(api.classification_table(model.metrics))
-    print(f"\nrun folder: {model.path}")
+    train_and_show(given, api.Classifier, api.classification_table)

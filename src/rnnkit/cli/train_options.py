@@ -62,6 +62,18 @@ class Given(NamedTuple):
             progress.line.close()
 
 
+def train_and_show(given: Given, kind: type[Trained], table: Callable[[dict[str, Any]], Any]) -> None:
+    """Train, and print the table and where the run is, or with --json the metrics. Args: table: of the metrics."""
+    from rnnkit.cli import terminal
+
+    model = given.train(kind)
+    if given.how["as_json"]:
+        terminal.print_json(model.metrics)
+        return
+    terminal.print_result_table(table(model.metrics))
+    print(f"\nrun folder: {model.path}")
+
+
 def option(kind: Any, *names: str, **settings: Any) -> Any:
     """An option of a verb. Args: as `typer.Option`; without names it is called like its key."""
     return Annotated[kind | None, typer.Option(*names, **settings)]

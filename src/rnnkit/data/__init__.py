@@ -25,6 +25,15 @@ from rnnkit.data.prepare import Prepared, prepare, vocabulary_pieces
 from rnnkit.data.readers import FOLDER_SUFFIXES, read_documents
 from rnnkit.data.report import Finding, Report
 from rnnkit.data.streams import Streams, Window
+from rnnkit.data.tagged import (
+    Tagged,
+    in_scheme,
+    known_tags,
+    read_tagged,
+    scheme_of,
+    split_tagged,
+    tag_ids,
+)
 
 __all__ = [
     "FOLDER_SUFFIXES",
@@ -39,18 +48,25 @@ __all__ = [
     "Prepared",
     "Report",
     "Streams",
+    "Tagged",
     "Window",
     "default_documents",
     "doctor",
+    "in_scheme",
     "is_table",
     "known_labels",
+    "known_tags",
     "label_ids",
     "padded",
     "prepare",
     "read_documents",
     "read_examples",
+    "read_tagged",
+    "scheme_of",
     "split",
     "split_examples",
+    "split_tagged",
+    "tag_ids",
     "tokenizer_of",
     "vocabulary_pieces",
 ]

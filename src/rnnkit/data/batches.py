@@ -1,4 +1,4 @@
-"""Batches: whole sequences with a label each, those of similar length together, resumable at any batch."""
+"""Batches: whole sequences with a label, or with one for every step, those of similar length together, resumable."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Batch:
 
     Attributes:
         inputs: [T, B] int64 ids, or [T, B, I] float32 frames; 0 beyond a row's length. T is the longest.
-        targets: [1, B] int64: the labels.
+        targets: [1, B] int64: the labels; or [T, B], a label for every step, −1 beyond a row's length.
         lengths: [B] int64.
-        weights: [1, B] float32: how much each label counts in the loss.
+        weights: as targets, float32: how much each label counts in the loss; 0 beyond a row's length.
         reset: [B] bool, all True: every row starts from the initial state.
     """
 
@@ -40,7 +40,8 @@ class Batches:
 
     Args:
         sequences: ids [T] or frames [T, I] each.
-        labels: [N] integers.  weights: [N] how much each counts, None: 1.
+        labels: [N] integers; or for each sequence [T], a label for every step.
+        weights: [N] how much each sequence's labels count, None: 1.
         batch_size: sequences B in a batch; the last one of a pool may have fewer.
         seed: of the order.
     Raises: ArgumentError.
@@ -49,7 +50,7 @@ class Batches:
     def __init__(
         self,
         sequences: Sequence[np.ndarray],
-        labels: np.ndarray,
+        labels: np.ndarray | Sequence[np.ndarray],
         *,
         batch_size: int,
         seed: int,
@@ -59,7 +60,7 @@ class Batches:
             raise ArgumentError("there is no sequence to make batches of; give at least one")
         if batch_size < 1:
             raise ArgumentError(f"batch_size is {batch_size}; at least 1 is wanted")
-        self.sequences, self.labels, self.batch_size, self.seed = sequences, np.asarray(labels), batch_size, seed
+        self.sequences, self.labels, self.batch_size, self.seed = sequences, labels, batch_size, seed
         self.weights = np.ones(len(sequences), np.float32) if weights is None else np.asarray(weights, np.float32)
         self._lengths = np.array([len(sequence) for sequence in sequences])
         self._begin_epoch(0)
@@ -74,7 +75,8 @@ class Batches:
         rows = self._order[self.batches_done]
         self.batches_done += 1
         inputs, lengths = padded([self.sequences[row] for row in rows])
-        return Batch(inputs, self.labels[rows][None], lengths, self.weights[rows][None], np.ones(len(rows), bool))
+        targets, weights = self._targets(rows, lengths)
+        return Batch(inputs, targets, lengths, weights, np.ones(len(rows), bool))
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -93,6 +95,13 @@ class Batches:
                 )
         self._begin_epoch(int(state["epoch"]))
         self.batches_done = int(state["batches_done"])
+
+    def _targets(self, rows: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if isinstance(self.labels, np.ndarray):
+            return self.labels[rows][None], self.weights[rows][None]
+        targets, _ = padded([self.labels[row] + 1 for row in rows])
+        is_there = np.arange(len(targets))[:, None] < lengths
+        return targets - 1, np.where(is_there, self.weights[rows], np.float32(0))
 
     def _settings(self) -> dict[str, Any]:
         return {"batch_size": self.batch_size, "seed": self.seed, "num_sequences": len(self.sequences)}

@@ -11,8 +11,7 @@ from rnnkit.bundle import Bundle
 from rnnkit.bundle import labels as labels_file
 from rnnkit.errors import ArgumentError, DataError, DtypeError, SchemaError, ShapeError
 from rnnkit.kernels import heads
-from rnnkit.metrics.spans import allowed
-from rnnkit.runtime.crf import Chain, best_path, log_marginals
+from rnnkit.metrics.chain import Chain, best_path, held_to, log_marginals
 from rnnkit.runtime.reader import ROWS, Reader, padded
 from rnnkit.state import State
 from rnnkit.text import WordReader
@@ -199,17 +198,9 @@ class Transducer(Reader):
 
     def _chain_of(self) -> Chain | None:
         """What predictions are held to: the CRF's scores, and −inf where the scheme allows nothing."""
-        model, count = self.config["model"], len(self.labels)
-        if not model["crf"] and model["scheme"] is None:
-            return None
-        zeros = Chain(np.zeros(count, np.float32), np.zeros((count, count), np.float32), np.zeros(count, np.float32))
-        chain = Chain(*(self._weights[f"crf.{name}"] for name in Chain._fields)) if model["crf"] else zeros
-        if model["scheme"] is None:
-            return chain
+        model = self.config["model"]
+        scores = Chain(*(self._weights[f"crf.{name}"] for name in Chain._fields)) if model["crf"] else None
         try:
-            may = allowed(self.labels, model["scheme"])
+            return held_to(self.labels, model["scheme"], scores)
         except DataError as error:
             raise SchemaError(str(error)) from None
-        return Chain(
-            *(np.where(is_fine, scores, np.float32(-np.inf)) for is_fine, scores in zip(may, chain, strict=True))
-        )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rnnkit import baselines, data
 from rnnkit.bundle import evaluation, write_bundle
@@ -18,7 +17,8 @@ from rnnkit.models.acceptor import Acceptor, AcceptorConfig
 from rnnkit.tasks.classify_config import OF_FRAMES, OF_TOKENS, ClassifyConfig, ClassifyTokenizerConfig
 from rnnkit.tasks.classify_start import LanguageModelStart
 from rnnkit.tasks.classify_table import judge
-from rnnkit.tasks.task import Epoch, Peer, TrainingReport
+from rnnkit.tasks.task import Peer, TrainingReport
+from rnnkit.tasks.whole import WholeSequencesTask
 from rnnkit.text import Tokenizer
 
 _EVALUATED_ROWS = 64
@@ -121,18 +121,20 @@ def _refuse_choices_of_text(config: ClassifyConfig) -> None:
         raise ConfigError("baselines.ngram_order has no effect on series of numbers: leave it out")
 
 
-class ClassificationTask:
+class ClassificationTask(WholeSequencesTask):
     """Train a recurrent acceptor on the labelled sequences of a configuration."""
+
+    sections = ("model", "loss")
+    config: ClassifyConfig
 
     def __init__(self, config: ClassifyConfig, examples: data.Examples | None = None) -> None:
         """Args: examples: as of `LabelledSequences`."""
         self.start = self._start(config)
-        self.config = config = config if self.start is None else self.start.config
+        config = config if self.start is None else self.start.config
         self.sequences = self._read(config, examples)
+        super().__init__(config, self.sequences)
         if len(self.sequences.test) and {"naive-bayes", "logistic-regression"} & {*self.sequences.baselines}:
             baselines.require_scikit_learn()  # before the training, not after it
-        shape = config.model
-        self.name = ("bi-" if shape.bidirectional else "") + shape.cell.replace("_", "-")
 
     def _start(self, config: ClassifyConfig) -> LanguageModelStart | None:
         """What the configuration asks for. Raises: ConfigError, BundleError."""
@@ -143,18 +145,11 @@ class ClassificationTask:
     def _read(self, config: ClassifyConfig, examples: data.Examples | None) -> LabelledSequences:
         return LabelledSequences(config, examples, tokenizer=None if self.start is None else self.start.tokenizer)
 
-    @property
-    def epoch(self) -> Epoch:
-        return Epoch(tokens=len(self.sequences.train), characters_per_token=1.0, unit="seq", is_whole=True)
-
     def identity(self) -> dict[str, Any]:
-        sections = {name: getattr(self.config, name).model_dump(mode="json") for name in ("model", "loss")}
-        chosen = {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
-        if self.start is not None:
-            learns = {key: getattr(self.start.transfer, key) for key in ("unfreeze_every", "rate_decay")}
-            chosen |= {f"transfer.{key}": value for key, value in learns.items()}
-            chosen["language model"] = self.start.bundle.digest
-        return {**chosen, **self.sequences.identity()}
+        if self.start is None:
+            return super().identity()
+        learns = {f"transfer.{key}": getattr(self.start.transfer, key) for key in ("unfreeze_every", "rate_decay")}
+        return {**learns, **super().identity(), "language model": self.start.bundle.digest}
 
     def build_model(self) -> Acceptor:
         tokenizer = self.sequences.tokenizer
@@ -181,10 +176,6 @@ class ClassificationTask:
             train.sequences, train.targets, batch_size=batch_size, seed=torch.initial_seed(), weights=weights
         )
 
-    def penalty(self, hidden: Tensor, lengths: Tensor, *, ar: float, tar: float) -> Tensor:
-        """Refused: what a decision is read from is one vector, not outputs over time. Raises: ConfigError."""
-        raise ConfigError(f"ar={ar:g} and tar={tar:g} are penalties of a language model; leave them out")
-
     def evaluate(self, model: torch.nn.Module, *, max_tokens: int) -> dict[str, float]:
         """Mean loss and accuracy on the validation sequences, at most `max_tokens` of them, in both in nats."""
         valid = self.sequences.valid
@@ -200,9 +191,6 @@ class ClassificationTask:
             hits += int((log_probs.argmax(1) == targets).sum())
         return {"nll": total / count, "accuracy": hits / count}
 
-    def sample(self, model: torch.nn.Module, *, seed: int) -> str | None:
-        return None
-
     def save(self, model: torch.nn.Module, run_dir: Path) -> None:
         """Write weights, configuration, tokeniser and labels as the bundle that the run half loads."""
         config, tensors = model.export()  # type: ignore[operator]
@@ -217,20 +205,7 @@ class ClassificationTask:
         count = self.config.baselines.seeds if len(self.sequences.test) else 1
         return {f"seed-{later}": Peer(self, later_seed=later) for later in range(1, count)}
 
-    def finish(
-        self,
-        run_dir: Path,
-        *,
-        report: TrainingReport,
-        peers: Sequence[tuple[str, TrainingReport]],
-        note: Callable[[str], None],
+    def _judge(
+        self, run_dir: Path, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]
     ) -> dict[str, Any]:
-        """The saved model and all baselines on the test sequences; writes `metrics.json` and `baselines/`.
-
-        Without a test part there is nothing to judge on: no figure is given, and nothing is written.
-        """
-        if not len(self.sequences.test):
-            return {}
-        train, test = len(self.sequences.train), len(self.sequences.test)
-        note(f"fitting the baselines on {train:,} sequences, and judging every row of the table on {test:,}")
         return judge(run_dir, name=self.name, config=self.config, sequences=self.sequences, report=report, others=peers)

@@ -6,46 +6,18 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rnnkit.tasks.sections import LayersConfig, Section, TokenizerConfig, Widths
+from rnnkit.tasks.sections import LayersConfig, Section, SequencesConfig, TokenizerConfig, Widths
 
 
-class ClassifyDataConfig(Section):
+class ClassifyDataConfig(SequencesConfig):
     """Which labelled sequences."""
 
-    sources: list[str] | None = Field(
-        default=None, description="Tables (.csv, .tsv, .jsonl, also .gz), or a folder with a .txt for each label."
-    )
-    valid_sources: list[str] | None = Field(
-        default=None, description="What the best weights are chosen by; None: `valid_share` of the training ones."
-    )
-    test_sources: list[str] | None = Field(
-        default=None, description="What the table is made on; None: `held_out` of `sources`."
-    )
-    held_out: float = Field(
-        default=0.2, gt=0, lt=1, description="Share of every label's sequences held out, without test_sources."
-    )
-    valid_share: float = Field(
-        default=0.1, gt=0, lt=1, description="Share of what is left to choose weights by, without valid_sources."
-    )
-    split_seed: int = Field(default=0, ge=0, lt=2**63, description="Which ones are held out.")
     label_column: str | None = Field(
         default=None, description="The label's column or key; None: label, class, target, category or sentiment."
     )
     text_column: str | None = Field(
         default=None, description="The text's column or key; None: text, sentence, document, review or name."
     )
-    encoding: str = Field(default="utf-8", description="Of all sources.")
-
-    owners: ClassVar = {
-        "held_out": (lambda data: data.test_sources is None, "with test_sources"),
-        "valid_share": (lambda data: data.valid_sources is None, "with valid_sources"),
-    }
-
-    @model_validator(mode="after")
-    def _has_sources(self) -> ClassifyDataConfig:
-        if self.sources is None:
-            raise ValueError("data.sources is missing: name a table of labelled sequences, or a folder")
-        return self
 
 
 class ClassifyTokenizerConfig(TokenizerConfig):

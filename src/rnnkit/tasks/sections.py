@@ -66,6 +66,39 @@ class TokenizerConfig(Section):
     )
 
 
+class SequencesConfig(Section):
+    """Labelled sequences: to train on, to choose weights by, to make the table on."""
+
+    sources: list[str] | None = Field(
+        default=None, description="Files to train on; which formats, says the task's page."
+    )
+    valid_sources: list[str] | None = Field(
+        default=None, description="What the best weights are chosen by; None: `valid_share` of the training ones."
+    )
+    test_sources: list[str] | None = Field(
+        default=None, description="What the table is made on; None: `held_out` of `sources`."
+    )
+    held_out: float = Field(
+        default=0.2, gt=0, lt=1, description="Share held out (of every label's sequences), without test_sources."
+    )
+    valid_share: float = Field(
+        default=0.1, gt=0, lt=1, description="Share of what is left to choose weights by, without valid_sources."
+    )
+    split_seed: int = Field(default=0, ge=0, lt=2**63, description="Which ones are held out.")
+    encoding: str = Field(default="utf-8", description="Of all sources.")
+
+    owners: ClassVar = {
+        "held_out": (lambda data: data.test_sources is None, "with test_sources"),
+        "valid_share": (lambda data: data.valid_sources is None, "with valid_sources"),
+    }
+
+    @model_validator(mode="after")
+    def _has_sources(self) -> Self:
+        if self.sources is None:
+            raise ValueError("data.sources is missing: name a file of labelled sequences")
+        return self
+
+
 class LayersConfig(Section):
     """Recurrent layers and what they read: the fields of `rnnkit.models.recurrent.RecurrentConfig` without the data's.
 

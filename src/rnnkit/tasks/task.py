@@ -17,6 +17,7 @@ class Epoch:
     Attributes:
         tokens:   what has a loss: tokens; or whole sequences, where `is_whole`.
         characters_per_token, unit: for display: how many of which unit each of them is.
+        loss_unit: what a loss in nats is of; None: of the unit.
         is_whole: a row of a batch is a whole sequence with one loss, which starts from the initial state and hands none
             on; else it is a window of a stream, for truncated BPTT.
     """
@@ -24,6 +25,7 @@ class Epoch:
     tokens: int
     characters_per_token: float
     unit: str = "char"
+    loss_unit: str | None = None
     is_whole: bool = False
 
 
@@ -100,7 +102,10 @@ class Trainable(Protocol):
         ...
 
     def evaluate(self, model: nn.Module, *, max_tokens: int) -> dict[str, float]:
-        """Judge the model on held-out data; `nll` in nats per token is what the best checkpoint is chosen by."""
+        """Judge the model on held-out data: `nll` in nats per token, by which the best checkpoint is chosen.
+
+        Another figure to choose it by, the smaller the better, is `error`.
+        """
         ...
 
     def sample(self, model: nn.Module, *, seed: int) -> str | None:

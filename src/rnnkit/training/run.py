@@ -68,7 +68,7 @@ class Run:
         self.schedule = Schedule(config, total_steps=self.plan.total_steps if self.plan else None)
         self.counters: dict[str, Any] = {
             "step": 0, "tokens": 0, "skipped": 0, "skipped_in_row": 0, "clipped": 0, "waited": 0, "ended_by": None,
-            "best_nll": None, "best_step": None, "loss_sum": 0.0, "loss_count": 0,
+            "best": None, "best_step": None, "loss_sum": 0.0, "loss_count": 0,
         }  # fmt: skip
         self.curve: list[dict[str, Any]] = []
         self._seconds_before = 0.0  # of earlier parts of a resumed run
@@ -135,7 +135,7 @@ class Run:
         self.optimizer.step(lr=lr, rates=rates)
         self.average.update()
         self.carry = unrolled.carry
-        counted = int(unrolled.weights.count_nonzero())
+        counted = len(batch.lengths) if self.task.epoch.is_whole else int(unrolled.weights.count_nonzero())
         counters["skipped_in_row"] = 0
         counters["tokens"] += counted
         counters["clipped"] += clipped.is_clipped
@@ -264,9 +264,10 @@ class Run:
                 )
                 self._diverged(f"the loss on held-out text is {nll}", kept=kept)
             sample = self.task.sample(self.model, seed=self.config.seed)
-            is_best = counters["best_nll"] is None or nll < counters["best_nll"]
+            judged = [scores.get("error", nll), nll]  # of two with the same error the one of fewer nats
+            is_best = counters["best"] is None or judged < counters["best"]
             if is_best:
-                counters.update(best_nll=nll, best_step=step, waited=0)
+                counters.update(best=judged, best_step=step, waited=0)
                 model = {f"model/{name}": t for name, t in self.model.state_dict().items()}
                 save_checkpoint(self._best, Checkpoint(values={"step": step, "nll": nll}, tensors=model))
             else:
@@ -351,6 +352,7 @@ class Run:
                 "is_resumed": self._is_resumed,
                 "parameters": sum(p.numel() for p in self.model.parameters()),
                 "unit": self.task.epoch.unit,
+                "loss_unit": self.task.epoch.loss_unit or self.task.epoch.unit,
                 "run_dir": str(self.run_dir),
                 "machine": machine,
             }

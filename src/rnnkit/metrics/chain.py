@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from rnnkit.metrics.spans import Scheme, allowed
 
 
 class Chain(NamedTuple):
@@ -16,6 +19,19 @@ class Chain(NamedTuple):
     start: np.ndarray
     transition: np.ndarray
     end: np.ndarray
+
+
+def held_to(labels: Sequence[str], scheme: Scheme | None, scores: Chain | None) -> Chain | None:
+    """Scores between labels, with −inf where the scheme of spans allows nothing; None: neither is given.
+
+    Raises: DataError for a label that is no tag of the scheme.
+    """
+    if scheme is None:
+        return scores
+    may = allowed(labels, scheme)
+    if scores is None:
+        scores = Chain(*(np.zeros(part.shape, np.float32) for part in may))
+    return Chain(*(np.where(is_fine, part, np.float32(-np.inf)) for is_fine, part in zip(may, scores, strict=True)))
 
 
 def best_path(scores: np.ndarray, chain: Chain) -> np.ndarray:

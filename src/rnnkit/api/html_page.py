@@ -1,0 +1,46 @@
+"""report.html of a run: one file with its pictures in it, which asks no host for anything."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Mapping, Sequence
+
+
+def document(name: str, *parts: str) -> str:
+    """A page under the heading `name`, of parts that are HTML."""
+    body = "\n".join(parts)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{html.escape(name)}</title><style>
+body {{ font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }}
+table {{ border-collapse: collapse }} td, th {{ padding: .2em .8em; border-bottom: 1px solid #ddd; text-align: left }}
+img {{ max-width: 100%; display: block; margin: 1em 0 }}
+</style></head><body>
+<h1>{html.escape(name)}</h1>
+{body}
+</body></html>
+"""
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Cells of plain text."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
+    return f"<table><tr>{head}</tr>\n{body}</table>"
+
+
+def scores(per_name: Mapping[str, Mapping[str, float]], *, of: str, counted: str) -> str:
+    """Precision, recall, F1 and count of each name. Args: of, counted: what the names and the counts are."""
+    cells = [
+        [name, *(f"{row[key]:.1%}" for key in ("precision", "recall", "f1")), str(row["count"])]
+        for name, row in per_name.items()
+    ]
+    return table([of, "precision", "recall", "F1", counted], cells)
+
+
+def pictures(named: Mapping[str, bytes]) -> str:
+    """PNGs by their titles."""
+    return "".join(
+        f'<img alt="{html.escape(title)}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
+        for title, data in named.items()
+    )

@@ -1,0 +1,111 @@
+"""Judge taggers: words and spans right, intervals over sentences, and whether two taggers really differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnkit.errors import ArgumentError
+from rnnkit.metrics.spans import SpanScore, f1_of
+from rnnkit.metrics.table import Column
+
+NUM_RESAMPLES = 2_000
+
+Tags = Sequence[Sequence[str]]
+
+
+class TaggingScore:
+    """How well predicted tags are gold ones.
+
+    Args:   gold, predicted: tags of the same sentences.  of_spans: they mark spans, in a scheme that `spans_of` reads.
+    Raises: ArgumentError for sentences that do not fit together, or none.
+    """
+
+    def __init__(self, gold: Tags, predicted: Tags, *, of_spans: bool) -> None:
+        lengths = [list(map(len, tags)) for tags in (gold, predicted)]
+        if lengths[0] != lengths[1] or not sum(lengths[0]):
+            raise ArgumentError(f"{sum(lengths[0])} gold tags and {sum(lengths[1])} predicted ones do not fit together")
+        self.is_correct = [
+            np.array([a == b for a, b in zip(*pair, strict=True)], bool) for pair in zip(gold, predicted, strict=True)
+        ]
+        """For each sentence [T] bool."""
+        self.spans = SpanScore(gold, predicted) if of_spans else None
+        right = np.array([int(row.sum()) for row in self.is_correct])
+        words = np.array(lengths[0])
+        self.counts = np.stack([right, words, words], axis=1) if self.spans is None else self.spans.per_sequence
+        """[N, 3]: of each sentence the right, predicted and gold spans, or words."""
+        self._words = int(words.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """The share of words that is right."""
+        return float(sum(int(row.sum()) for row in self.is_correct) / self._words)
+
+    @property
+    def figure(self) -> float:
+        """What taggers are compared by: F1 over spans, or the accuracy."""
+        return f1_of(self.counts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures, for metrics.json; `low` and `high` hold the middle 95 % of `figure` over resampled sentences."""
+        drawn = _figures(self.counts, _draws(len(self.counts)))
+        low, high = np.quantile(drawn, (0.025, 0.975)).tolist()
+        figures: dict[str, Any] = {"accuracy": self.accuracy}
+        if self.spans is not None:
+            figures |= {"f1": self.spans.f1, "precision": self.spans.precision, "recall": self.spans.recall}
+        return figures | {
+            "low": low,
+            "high": high,
+            "sentences_right": float(np.mean([row.all() for row in self.is_correct])),
+            "num_sentences": len(self.is_correct),
+            "num_words": self._words,
+        }
+
+
+def paired_taggers(ours: TaggingScore, theirs: TaggingScore) -> dict[str, float]:
+    """How much better one tagger's figure is than another's on the same sentences, and how surely.
+
+    The interval is the middle 95 % of the differences over resampled sentences (bootstrap); p is the share of 2,000
+    random swaps of the two outputs, sentence by sentence, that differ at least as much (approximate randomisation).
+
+    Returns: difference, difference_low, difference_high, p_value.
+    Source:  Noreen 1989; Yeh 2000, "More accurate tests for the statistical significance of result differences".
+    """
+    a, b = ours.counts, theirs.counts
+    draws, found = _draws(len(a)), ours.figure - theirs.figure
+    low, high = np.quantile(_figures(a, draws) - _figures(b, draws), (0.025, 0.975)).tolist()
+    swaps = np.random.Generator(np.random.Philox(1)).integers(0, 2, (NUM_RESAMPLES, len(a)))
+    moved = swaps @ (b - a)
+    apart = np.abs(_f1(a.sum(0) + moved) - _f1(b.sum(0) - moved))
+    p_value = (1 + int((apart >= abs(found) - 1e-12).sum())) / (1 + NUM_RESAMPLES)
+    return {"difference": found, "difference_low": low, "difference_high": high, "p_value": p_value}
+
+
+def _draws(count: int) -> np.ndarray:
+    """How often each of N sentences stands in each resampled set, [R, N]."""
+    return np.random.Generator(np.random.Philox(0)).multinomial(count, np.full(count, 1 / count), NUM_RESAMPLES)
+
+
+def _figures(counts: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    return _f1(draws @ counts)
+
+
+def _f1(sums: np.ndarray) -> np.ndarray:
+    """[R, 3] -> [R]; 0 where there are no spans."""
+    return 2 * sums[:, 0] / np.maximum(sums[:, 1] + sums[:, 2], 1)
+
+
+TAGGING_COLUMNS = (
+    Column("f1", "F1", ".2%", better="higher"),
+    Column("precision", "precision", ".2%", better="higher"),
+    Column("recall", "recall", ".2%", better="higher"),
+    Column("accuracy", "accuracy", ".2%", better="higher"),
+    Column("low", "95 % from", ".2%"),
+    Column("high", "to", ".2%"),
+    Column("sentences_right", "sentences right", ".2%", better="higher"),
+    Column("p_value", "p (paired)", ".2g"),
+    Column("train_seconds", "train s", ",.1f"),
+)
+"""The columns of every tagger's table; the keys are those of metrics.json."""

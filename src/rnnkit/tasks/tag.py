@@ -1,0 +1,167 @@
+"""The tagging task: sentences with a tag for every word, a transducer that learns them, and what it must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rnnkit import baselines, data, text
+from rnnkit.bundle import labels as labels_file
+from rnnkit.bundle import write_bundle
+from rnnkit.metrics.chain import Chain, best_path, held_to
+from rnnkit.metrics.spans import Scheme
+from rnnkit.metrics.tagging import TaggingScore
+from rnnkit.models.transducer import NO_TARGET, Transducer, TransducerConfig
+from rnnkit.runtime.transducer import WORDS
+from rnnkit.tasks.tag_config import TagConfig
+from rnnkit.tasks.tag_table import judge
+from rnnkit.tasks.task import TrainingReport
+from rnnkit.tasks.whole import WholeSequencesTask
+
+_EVALUATED_ROWS = 64
+
+
+class Part:
+    """Sentences of one part as arrays, and their tags as numbers."""
+
+    def __init__(self, tagged: data.Tagged, words: text.WordReader, labels: list[str]) -> None:
+        self.tagged = tagged
+        self.sequences = [words.encode(sentence) for sentence in tagged.sentences]
+        self.targets = data.tag_ids(tagged, labels)
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+
+class TaggedSentences:
+    """The sentences of a run: training, validation (to choose weights by) and test (for the table).
+
+    Labels and vocabulary come from the training part alone. Raises: DataError naming file, line, column and remedy.
+
+    Args: tagged: to train on in place of the sources; none of them is held out, and there is no test part.
+    """
+
+    def __init__(self, config: TagConfig, tagged: data.Tagged | None = None) -> None:
+        settings = config.data
+        columns: Any = {key: getattr(settings, key) for key in ("word_column", "tag_column", "encoding")}
+        assert settings.sources is not None  # the configuration has seen to it
+        train = data.read_tagged(settings.sources, **columns) if tagged is None else tagged
+        self.scheme: Scheme | None = data.scheme_of(train, settings.scheme)
+        """What the tags of the files mark spans by; None: they are plain ones."""
+        if tagged is not None:
+            test = tagged[np.zeros(0, int)]
+        elif settings.test_sources is not None:
+            test = data.read_tagged(settings.test_sources, **columns)
+        else:
+            train, test = data.split_tagged(train, settings.held_out, seed=settings.split_seed)
+        if settings.valid_sources is not None:
+            valid = data.read_tagged(settings.valid_sources, **columns)
+        else:
+            train, valid = data.split_tagged(train, settings.valid_share, seed=settings.split_seed)
+        if self.scheme is not None:
+            how: Any = {"to": settings.scheme_to, "repair": settings.repair}
+            train, valid, test = (data.in_scheme(part, self.scheme, **how) for part in (train, valid, test))
+            self.scheme = settings.scheme_to
+        self.labels = data.known_tags(train, self.scheme)
+        self._config = config
+        chosen = config.words
+        self.words = text.WordReader.build(
+            train.sentences,
+            min_count=chosen.min_count,
+            lowercase=chosen.lowercase,
+            with_characters=chosen.characters,
+            max_characters=chosen.max_characters,
+        )
+        self.train, self.valid, self.test = (Part(part, self.words, self.labels) for part in (train, valid, test))
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        of_all = ("most-frequent-tag", "hmm") if self.scheme is None else ("most-frequent-tag", "hmm", "feature-crf")
+        return self._config.baselines.kinds or of_all
+
+    def parts(self) -> dict[str, Part]:
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+    def identity(self) -> dict[str, Any]:
+        names = {"train": "training sentences", "valid": "validation sentences", "test": "test sentences"}
+        words = self._config.words.model_dump(mode="json")
+        return {
+            **{f"words.{key}": value for key, value in words.items()},
+            **{names[part]: of_part.tagged.fingerprint for part, of_part in self.parts().items()},
+        }
+
+
+class TaggingTask(WholeSequencesTask):
+    """Train a recurrent transducer on the tagged sentences of a configuration."""
+
+    loss_unit = "word"
+    config: TagConfig
+
+    def __init__(self, config: TagConfig, tagged: data.Tagged | None = None) -> None:
+        """Args: tagged: as of `TaggedSentences`."""
+        self.sentences = TaggedSentences(config, tagged)
+        super().__init__(config, self.sentences)
+        crf = config.model.crf
+        self.with_crf = self.sentences.scheme is not None if crf is None else crf
+        self.name += "-crf" if self.with_crf else ""
+        if len(self.sentences.test) and "feature-crf" in self.sentences.baselines:
+            baselines.require_crfsuite()  # before the training, not after it
+
+    def build_model(self) -> Transducer:
+        words, fields = self.sentences.words, self.config.model.model_dump()
+        if not words.num_characters:
+            fields |= {"character_embedding_size": 0, "character_hidden_size": 0}
+        fields |= {"crf": self.with_crf, "scheme": self.sentences.scheme, "num_characters": words.num_characters}
+        fields |= {"vocab_size": words.vocab_size, "unk_id": words.unk_id}
+        return Transducer(TransducerConfig(num_labels=len(self.sentences.labels), **fields))
+
+    def streams(self, *, batch_size: int, window: int, stride: int) -> data.Batches:
+        """Batches of whole sentences; their order follows from the seed that torch's generator was given."""
+        train = self.sentences.train
+        return data.Batches(train.sequences, train.targets, batch_size=batch_size, seed=torch.initial_seed())
+
+    def evaluate(self, model: torch.nn.Module, *, max_tokens: int) -> dict[str, float]:
+        """Nats per word and accuracy on at most `max_tokens` validation sentences; of spans also F1.
+
+        Of spans `error`, by which the best weights are chosen, is 1 − F1: F1 still grows while nats do, too.
+        """
+        assert isinstance(model, Transducer)
+        valid, labels = self.sentences.valid, self.sentences.labels
+        count = min(len(valid), max_tokens)
+        order = sorted(range(count), key=lambda row: len(valid.sequences[row]))
+        scores = None
+        if model.crf is not None:
+            scores = Chain(*(getattr(model.crf, name).detach().numpy() for name in Chain._fields))
+        chain = held_to(labels, self.sentences.scheme, scores)
+        total, gold, predicted = 0.0, [], []
+        for first in range(0, count, _EVALUATED_ROWS):
+            rows = order[first : first + _EVALUATED_ROWS]
+            inputs, lengths = data.padded([valid.sequences[row] for row in rows])
+            targets, _ = data.padded([valid.targets[row] - NO_TARGET for row in rows])
+            features, _ = model(torch.from_numpy(inputs), lengths=torch.from_numpy(lengths))
+            total += float(model.loss(features, torch.from_numpy(targets) + NO_TARGET).double().sum())
+            found = (model.log_prob(features) if scores is None else model.logits(features)).numpy()
+            for column, row in enumerate(rows):
+                own = found[: lengths[column], column]
+                path = own.argmax(1) if chain is None else best_path(own, chain)
+                predicted.append([labels[best] for best in path])
+                gold.append(valid.tagged.tags[row])
+        score = TaggingScore(gold, predicted, of_spans=self.sentences.scheme is not None)
+        figures = {"nll": total / sum(map(len, gold)), "accuracy": score.accuracy}
+        return figures if score.spans is None else {**figures, "f1": score.figure, "error": 1 - score.figure}
+
+    def save(self, model: torch.nn.Module, run_dir: Path) -> None:
+        """Write weights, configuration, vocabulary and labels as the bundle that the run half loads."""
+        config, tensors = model.export()  # type: ignore[operator]
+        files = {labels_file.NAME: labels_file.to_bytes(self.sentences.labels)}
+        files[WORDS] = self.sentences.words.to_json().encode()
+        write_bundle(run_dir, config=config, tensors=tensors, files=files)
+
+    def _judge(
+        self, run_dir: Path, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]
+    ) -> dict[str, Any]:
+        return judge(run_dir, name=self.name, config=self.config, sentences=self.sentences, report=report)

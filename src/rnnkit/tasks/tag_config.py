@@ -1,0 +1,104 @@
+"""TagConfig: every choice of a tagging run but the training itself; torch-free, so checked at once."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from rnnkit.tasks.sections import LayersConfig, Section, SequencesConfig, Widths
+
+
+class TagDataConfig(SequencesConfig):
+    """Which tagged sentences."""
+
+    word_column: str | None = Field(
+        default=None, description="The words': form (CoNLL-U), 1 (CoNLL), words or tokens (JSONL)."
+    )
+    tag_column: str | None = Field(
+        default=None, description="The tags': upos (CoNLL-U), the last one (CoNLL), tags or labels (JSONL)."
+    )
+    scheme: Literal["auto", "none", "bio", "iob1", "bioes"] = Field(
+        default="auto", description="How tags mark spans; auto: told by them; none: they are plain ones."
+    )
+    scheme_to: Literal["bio", "bioes"] = Field(
+        default="bio", description="What tags of spans are converted to: what the model says."
+    )
+    repair: bool = Field(
+        default=False, description="Read a tag that may not stand where it does as the CoNLL scorer does."
+    )
+
+    owners: ClassVar = {
+        **SequencesConfig.owners,
+        "scheme_to": (lambda data: data.scheme != "none", "with scheme none"),
+        "repair": (lambda data: data.scheme != "none", "with scheme none"),
+    }
+
+
+class TagWordsConfig(Section):
+    """What is read of a word."""
+
+    min_count: int = Field(default=1, ge=1, description="Words seen less often are unknown.")
+    lowercase: bool = Field(default=True, description="Words that differ in case are one; their spelling keeps it.")
+    characters: bool = Field(default=True, description="Also read how each word is spelled.")
+    max_characters: int = Field(
+        default=24, ge=2, le=1000, description="Of a longer word its first and its last half of so many are read."
+    )
+
+    owners: ClassVar = {"max_characters": (lambda words: words.characters, "without characters")}
+
+
+class TagModelConfig(LayersConfig):
+    """The recurrent model: the fields of `rnnkit.models.transducer.TransducerConfig` that the data does not decide."""
+
+    hidden_size: Widths = Field(default=160, description="Units per layer and direction H; or the width of each layer.")
+    embedding_size: int = Field(default=100, ge=1, description="Numbers per word E.")
+    character_embedding_size: int = Field(default=32, ge=1, description="Numbers per character.")
+    character_hidden_size: int = Field(
+        default=48, ge=1, description="Units per direction of the LSTM that reads a word's characters."
+    )
+    input_dropout: float = Field(default=0.3, ge=0, lt=1, description="On what the first layer reads.")
+    output_dropout: float = Field(default=0.4, ge=0, lt=1, description="On what is read out.")
+    word_dropout: float = Field(
+        default=0.05, ge=0, lt=1, description="On single words, whose spelling stays; it teaches to read it."
+    )
+    bidirectional: bool = Field(default=True, description="Read in both directions.")
+    crf: bool | None = Field(default=None, description="Score whole sequences of tags; None: where they mark spans.")
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of the target spread over all tags (Szegedy et al. 2016)."
+    )
+
+
+TagBaselineName = Literal["most-frequent-tag", "hmm", "feature-crf"]
+
+
+class TagBaselinesConfig(Section):
+    """What the model must beat."""
+
+    kinds: tuple[TagBaselineName, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Which the table shows; None: the first two, and where tags mark spans the CRF.",
+    )
+
+
+class TagConfig(Section):
+    """A tagging run: data, words, model, baselines."""
+
+    data: TagDataConfig = Field(default_factory=TagDataConfig)
+    words: TagWordsConfig = Field(default_factory=TagWordsConfig)
+    model: TagModelConfig = Field(default_factory=TagModelConfig)
+    baselines: TagBaselinesConfig = Field(default_factory=TagBaselinesConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_data(cls, values: Any) -> Any:
+        """Without the section, its own check would not run."""
+        return {"data": {}, **values} if isinstance(values, dict) else values
+
+    @model_validator(mode="after")
+    def _spelling_is_read(self) -> TagConfig:
+        for name in ("character_embedding_size", "character_hidden_size"):
+            if not self.words.characters and getattr(self.model, name) != TagModelConfig.model_fields[name].default:
+                raise ValueError(f"model.{name} has no effect without words.characters: leave it out")
+        return self

@@ -1,0 +1,173 @@
+"""The table of a tagging run: the saved model beside its baselines, on the same sentences; torch-free."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnkit import durable
+from rnnkit.baselines import TAG_BASELINES
+from rnnkit.bundle import strict_json
+from rnnkit.metrics.tagging import TaggingScore, Tags
+from rnnkit.runtime import Transducer
+from rnnkit.tasks.machine import commit, describe_machine
+from rnnkit.tasks.tag_config import TagConfig
+from rnnkit.tasks.tag_score import TaggedBy, tagging_rows
+from rnnkit.tasks.task import TrainingReport
+
+if TYPE_CHECKING:
+    from rnnkit.data import Tagged
+    from rnnkit.tasks.tag import Part, TaggedSentences
+
+_NUM_WORST = 20
+_NUM_BUCKETS = 4
+_AROUND = 6  # words shown on each side of a mistake
+
+
+def judge(
+    run_dir: Path, *, name: str, config: TagConfig, sentences: TaggedSentences, report: TrainingReport
+) -> dict[str, Any]:
+    """Score the bundle in `run_dir` and its baselines, fitted here and saved in `run_dir/baselines`, on the test part.
+
+    Validation sentences choose the model's weights; no baseline has a choice, so none is shown them.
+
+    Returns: what it writes to `run_dir/metrics.json`.
+    """
+    model, test = Transducer.load(run_dir), sentences.test
+    own = {
+        "bytes": (run_dir / "model.safetensors").stat().st_size,
+        "num_parameters": model.num_parameters,
+        "train_seconds": report.seconds,
+    }
+    systems = [TaggedBy(name, model.predict(test.sequences), own)]
+    systems += [_baseline(kind, sentences, run_dir) for kind in sentences.baselines]
+    of_spans = sentences.scheme is not None
+    row, *baselines = tagging_rows(systems, test.tagged.tags, of_spans=of_spans)
+    metrics = {
+        "task": "tag",
+        "model": row,
+        "baselines": baselines,
+        "labels": sentences.labels,
+        "scheme": sentences.scheme,
+        "report": details(model, systems[0].tags, test.tagged, known={*sentences.words.words}, of_spans=of_spans),
+        "train_seconds": report.seconds,
+        "steps": report.steps,
+        "tokens_per_s": report.tokens_per_s,
+        "commit": commit(),
+        "machine": describe_machine(),
+        "seed": report.training["seed"],
+        "config": {**config.model_dump(mode="json"), "training": report.training},
+        "data": {part: _describe(of_part) for part, of_part in sentences.parts().items()},
+        "curve": report.curve,
+        "training": {key: value for key, value in asdict(report).items() if key not in ("curve", "training")},
+    }
+    durable.write_file(run_dir / "metrics.json", strict_json.dumps(metrics))
+    return metrics
+
+
+def details(model: Transducer, tags: Tags, tagged: Tagged, *, known: set[str], of_spans: bool) -> dict[str, Any]:
+    """The figures of the report.
+
+    Args:    tags: the model's. known: the words of its vocabulary.
+    Returns: confusion: counts, the tag it is by the tag it was taken for; per_tag: precision, recall, f1, count of each
+             tag; per_type: of each type of spans; confused: the most
+             frequent (gold, predicted, count); worst: the mistakes that the model was surest of, with their words;
+             by_length: accuracy in four buckets of sentences of equal count; words: accuracy on known and unknown ones.
+    """
+    score = TaggingScore(tagged.tags, tags, of_spans=of_spans)
+    pairs = Counter(
+        (g, p) for gold, mine in zip(tagged.tags, tags, strict=True) for g, p in zip(gold, mine, strict=True)
+    )
+    lowercase = model.words is not None and model.words.lowercase
+    is_known = [[(word.lower() if lowercase else word) in known for word in words] for words in tagged.sentences]
+    flat, right = np.concatenate([np.array(row, bool) for row in is_known]), np.concatenate(score.is_correct)
+    return {
+        "confusion": [[pairs[gold, mine] for mine in model.labels] for gold in model.labels],
+        "per_tag": _per_tag(pairs),
+        "per_type": None if score.spans is None else score.spans.per_type(),
+        "confused": [[*pair, count] for pair, count in pairs.most_common() if pair[0] != pair[1]][:_NUM_WORST],
+        "worst": _worst(model, tags, tagged, score),
+        "by_length": _by_length(score),
+        "words": {
+            name: {"count": int(rows.sum()), "accuracy": float(right[rows].mean()) if rows.any() else None}
+            for name, rows in (("known", flat), ("unknown", ~flat))
+        },
+    }
+
+
+def _per_tag(pairs: Counter[tuple[str, str]]) -> dict[str, dict[str, float]]:
+    there, taken = Counter[str](), Counter[str]()
+    for (gold, mine), count in pairs.items():
+        there[gold] += count
+        taken[mine] += count
+    return {
+        tag: {
+            "precision": pairs[tag, tag] / taken[tag] if taken[tag] else 0.0,
+            "recall": pairs[tag, tag] / there[tag] if there[tag] else 0.0,
+            "f1": 2 * pairs[tag, tag] / (there[tag] + taken[tag]),
+            "count": there[tag],
+        }
+        for tag in sorted(there.keys() | taken.keys())
+    }
+
+
+def _worst(model: Transducer, tags: Tags, tagged: Tagged, score: TaggingScore) -> list[dict[str, Any]]:
+    rows = [row for row, is_right in enumerate(score.is_correct) if not is_right.all()]
+    ids = {label: index for index, label in enumerate(model.labels)}
+    found = []
+    for row, log_probs in zip(rows, model.log_probs([tagged.sentences[row] for row in rows]), strict=True):
+        for word in np.flatnonzero(~score.is_correct[row]).tolist():
+            found.append((float(log_probs[word, ids[tagged.tags[row][word]]]), row, word))
+    shown = []
+    for log_prob, row, word in sorted(found)[:_NUM_WORST]:
+        words = tagged.sentences[row]
+        shown.append(
+            {
+                "place": tagged.place(row, word),
+                "word": words[word],
+                "text": " ".join(words[max(word - _AROUND, 0) : word + _AROUND + 1]),
+                "tag": tagged.tags[row][word],
+                "predicted": tags[row][word],
+                "probability": float(np.exp(log_prob)),
+            }
+        )
+    return shown
+
+
+def _by_length(score: TaggingScore) -> list[dict[str, Any]]:
+    lengths = np.array([len(row) for row in score.is_correct])
+    order = np.argsort(lengths, kind="stable")
+    return [
+        {
+            "from": int(lengths[rows[0]]),
+            "to": int(lengths[rows[-1]]),
+            "count": len(rows),
+            "accuracy": float(np.concatenate([score.is_correct[row] for row in rows]).mean()),
+        }
+        for rows in np.array_split(order, _NUM_BUCKETS)
+        if len(rows)
+    ]
+
+
+def _baseline(kind: str, sentences: TaggedSentences, run_dir: Path) -> TaggedBy:
+    train, started = sentences.train.tagged, time.perf_counter()
+    model = TAG_BASELINES[kind].fit(train.sentences, train.tags)
+    seconds = time.perf_counter() - started
+    model.save(run_dir / "baselines" / kind)
+    own = {"bytes": model.num_bytes, "train_seconds": seconds}
+    return TaggedBy(kind, model.predict(sentences.test.tagged.sentences), own)
+
+
+def _describe(part: Part) -> dict[str, Any]:
+    tagged = part.tagged
+    return {
+        "num_sentences": len(tagged),
+        "num_words": tagged.num_words,
+        "longest": max(map(len, tagged.sentences)),
+        "fingerprint": tagged.fingerprint,
+    }
