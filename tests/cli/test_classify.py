@@ -49,6 +49,17 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_a_dry_run_estimates_and_writes_nothing(table: Path, call: Callable[..., Outcome], tmp_path: Path) -> None:
+    arguments = ("train", "classify", table, *SMALL, "--label-column", "direction", "--dry-run")
+    shown = call(*arguments)
+    assert (shown.code, "sequences/s" in shown.out) == (0, True), shown.err
+    estimate = json.loads(call(*arguments, "--json").out)
+    assert (estimate["total_steps"], estimate["unit"]) == (4, "sequence")
+    assert estimate["parameters"] > 4 * 4 * (4 + 4) * 2
+    assert "--run has no effect with --dry-run" in call(*arguments, "--run", tmp_path / "run").err
+    assert not (tmp_path / "run").exists()
+
+
 def test_train_predict_and_eval(table: Path, tmp_path: Path, call: Callable[..., Outcome], monkeypatch: Any) -> None:
     run = tmp_path / "run"
     refused = call("train", "classify", table, "--run", run, *SMALL)

@@ -122,19 +122,29 @@ def train(
 
 
 def dry_run(
-    sources: Sources = None, *, config: str | Path | None = None, overrides: Sequence[str] = (), **options: Any
+    sources: Sources = None,
+    *,
+    task: str = "lm",
+    config: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    **options: Any,
 ) -> dict[str, Any]:
     """What training would take: parameters, bytes, seconds per step and epoch, steps and seconds of the run.
 
-    Args: as `LanguageModel.train`, without what concerns the folder.
+    Args: task: "lm" or "classify"; else as `LanguageModel.train`, without what concerns the folder.
     Returns: as `rnnkit.training.dry_run`, which says what each figure includes.
     Cost: reads the text and makes a few steps and an evaluation; writes nothing but the token files in the cache.
     """
-    settings = configure(sources, config=config, overrides=overrides, options=options)
-    task = settings.make_task()
+    from rnnkit.api.classification import ClassifyRunConfig
+
+    models: dict[str, Any] = {"lm": RunConfig, "classify": ClassifyRunConfig}
+    if task not in models:
+        raise UsageError(f"there is no dry run of {task!r}; choose {' or '.join(models)}")
+    settings = configure(sources, config=config, overrides=overrides, options=options, model=models[task])
+    made = settings.make_task()
     from rnnkit import training
 
-    return training.dry_run(task, config=settings.training)
+    return training.dry_run(made, config=settings.training)
 
 
 def choose_folder(run: str | Path | None, *, resume: bool, force: bool, task: str = "lm") -> Path:

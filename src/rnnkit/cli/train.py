@@ -6,6 +6,7 @@ import typer
 
 from rnnkit.cli.train_options import (
     DROPOUT,
+    DRY_RUN,
     HELD_OUT,
     LAYERS,
     PRECISION,
@@ -34,7 +35,7 @@ def _tasks() -> None:
 @app.command()
 @taking(
     **run_of("lm", _SOURCES, metavar="SOURCE"),
-    dry_run=option(bool, "--dry-run", help="Parameters, memory, time; trains nothing."),
+    **DRY_RUN,
     valid_sources=option(list[str], "--valid", help="What the best weights are chosen by; alone: also judged on."),
     **only(HELD_OUT, "test_sources"),
     held_out=option(float, help="Share held out at the end, without --test."),
@@ -74,7 +75,7 @@ def lm(given: Given) -> None:
     if "as_bytes" in given.options:
         given.options.setdefault("kind", "byte")
     if given.how["dry_run"]:
-        _print_estimate(given)
+        given.print_estimate(api.dry_run)
         return
     model = given.train(api.LanguageModel)
     if given.how["as_json"]:
@@ -83,31 +84,3 @@ def lm(given: Given) -> None:
     terminal.print_result_table(api.result_table(model.metrics))
     print(f"\nsample:\n{''.join(model.generate(max_new_tokens=300, temperature=0.8))}\n")
     print(f"run folder: {model.path}")
-
-
-def _print_estimate(given: Given) -> None:
-    from rnnkit import api
-    from rnnkit.cli import terminal
-    from rnnkit.errors import UsageError
-
-    for name in ("run", "resume", "force", "tensorboard"):
-        if given.how[name]:
-            raise UsageError(f"--{name} has no effect with --dry-run, which writes no run: leave one of them out")
-    estimate = api.dry_run(
-        given.sources or None, config=given.how["config"], overrides=given.overrides, **given.options
-    )
-    if given.how["as_json"]:
-        terminal.print_json(estimate)
-        return
-    print(f"parameters        {estimate['parameters']:,} ({terminal.num_bytes(estimate['parameter_bytes'])})")
-    training, peak = (terminal.num_bytes(estimate[key]) for key in ("training_bytes", "peak_bytes"))
-    print(f"training memory   {training} for weights, gradients, optimiser and average")
-    print(f"memory in all     {peak}, with a window's activations, Python and torch")
-    print(f"speed             {estimate['tokens_per_s']:,.0f} tokens/s, {estimate['step_s'] * 1000:.0f} ms per step")
-    print(f"one epoch         {terminal.duration(estimate['epoch_s'])}")
-    print(
-        f"this run          {estimate['total_steps']:,} steps with their evaluations, "
-        f"{terminal.duration(estimate['total_s'])}"
-    )
-    for name, peer_s in estimate["peers_s"].items():
-        print(f"{name:17} {terminal.duration(peer_s)} more; then the n-grams and the table")

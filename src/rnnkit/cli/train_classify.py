@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 from rnnkit.cli.train_options import (
     DROPOUT,
+    DRY_RUN,
     HELD_OUT,
     LAYERS,
     PRECISION,
@@ -34,6 +37,7 @@ SEEDS = {"seeds": option(int, help="Trainings, from --seed on: the table has the
 
 @taking(
     **run_of("classify", _SOURCES),
+    **DRY_RUN,
     **HELD_OUT,
     label_column=option(str, help="The label's column or key."),
     text_column=option(str, help="The text's column or key."),
@@ -62,4 +66,7 @@ def classify(given: Given) -> None:
     """
     from rnnkit import api
 
+    if given.how["dry_run"]:
+        given.print_estimate(functools.partial(api.dry_run, task="classify"))
+        return
     train_and_show(given, api.Classifier, api.classification_table)

@@ -61,6 +61,30 @@ class Given(NamedTuple):
         finally:
             progress.line.close()
 
+    def print_estimate(self, dry_run: Callable[..., Options]) -> None:
+        """What training would take. Args: dry_run: of the api. Raises: UsageError for what would have no effect."""
+        from rnnkit.cli import terminal
+        from rnnkit.errors import UsageError
+
+        for name in ("run", "resume", "force", "tensorboard"):
+            if self.how[name]:
+                raise UsageError(f"--{name} has no effect with --dry-run, which writes no run: leave one of them out")
+        estimate = dry_run(self.sources or None, config=self.how["config"], overrides=self.overrides, **self.options)
+        if self.how["as_json"]:
+            terminal.print_json(estimate)
+            return
+        print(f"parameters        {estimate['parameters']:,} ({terminal.num_bytes(estimate['parameter_bytes'])})")
+        training, peak = (terminal.num_bytes(estimate[key]) for key in ("training_bytes", "peak_bytes"))
+        speed = f"{estimate['tokens_per_s']:,.0f} {estimate['unit']}s/s, {estimate['step_s'] * 1000:.0f} ms per step"
+        total_s = terminal.duration(estimate["total_s"])
+        print(f"training memory   {training} for weights, gradients, optimiser and average")
+        print(f"memory in all     {peak}, with a window's activations, Python and torch")
+        print(f"speed             {speed}")
+        print(f"one epoch         {terminal.duration(estimate['epoch_s'])}")
+        print(f"this run          {estimate['total_steps']:,} steps with their evaluations, {total_s}")
+        for name, peer_s in estimate["peers_s"].items():
+            print(f"{name:17} {terminal.duration(peer_s)} more; then the other baselines and the table")
+
 
 def train_and_show(given: Given, kind: type[Trained], table: Callable[[dict[str, Any]], Any]) -> None:
     """Train, and print the table and where the run is, or with --json the metrics. Args: table: of the metrics."""
@@ -152,6 +176,7 @@ def run_of(task: str, sources: str, *, metavar: str = "FILE") -> Options:
     }
 
 
+DRY_RUN: Options = {"dry_run": option(bool, "--dry-run", help="Parameters, memory, time; trains nothing.")}
 HELD_OUT: Options = {
     "valid_sources": option(list[str], "--valid", help="What the best weights are chosen by."),
     "test_sources": option(list[str], "--test", help="What the table is made on."),

@@ -106,6 +106,7 @@ def dry_run(
         peak_bytes: the most that this process has held so far: all of that, the activations of a window and of an
             evaluation, the scores of a chunk of words, the text's share, Python and torch.
         step_s, tokens_per_s, epoch_s: of the model, without evaluations.  eval_s: of an evaluation with its sample.
+        unit: what the figures call tokens: "token", or "sequence" where sequences are read whole.
         total_steps, total_s: of the model's training with its evaluations, if patience does not end it before.
         peers_s: the same seconds for each neural peer, by name; they come after it. Counting the n-grams and judging
             all of the test text come last and are in none of these figures.
@@ -177,6 +178,7 @@ def _estimate(task: Trainable, config: TrainConfig, num_steps: int, clock: Calla
         "eval_s": eval_s,
         "tokens_per_s": tokens_per_step / step_s,
         "epoch_s": steps_per_epoch * step_s,
+        "unit": "sequence" if task.epoch.is_whole else "token",
         "total_steps": plan.total_steps,
         "total_s": plan.total_steps * step_s + math.ceil(plan.total_steps / plan.eval_every) * eval_s,
     }
