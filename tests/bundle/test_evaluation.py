@@ -55,3 +55,40 @@ def test_they_stay_through_load_and_save_under_the_digest(tmp_path):
 def test_a_forged_file_is_refused_by_name(content, error):
     with pytest.raises(error, match=r"evaluation\.json"):
         evaluation.from_files({evaluation.NAME: content}, vocab_size=29)
+
+
+def test_the_sequences_of_a_classifier_come_back_in_every_digit_and_not_more_than_fit():
+    rng = np.random.default_rng(0)
+    sizes = {"num_labels": 3, "vocab_size": 0, "input_size": 4}
+    frames = [rng.normal(size=(n, 4)).astype(np.float32) for n in (5, 0, 9000, 3)]
+    files = evaluation.of_sequences(frames, np.array([2, 0, 1, 1]))
+    kept, targets = evaluation.sequences_from_files(files, **sizes)
+    assert targets.tolist() == [2, 0, 1]  # without the one that is too long
+    assert all(map(np.array_equal, kept, [frames[row] for row in (0, 1, 3)]))
+    many = evaluation.of_sequences([np.array([number]) for number in range(1500)], np.arange(1500) % 3)
+    kept, targets = evaluation.sequences_from_files(many, **sizes | {"vocab_size": 1500, "input_size": 0})
+    assert len(kept) == 1024 and all(ids[0] % 3 == target for ids, target in zip(kept, targets, strict=True))
+    assert max(ids[0] for ids in kept) > 1400  # not the first ones: they may stand in the order of their labels
+    assert evaluation.of_sequences([frames[2]], np.array([0])) == {}
+    assert evaluation.sequences_from_files({}, **sizes) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[]", "must hold inputs and labels"),
+        (b'{"ids": [1], "document_starts": []}', "must hold inputs and labels"),
+        (b'{"inputs": [[1]], "labels": [3]}', r"label in 0\.\.2"),
+        (b'{"inputs": [[1]], "labels": [1, 2]}', r"label in 0\.\.2"),
+        (b'{"inputs": [], "labels": []}', r"label in 0\.\.2"),
+        (b'{"inputs": [[9]], "labels": [1]}', r"ids of inputs must be in 0\.\.8"),
+        (b'{"inputs": [[1.5]], "labels": [1]}', "must be a list of integers"),
+        (b'{"inputs": [1], "labels": [1]}', "must be a list of integers"),
+    ],
+)
+def test_forged_sequences_are_refused(content, said):
+    with pytest.raises(SchemaError, match=said):
+        evaluation.sequences_from_files({evaluation.NAME: content}, num_labels=3, vocab_size=9, input_size=0)
+    frames = {evaluation.NAME: content.replace(b"[1]", b"[[1, true]]", 1)}
+    with pytest.raises(SchemaError):
+        evaluation.sequences_from_files(frames, num_labels=3, vocab_size=0, input_size=2)
