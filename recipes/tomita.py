@@ -6,8 +6,8 @@ short ones are preferred) and chooses its weights on 1,000 more of at most 40 ch
 three edits away from one that is. Three seeds of weights and order each, on the same texts.
 
 Reproduces: the languages of Tomita 1982; recipes/results has the share right for each tenth of the lengths.
-Expected:   7 of 7 right about every text; of the fourteen networks from further seeds one or another may not be. Bags of
-            1- to 4-grams are near chance where one counts.
+Expected:   7 of 7 right about every text; of the fourteen networks from further seeds one or another may not be. Bags
+            of 1- to 4-grams are near chance where one counts.
 Takes:      about ten minutes.
 """
 

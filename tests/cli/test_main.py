@@ -19,6 +19,7 @@ VERBS = (
     "complete",
     "eval",
     "predict",
+    "embed",
     "score",
     "doctor",
     "compare",

@@ -85,4 +85,5 @@ def test_train_predict_and_eval(file: Path, tmp_path: Path, call: Callable[..., 
         assert call("predict", run).out.split("\n\n")[0] == found[0]
     assert "--bytes has no effect on a tagger" in call("predict", run, file, "--bytes").err
     assert "holds a tagger; rnnkit predict gives" in call("score", run, file).err
+    assert "no vector for a text" in call("embed", run, file).err
     assert "holds a tagger; only language models and classifiers are timed" in call("bench", run).err

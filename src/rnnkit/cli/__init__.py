@@ -14,6 +14,7 @@ from rnnkit.cli import (
     compare,
     complete,
     doctor,
+    embed,
     export,
     export_arpa,
     import_weights,
@@ -41,6 +42,7 @@ app.command("sample", short_help="Let a trained model write.")(sample.sample)
 app.command("complete", short_help="The likeliest next words after a text.")(complete.complete)
 app.command("eval", short_help="Judge a model beside its baselines.")(eval_verb.evaluate)
 app.command("predict", short_help="Label or score the lines of stdin.")(predict.predict)
+app.command("embed", short_help="A vector for each line of stdin.")(embed.embed)
 app.command("score", short_help="How likely each line of a text is.")(score.score)
 app.command("doctor", short_help="What a text will do to training.")(doctor.doctor)
 app.command("compare", short_help="Several runs in a table and a picture.")(compare.compare)

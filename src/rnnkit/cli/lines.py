@@ -1,14 +1,42 @@
-"""The lines of a stream, for the verbs that judge each by itself."""
+"""The lines of a file or of stdin, for the verbs that judge each by itself."""
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
+import sys
 from collections.abc import Iterator
 from itertools import chain
-from typing import IO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
-from rnnkit.errors import ArgumentError, DataError
+from rnnkit.errors import ArgumentError, DataError, UsageError
+
+if TYPE_CHECKING:
+    from rnnkit.api import Classifier
+
+
+@contextlib.contextmanager
+def given(file: Path | None, *, encoding: str, as_bytes: bool) -> Iterator[tuple[str, Iterator[str] | Iterator[bytes]]]:
+    """The name for messages, and the lines, of a file or of stdin. Raises: DataError; as `text_lines`."""
+    with contextlib.ExitStack() as stack:
+        name = "stdin" if file is None else str(file)
+        try:
+            stream: IO[bytes] = sys.stdin.buffer if file is None else stack.enter_context(file.open("rb"))
+        except OSError as error:
+            raise DataError(f"{file}: cannot be opened: {error.strerror}; check the name") from None
+        yield name, byte_lines(stream) if as_bytes else text_lines(stream, encoding, name=name)
+
+
+def reads_file(model: Classifier, file: Path | None) -> bool:
+    """Whether a classifier reads its sequences out of a table or a file of series, and not line by line.
+
+    Raises: UsageError where it reads series and there is no file.
+    """
+    if model.tokenizer is None and file is None:
+        raise UsageError("this classifier reads series of numbers, which stdin cannot give; name a .ts or .npz FILE")
+    return file is not None and (model.tokenizer is None or model.is_table(file))
 
 
 def byte_lines(stream: IO[bytes]) -> Iterator[bytes]:

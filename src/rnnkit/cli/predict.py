@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnnkit.errors import DataError, RnnkitError, UsageError
+from rnnkit.errors import RnnkitError, UsageError
 
 if TYPE_CHECKING:
     from rnnkit.api import Classifier, LanguageModel, Tagger
@@ -56,13 +55,10 @@ def predict(
             raise UsageError("--bytes has no effect on a tagger, which reads words; leave it out")
         _tag(model, file, encoding, is_jsonl=is_jsonl)
         return
-    if isinstance(model, api.Classifier) and (model.tokenizer is None or (file and model.is_table(file))):
-        _label_file(model, file, is_jsonl=is_jsonl)
+    if isinstance(model, api.Classifier) and lines.reads_file(model, file):
+        _label_file(model, file, is_jsonl=is_jsonl)  # type: ignore[arg-type]
         return
-    name = "stdin" if file is None else str(file)
-    with contextlib.ExitStack() as stack:
-        stream: IO[bytes] = sys.stdin.buffer if file is None else stack.enter_context(_opened(file))
-        given = lines.byte_lines(stream) if as_bytes else lines.text_lines(stream, encoding, name=name)
+    with lines.given(file, encoding=encoding, as_bytes=as_bytes) as (name, given):
         _predict_lines(model, given, name, is_jsonl=is_jsonl)
 
 
@@ -83,9 +79,7 @@ def _predict_lines(
             print("\t".join((*cells, text)), flush=True)
 
 
-def _label_file(model: Classifier, file: Path | None, *, is_jsonl: bool) -> None:
-    if file is None:
-        raise UsageError("this classifier reads series of numbers, which stdin cannot give; name a .ts or .npz FILE")
+def _label_file(model: Classifier, file: Path, *, is_jsonl: bool) -> None:
     for place, sequence in model.read(file):
         figures, cells = _labelled(model, sequence)
         shown = {"text": sequence} if isinstance(sequence, str) else {}
@@ -109,13 +103,6 @@ def _tag(model: Tagger, file: Path | None, encoding: str, *, is_jsonl: bool) -> 
             print(json.dumps({"words": words, "tags": tags}, ensure_ascii=False), flush=True)
         else:
             print("".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)), flush=True)
-
-
-def _opened(file: Path) -> IO[bytes]:
-    try:
-        return file.open("rb")
-    except OSError as error:
-        raise DataError(f"{file}: cannot be opened: {error.strerror}; check the name") from None
 
 
 def _scored(model: LanguageModel, line: str | bytes) -> tuple[dict[str, Any], tuple[str, ...]]:

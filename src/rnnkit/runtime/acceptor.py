@@ -120,7 +120,11 @@ class Acceptor(Reader):
         return np.exp(self.log_probs(sequences))
 
     def log_probs(self, sequences: Sequence[Any]) -> np.ndarray:
-        """Natural logarithms of `predict_proba`, [N, C].
+        """Natural logarithms of `predict_proba`, [N, C]. Args, Raises, Cost: as `embed`."""
+        return heads.log_softmax(self._head(self.embed(sequences)))
+
+    def embed(self, sequences: Sequence[Any]) -> np.ndarray:
+        """A vector for every sequence: what its decision is read from, float32 [N, R·D·H], one block for each readout.
 
         Args:   sequences: texts, or ids [T] of the model's tokeniser; of a model of frames, arrays [T, I]. T may be 0.
         Raises: DtypeError, ShapeError, ArgumentError naming the sequence; DataError for a text that is none.
@@ -128,11 +132,11 @@ class Acceptor(Reader):
         """
         arrays = self._encoded(sequences)
         order = sorted(range(len(arrays)), key=lambda row: len(arrays[row]))
-        result = np.empty((len(arrays), len(self.labels)), np.float32)
+        vectors = np.empty((len(arrays), self._head.input_size), np.float32)
         for first in range(0, len(order), ROWS):
             rows = order[first : first + ROWS]
-            result[rows] = heads.log_softmax(self._head(self._features([arrays[row] for row in rows])))
-        return result
+            vectors[rows] = self._features([arrays[row] for row in rows])
+        return vectors
 
     def encode(self, sequence: Any, number: int = 0) -> np.ndarray:
         """What the layers read of a sequence: ids int64 [T], or float32 [T, I]. `number`: its name in a message."""

@@ -287,6 +287,19 @@ class LanguageModel(NextTokenModel):
             unit=self.tokenizer.kind,
         )
 
+    def embed(self, texts: Sequence[Any], *, readout: str | Sequence[str] = "last") -> np.ndarray:
+        """A vector for every text, each from a fresh state: the top layer's outputs over its tokens, float32 [N, R·H].
+
+        Args:   texts: each a text, or its ids [T]; T may be 0: then it is the begin token's output.
+                readout: of the outputs behind the begin token and each of the text "last", their "mean" or "max"; one
+                or several, side by side.
+        Raises: ArgumentError, DtypeError; DataError for a text that the tokeniser does not take.
+        Cost:   64 texts of similar length at a time, the longest of them in memory.
+        """
+        from rnnkit.runtime import embedding
+
+        return embedding.embed(self, texts, readout)
+
     def _grammar(self, regex: str) -> Grammar:
         """A regular expression over the tokens; the last few are remembered."""
         from rnnkit.runtime.grammar import Grammar
