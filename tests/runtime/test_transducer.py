@@ -14,8 +14,8 @@ from rnnkit import data, runtime
 from rnnkit.bundle import schema
 from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError, StateError
 from rnnkit.metrics import spans
-from rnnkit.models.transducer import NO_TARGET, Transducer, TransducerConfig
 from rnnkit.metrics.chain import Chain, best_path, log_marginals
+from rnnkit.models.transducer import NO_TARGET, Transducer, TransducerConfig
 from rnnkit.text import WordReader
 
 VOCABULARY = ["the", "cat", "sat", "on", "a", "mat"]
