@@ -1,0 +1,66 @@
+"""WordReader: words and their spelling as integers, and its JSON form."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from rnnkit.errors import DataError, DtypeError
+from rnnkit.text import WordReader
+
+SENTENCES = [["The", "cat", "the"], ["a", "cat"]]
+
+
+def test_ids_follow_frequency_and_unknown_words_are_0() -> None:
+    reader = WordReader.build(SENTENCES, with_characters=False)
+    assert (reader.words, reader.vocab_size, reader.num_characters) == (("cat", "the", "a"), 4, 0)
+    assert reader.encode(["THE", "cat", "dog"]).tolist() == [2, 1, 0]
+    assert reader.encode([]).shape == (0,)
+    assert WordReader.build(SENTENCES, min_count=2).words == ("cat", "the")
+    assert WordReader.build(SENTENCES, lowercase=False).words == ("cat", "The", "a", "the")
+
+
+def test_spelling_keeps_case_is_padded_and_long_words_keep_their_ends() -> None:
+    reader = WordReader.build(SENTENCES, max_characters=4)
+    ids = {character: index for index, character in enumerate(reader.characters, start=2)}
+    assert reader.num_characters == len(set("Thecatthea")) + 1
+    rows = reader.encode(["The", "at", "catheat", "?"])
+    assert rows.dtype == np.int64
+    assert rows[:, 0].tolist() == [2, 0, 0, 0]
+    assert rows[0, 1:].tolist() == [ids["T"], ids["h"], ids["e"], 0]
+    assert rows[2, 1:].tolist() == [ids[c] for c in "caat"]
+    assert rows[3, 1:].tolist() == [1, 0, 0, 0]
+    assert reader.encode([]).shape == (0, 5)
+    assert WordReader.build(SENTENCES, max_characters=3).encode(["catheat"])[0, 1:].tolist() == [
+        WordReader.build(SENTENCES).encode([c])[0, 1] for c in "cat"
+    ]
+
+
+def test_a_text_is_no_list_of_words() -> None:
+    for given in ("the cat", ["the", 3]):
+        with pytest.raises(DtypeError, match="a list of words is wanted"):
+            WordReader.build(SENTENCES).encode(given)  # type: ignore[arg-type]
+
+
+def test_json_brings_it_back_and_lies_are_refused() -> None:
+    reader = WordReader.build(SENTENCES, max_characters=5)
+    again = WordReader.from_json(reader.to_json())
+    assert np.array_equal(again.encode(["The", "dog"]), reader.encode(["The", "dog"]))
+    assert again.to_json() == reader.to_json()
+    fields = json.loads(reader.to_json())
+    for change, message in (
+        ({"words": ["a", "a"]}, "'a' of a vocabulary is there twice"),
+        ({"words": [1]}, "words must all be texts"),
+        ({"words": "abc"}, "words is a str, not a list"),
+        ({"max_characters": True}, "max_characters is a bool"),
+        ({"max_characters": 1}, "max_characters is 1"),
+        ({"format": 2}, "not of format 1"),
+        ({"more": 1}, "must have the fields"),
+    ):
+        with pytest.raises(DataError, match=message):
+            WordReader.from_json(json.dumps(fields | change))
+    for broken in ("{", "[]", "[" * 100_000):
+        with pytest.raises(DataError, match="vocabulary"):
+            WordReader.from_json(broken)
