@@ -35,7 +35,7 @@ def _section(result: dict[str, Any]) -> str:
     )
     runs = result["runs"]
     columns = next(of for kind, of in _COLUMNS.items() if any(kind in run["model"] for run in runs.values()))
-    is_text = {"run", "precision", "95 % interval", "best baseline"}
+    is_text = {"run", "precision", "figure", "95 % interval", "best baseline"}
     lines = [head, f"| {' | '.join(columns)} |", f"|{'|'.join('---' if c in is_text else '---:' for c in columns)}|"]
     for name, run in runs.items():
         cells = [column(name, run["model"], _best(run), run) for column in columns.values()]
@@ -49,7 +49,14 @@ def _section(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _tagged(row: dict[str, Any]) -> float:
+    """What taggers are compared by: F1 over spans, or accuracy."""
+    return row.get("f1", row["accuracy"])
+
+
 def _best(run: dict[str, Any]) -> dict[str, Any]:
+    if "sentences_right" in run["model"]:
+        return max(run["baselines"], key=_tagged)
     if "accuracy" in run["model"]:
         fitted = [row for row in run["baselines"] if row["name"] != "automaton"]  # which is right by definition
         return max(fitted, key=lambda row: row["accuracy"])
@@ -58,6 +65,16 @@ def _best(run: dict[str, Any]) -> dict[str, Any]:
 
 # By a figure that the task's models have: the columns, each of the run's name, its model, best baseline, and all of it.
 _COLUMNS: dict[str, dict[str, Any]] = {
+    "sentences_right": {
+        "run": lambda name, *_: name,
+        "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",
+        "figure": lambda _, model, *__: "span F1" if "f1" in model else "accuracy",
+        "model": lambda _, model, *__: f"{_tagged(model):.2%}",
+        "95 % interval": lambda _, model, *__: f"{model['low']:.2%} to {model['high']:.2%}",
+        "best baseline": lambda _, __, best, ___: best["name"],
+        "its figure": lambda _, __, best, ___: f"{_tagged(best):.2%}",
+        "p (paired)": lambda _, __, best, ___: f"{best['p_value']:.2g}",
+    },
     "accuracy": {
         "run": lambda name, *_: name,
         "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",

@@ -2,7 +2,7 @@
 
 Reproduces: 17 tags on the treebank's own split, 12,544 / 2,001 / 2,077 sentences, without outside vectors.
 Expected:   at least 94.5 % of the test words right (BiLSTMs with pretrained vectors: 95 to 96 %).
-Takes:      about five minutes on two cores.
+Takes:      about three minutes on one core.
 """
 
 from _recipe import Recipe

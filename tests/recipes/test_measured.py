@@ -29,3 +29,25 @@ def test_a_classifiers_result_is_shown_by_accuracy() -> None:
     assert "| seed-0 | 9 s | 97.50% | 96.00% to 98.50% |  | dtw | 94.00% | 0.004 |" in section
     assert "- accuracy: 0.9750, wanted at least 0.97\n" in section
     assert "- its peer: 0.7000, wanted at most 0.6: **missed**" in section
+
+
+def test_a_taggers_result_is_shown_by_spans_or_words() -> None:
+    sys.path.insert(0, str(ROOT / "recipes"))
+    try:
+        measured = importlib.import_module("_measured")
+    finally:
+        sys.path.pop(0)
+    own = {"low": 0.2, "high": 0.4, "sentences_right": 0.5, "train_seconds": 9.4}
+    model = {"name": "lstm", "accuracy": 0.9, "f1": 0.3, **own}
+    rows = [
+        {"name": name, "accuracy": a, "f1": f1, "p_value": 0.01}
+        for name, a, f1 in (("hmm", 0.95, 0.1), ("crf", 0.8, 0.2))
+    ]
+    result = {
+        "recipe": "names", "machine": {"processor": "P", "threads": 2, "isa": "amx"}, "date": "d", "commit": "c" * 40,
+        "runs": {"spans": {"model": model, "baselines": rows}}, "claims": [],
+    }  # fmt: skip
+    assert "| spans | 9 s | span F1 | 30.00% | 20.00% to 40.00% | crf | 20.00% | 0.01 |" in measured._section(result)
+    plain = [{key: value for key, value in row.items() if key != "f1"} for row in (model, *rows)]
+    result["runs"] = {"words": {"model": plain[0], "baselines": plain[1:]}}
+    assert "| words | 9 s | accuracy | 90.00% | 20.00% to 40.00% | hmm | 95.00% | 0.01 |" in measured._section(result)

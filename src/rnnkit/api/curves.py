@@ -57,16 +57,21 @@ def draw_accuracy(metrics: Mapping[str, Any]) -> bytes:
 
 
 def draw_accuracies(runs: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """The test accuracies of several runs, by name, and of every baseline, as horizontal bars with 95 % intervals."""
+    """The test accuracies of several runs, by name, and of every baseline, as horizontal bars with 95 % intervals.
+
+    Of taggers of spans F1.
+    """
     rows = [(f"{name}: {row['name']}", row, number) for number, (name, metrics) in enumerate(runs.items())
             for row in (metrics["model"], *metrics["baselines"])]  # fmt: skip
     figure, axes = _axes()
     for place, (name, row, number) in enumerate(reversed(rows)):
-        accuracy = row["accuracy"]
-        spread = [[accuracy - row["accuracy_low"]], [row["accuracy_high"] - accuracy]]
+        accuracy = row.get("f1", row["accuracy"])
+        low, high = (row["low"], row["high"]) if "low" in row else (row["accuracy_low"], row["accuracy_high"])
+        spread = [[accuracy - low], [high - accuracy]]
         axes.barh(place, accuracy, xerr=spread, color=f"C{number}", alpha=0.5 if "p_value" in row else 1.0)
         axes.text(0.01, place, name, va="center", fontsize=7)
-    axes.set(xlabel="accuracy on the test sequences", ylabel="", yticks=[], xlim=(0, 1))
+    measure = "F1 over spans" if any("f1" in row for _, row, _ in rows) else "accuracy"
+    axes.set(xlabel=f"{measure} on the test sequences", ylabel="", yticks=[], xlim=(0, 1))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
