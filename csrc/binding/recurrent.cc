@@ -1,4 +1,5 @@
-// Recurrent layers as Python sees them: every argument check, no arithmetic.
+// Recurrent layers as Python sees them: every argument check, no arithmetic. Over 400 lines, since forward, step and
+// backward read states, lengths and zoneout in the same ways.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>

@@ -215,6 +215,7 @@ class Layer:
         """
         if (done := self._core.step(x, state)) is None:  # not all of them NumPy arrays
             done = self._core.step(_array(x), self._parts(state))
+            assert done is not None
         return done
 
     def _parts(self, state: dict[str, Any] | Sequence[Any] | None) -> tuple[Array | None, ...] | None:
