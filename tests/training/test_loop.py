@@ -529,3 +529,14 @@ def _kill_at(step: int) -> Any:
 
 def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_where_a_task_judges_by_an_error_the_best_weights_are_those_of_the_least(tmp_path: Path) -> None:
+    class ByError(TinyTask):
+        nats, errors = iter((3.0, 1.0, 2.0)), iter((0.5, 0.9, 0.5))  # of the two least errors the one of fewer nats
+
+        def evaluate(self, model: torch.nn.Module, *, max_tokens: int) -> dict[str, float]:
+            return {"nll": next(self.nats), "error": next(self.errors)}
+
+    events = train(tmp_path / "run", ByError())
+    assert [event["is_best"] for event in events.of("eval")] == [True, False, True]
