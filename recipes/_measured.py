@@ -1,36 +1,61 @@
-"""Writes the README's measured part from the committed results, so that no figure there is typed by hand."""
+"""Writes what was measured into the README, a line each, and whole into docs/reference/results.md: nothing by hand."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 _WANTED = {"at_most": "at most {:g}", "below": "below {:.4f}", "at_least": "at least {:g}", "above": "above {:.4f}"}
 _BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
+_HEAD = "| recipe | first claim | found | wanted | best baseline | claims shown |\n|---|---|---:|---|---|---|\n"
 
 
-def measured(folder: Path = ROOT / "recipes" / "results") -> str:
-    """Markdown for every result in `folder`: where and when, each run beside its best baseline, and the claims."""
+def pages() -> dict[Path, Callable[[dict[str, Any]], str]]:
+    """The pages with a measured part, and what stands there of a result."""
+    return {ROOT / "README.md": _line, ROOT / "docs" / "reference" / "results.md": _section}
+
+
+def with_measured(page: Path, folder: Path = ROOT / "recipes" / "results") -> str:
+    """The page with its measured part renewed from the results in `folder`."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-    if not results:
-        return (
-            "Nothing yet: `make recipe NAME=shakespeare-char` measures on your machine and writes its figures here.\n"
-        )
-    return "\n".join(_section(result) for result in results)
+    of_result = pages()[page]
+    measured = (_HEAD if of_result is _line else "") + "".join(map(of_result, results))
+    return _BLOCK.sub(lambda _: measured, page.read_text(encoding="utf-8"))
 
 
-def with_measured(readme: str) -> str:
-    """The README with its measured part renewed."""
-    return _BLOCK.sub(lambda _: measured(), readme)
+def _line(result: dict[str, Any]) -> str:
+    claims, name = result["claims"], result["recipe"]
+    first, kept = claims[0], sum(claim["holds"] for claim in claims)
+    cells = [
+        f"[{name.replace('_', '-')}](docs/reference/results.md#{name})",
+        first["what"],
+        f"{first['value']:.4f}",
+        _wanted(first) + ("" if first["holds"] else ": **missed**"),
+        _best_of(next(iter(result["runs"].values()))),
+        f"{kept} of {len(claims)}" if kept == len(claims) else f"**{kept} of {len(claims)}**",
+    ]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _best_of(run: dict[str, Any]) -> str:
+    best = _best(run)
+    if "nats_per_character" in best:
+        return f"{best['name']}: {best['nats_per_character']:.4f} nats per character"
+    return f"{best['name']}: {_tagged(best):.2%}"
+
+
+def _wanted(claim: dict[str, Any]) -> str:
+    return next(text.format(claim[kind]) for kind, text in _WANTED.items() if kind in claim)
 
 
 def _section(result: dict[str, Any]) -> str:
     machine = result["machine"]
     head = (
-        f"**{result['recipe']}** on {machine['processor']}, {machine['threads']} threads, {machine['isa']}, "
+        f"## {result['recipe']}\n\n{machine['processor']}, {machine['threads']} threads, {machine['isa']}, "
         f"{result['date']} (commit {result['commit'][:10]}):\n"
     )
     runs = result["runs"]
@@ -42,11 +67,9 @@ def _section(result: dict[str, Any]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines.append("")
     for claim in result["claims"]:
-        wanted = next(text.format(claim[kind]) for kind, text in _WANTED.items() if kind in claim)
-        lines.append(
-            f"- {claim['what']}: {claim['value']:.4f}, wanted {wanted}{'' if claim['holds'] else ': **missed**'}"
-        )
-    return "\n".join(lines) + "\n"
+        missed = "" if claim["holds"] else ": **missed**"
+        lines.append(f"- {claim['what']}: {claim['value']:.4f}, wanted {_wanted(claim)}{missed}")
+    return "\n".join(lines) + "\n\n"
 
 
 def _tagged(row: dict[str, Any]) -> float:
@@ -99,5 +122,5 @@ _COLUMNS: dict[str, dict[str, Any]] = {
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
-    path.write_text(with_measured(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in pages():
+        path.write_text(with_measured(path), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the README says of a result: a classifier's runs by accuracy, with the interval and the paired test."""
+"""What the pages say of a result: a classifier's runs by accuracy, with the interval and the paired test."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ def test_a_classifiers_result_is_shown_by_accuracy() -> None:
     assert "| seed-0 | 9 s | 97.50% | 96.00% to 98.50% |  | dtw | 94.00% | 0.004 |" in section
     assert "- accuracy: 0.9750, wanted at least 0.97\n" in section
     assert "- its peer: 0.7000, wanted at most 0.6: **missed**" in section
+    line = measured._line(result)
+    assert line.endswith("| accuracy | 0.9750 | at least 0.97 | dtw: 94.00% | **1 of 2** |\n")
 
 
 def test_a_taggers_result_is_shown_by_spans_or_words() -> None:
