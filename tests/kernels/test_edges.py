@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from kernels.cases import CELL_NAMES, Case, make_layer, run
 
-from rnnkit.errors import ArgumentError
+from rnnkit.errors import ArgumentError, ShapeError
 from rnnkit.kernels import CELLS, Layer, _core
 
 each_cell = pytest.mark.parametrize("cell", CELL_NAMES)
@@ -181,6 +181,38 @@ def test_a_forked_child_computes_with_a_pool_of_its_own():
     assert python(code.format(imports="")) == "own 0 True"
     pytest.importorskip("torch")
     assert python(code.format(imports="import torch")) == "openmp 0 True"
+
+
+def unaligned(array):
+    return np.frombuffer(b"\0" + array.tobytes(), np.uint8)[1:].view(np.float32).reshape(array.shape)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        np.asfortranarray,
+        lambda array: np.repeat(array, 2, axis=1)[:, ::2],
+        unaligned,
+        lambda array: array.view(np.matrix),
+    ],
+    ids=["fortran", "strided", "unaligned", "subclass"],
+)
+def test_a_step_reads_arrays_however_they_lie(other):
+    layer, arrays = make_layer(case := Case("lstm", 2, 3, 8, 18)), case.arrays()
+    x, state = arrays["x"][0], tuple(arrays["state"])
+    output, after = layer.step(x, state)
+    for got, got_after in (layer.step(other(x), state), layer.step(x, tuple(map(other, state)))):
+        assert np.array_equal(got, output)
+        assert all(map(np.array_equal, got_after, after))
+
+
+def test_a_step_refuses_what_lies_right_and_is_of_another_size():
+    layer, arrays = make_layer(case := Case("lstm", 2, 3, 8, 18)), case.arrays()
+    x, (h, c) = arrays["x"][0], arrays["state"]
+    with pytest.raises(ShapeError, match=r"x has shape \[3, 7\]"):
+        layer.step(np.ascontiguousarray(x[:, 1:]), (h, c))
+    with pytest.raises(ShapeError, match=r"state.c has shape \[2, 18\]"):
+        layer.step(x, (h, c[:2]))
 
 
 def test_two_python_threads_at_once_give_the_same_bits():
