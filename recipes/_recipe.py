@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import _dependencies
+import numpy as np
 
-from rnnkit import Classifier, LanguageModel, Recognizer, Tagger, api
+from rnnkit import Classifier, FrameTagger, LanguageModel, Recognizer, Tagger, api
 from rnnkit.api import classification_pages, curves
 from rnnkit.api.comparison import read_metrics
 
@@ -86,6 +87,12 @@ class Recipe:
         """Train a tagger; as `classify`."""
         return self._sequences(Tagger, run, sources, epochs=epochs, seed=self.seed + seed, **options)
 
+    def label_frames(
+        self, run: str, sources: list[Path], *, epochs: float, seed: int = 0, **options: Any
+    ) -> dict[str, Any]:
+        """Train a labeller of frames; as `classify`."""
+        return self._sequences(FrameTagger, run, sources, epochs=epochs, seed=self.seed + seed, **options)
+
     def recognize(self, grammar: str, *, epochs: float = 15, **options: Any) -> dict[str, Any]:
         """Train a recogniser of a grammar into a run of its name, print its table, and return its metrics.json."""
         return self._sequences(Recognizer, grammar, [grammar], epochs=epochs, seed=self.seed, **options)
@@ -102,7 +109,7 @@ class Recipe:
         folder = self._started(run)
         options["epochs"] = epochs * (QUICK_SHARE if self.is_quick else 1)
         kind.train(sources, run=folder, force=True, observers=[_progress], **options)
-        table = api.tagging_table if kind is Tagger else api.classification_table
+        table = api.tagging_table if issubclass(kind, Tagger) else api.classification_table
         metrics = read_metrics(folder)
         print(f"\n## {run}\n\n{table(metrics).to_markdown()}\n", flush=True)
         return metrics
@@ -113,6 +120,13 @@ class Recipe:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("label", "text"), *rows])
+        return path
+
+    def made_arrays(self, name: str, **arrays: np.ndarray) -> Path:
+        """A .npz of arrays that the recipe makes itself, likewise."""
+        path = self._folder / "data" / f"{name}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, allow_pickle=False, **arrays)
         return path
 
     def claim(self, what: str, value: float, **limit: float) -> None:
@@ -128,6 +142,7 @@ class Recipe:
         draw = {
             "classify": curves.draw_accuracies,
             "tag": curves.draw_accuracies,
+            "frames": curves.draw_accuracies,
             "grammar": classification_pages.draw_lengths,
         }.get(main.get("task", "lm"), curves.draw_runs)
         curves.write_png(folder / f"{self.name}.png", draw(metrics))
@@ -164,7 +179,7 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
     kept = ("name", "perplexity", "nats_per_character", "bits_per_character", "unseen_share", "accuracy",
             "accuracy_low", "accuracy_high", "macro_f1", "nats", "difference", "difference_low", "difference_high",
             "p_value", "num_sequences", "f1", "precision", "recall", "low", "high", "sentences_right", "num_sentences",
-            "num_words", "seeds_mean", "seeds_low", "seeds_high", "bytes", "train_seconds")  # fmt: skip
+            "num_words", "num_frames", "seeds_mean", "seeds_low", "seeds_high", "bytes", "train_seconds")  # fmt: skip
     rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]
     sections = ("tokenizer", "words", "model", "training")
     config = {name: metrics["config"][name] for name in sections if name in metrics["config"]}

@@ -9,6 +9,7 @@ import typer
 from pydantic import BaseModel
 
 from rnnkit.api.classification import ClassifyRunConfig
+from rnnkit.api.frames import FramesRunConfig
 from rnnkit.api.grammar import GrammarRunConfig
 from rnnkit.api.tagging import TagRunConfig
 from rnnkit.api.training import RunConfig
@@ -29,6 +30,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         markdown = markdown.replace("<!-- classify configuration -->", "\n".join(_sections(ClassifyRunConfig)))
     if "<!-- tag configuration -->" in markdown:
         markdown = markdown.replace("<!-- tag configuration -->", "\n".join(_sections(TagRunConfig)))
+    if "<!-- frames configuration -->" in markdown:
+        markdown = markdown.replace("<!-- frames configuration -->", "\n".join(_sections(FramesRunConfig)))
     if "<!-- grammar configuration -->" in markdown:
         markdown = markdown.replace("<!-- grammar configuration -->", "\n".join(_sections(GrammarRunConfig)))
     if "<!-- command line -->" in markdown:

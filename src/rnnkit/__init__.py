@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rnnkit.api import (
         Classifier,
+        FrameTagger,
         LanguageModel,
         Recognizer,
         SequenceClassifier,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Classifier",
+    "FrameTagger",
     "LanguageModel",
     "Recognizer",
     "RnnkitError",
@@ -49,6 +51,7 @@ __all__ = [
 ]
 _HOMES = {
     "Classifier": "rnnkit.api",
+    "FrameTagger": "rnnkit.api",
     "LanguageModel": "rnnkit.api",
     "Recognizer": "rnnkit.api",
     "RnnkitError": "rnnkit.errors",

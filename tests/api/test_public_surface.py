@@ -13,6 +13,7 @@ from rnnkit.api.trained import Trained
 
 PUBLIC = {
     "Classifier",
+    "FrameTagger",
     "LanguageModel",
     "Recognizer",
     "RnnkitError",

@@ -147,7 +147,7 @@ def test_a_split_holds_out_a_share_and_keeps_the_order() -> None:
     assert {of[0] for of in held.lines}.isdisjoint(lines)
     assert data.split_tagged(tagged, 0.25, seed=2)[1].lines != held.lines
     assert train.fingerprint != held.fingerprint
-    with pytest.raises(DataError, match="there is one sentence"):
+    with pytest.raises(DataError, match="there is one sequence"):
         data.split_tagged(tagged_of("N"), 0.5, seed=0)
     with pytest.raises(ArgumentError, match="a share between 0 and 1"):
         data.split_tagged(tagged, 1.0, seed=0)

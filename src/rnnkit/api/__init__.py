@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rnnkit.api.comparison import compare
     from rnnkit.api.estimator import SequenceClassifier
     from rnnkit.api.evaluation import export_arpa
+    from rnnkit.api.frame_tagger import FrameTagger
     from rnnkit.api.language_model import LanguageModel
     from rnnkit.api.loading import load
     from rnnkit.api.own_cell import register_cell
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Classifier": "rnnkit.api.classifier",
+    "FrameTagger": "rnnkit.api.frame_tagger",
     "Hypothesis": "rnnkit.runtime",
     "LanguageModel": "rnnkit.api.language_model",
     "Recognizer": "rnnkit.api.recognizer",
@@ -45,6 +47,7 @@ _HOMES = {
 }
 __all__ = [
     "Classifier",
+    "FrameTagger",
     "Hypothesis",
     "LanguageModel",
     "Recognizer",

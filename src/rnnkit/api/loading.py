@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rnnkit.api.classifier import Classifier
+from rnnkit.api.frame_tagger import FrameTagger
 from rnnkit.api.language_model import LanguageModel
 from rnnkit.api.tagger import Tagger
 from rnnkit.bundle import read_bundle
@@ -29,6 +30,7 @@ def load(run: str | Path, *, precision: str | None = None) -> LanguageModel | Cl
     kind = bundle.config["kind"]
     if kind not in _CLASSES:
         raise SchemaError(f"{run} holds a {kind}, a baseline and no run; give the folder of the run that it belongs to")
-    model = _CLASSES[kind].from_bundle(bundle, precision=precision)
+    made = FrameTagger if kind == "transducer" and bundle.config["model"]["input_size"] else _CLASSES[kind]
+    model = made.from_bundle(bundle, precision=precision)
     model.path = Path(run)
     return model

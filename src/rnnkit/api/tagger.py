@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,7 @@ class Tagger(Trained, runtime.Transducer):
         Returns: `model` and `baselines` as in metrics.json.
         Raises:  DataError naming the line, also of a tag that was not trained on; UnsafePathError.
         """
-        metrics = self.metrics
-        assert self.path is not None
-        trained = metrics["config"]["data"]
+        trained = self.metrics["config"]["data"]
         tagged = data.read_tagged(
             sources,
             word_column=word_column or trained["word_column"],
@@ -69,18 +67,28 @@ class Tagger(Trained, runtime.Transducer):
         if scheme is not None and (found := data.scheme_of(tagged, trained["scheme"])) is not None:
             tagged = data.in_scheme(tagged, found, to=scheme, repair=trained["repair"])
         data.tag_ids(tagged, self.labels)  # names a tag that it does not know
-        rows = [(metrics["model"], self)]
-        rows += [(row, _baseline(row["name"], self.path)) for row in metrics["baselines"]]
-        systems = [
-            TaggedBy(row["name"], system.predict(tagged.sentences), {k: row[k] for k in _OF_THE_SYSTEM if k in row})
-            for row, system in rows
-        ]
+        systems = [TaggedBy(name, one.predict(tagged.sentences), own) for name, one, own in self._systems()]
         model, *baselines = tagging_rows(systems, tagged.tags, of_spans=scheme is not None)
         return {"model": model, "baselines": baselines, "labels": self.labels}
 
+    def _systems(self) -> list[tuple[str, Any, dict[str, Any]]]:
+        """Name, model, and what its row keeps: itself, and the baselines of its run."""
+        metrics = self.metrics
+        assert self.path is not None
+        rows = [(metrics["model"], self)]
+        rows += [(row, self._baseline(row["name"], self.path)) for row in metrics["baselines"]]
+        return [(row["name"], one, {key: row[key] for key in _OF_THE_SYSTEM if key in row}) for row, one in rows]
 
-def _baseline(name: str, run: Path) -> Any:
-    """A baseline of a run. Raises: UnsafePathError for a name that leads elsewhere: no digest guards metrics."""
-    if name not in TAG_BASELINES:
-        raise UnsafePathError(f"{run / 'metrics.json'} names the baseline {name!r}, which does not exist; train again")
-    return TAG_BASELINES[name].load(run / "baselines" / name)
+    @classmethod
+    def _baseline(cls, name: str, run: Path) -> Any:
+        """A baseline of a run. Raises: UnsafePathError for a name that leads elsewhere: no digest guards metrics."""
+        kinds = cls._baseline_kinds()
+        if name not in kinds:
+            raise UnsafePathError(
+                f"{run / 'metrics.json'} names the baseline {name!r}, which does not exist; train again"
+            )
+        return kinds[name].load(run / "baselines" / name)
+
+    @classmethod
+    def _baseline_kinds(cls) -> Mapping[str, Any]:
+        return TAG_BASELINES

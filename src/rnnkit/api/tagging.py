@@ -41,11 +41,16 @@ class TagRunConfig(TagConfig):
 
     def pages(self, metrics: Mapping[str, Any], name: str) -> dict[str, bytes]:
         """What people look at in a finished run's folder, by file name."""
-        confusion = draw_confusion(metrics)
-        pictures = {"confusion matrix": confusion}
-        return {
-            "curve.png": curves.draw_accuracy(metrics),
-            "confusion.png": confusion,
-            "report.html": tagging_report.page(metrics, name=name, pictures=pictures).encode(),
-            "README.md": tagging_report.model_card(metrics, name=name).encode(),
-        }
+        return pages(metrics, name)
+
+
+def pages(metrics: Mapping[str, Any], name: str) -> dict[str, bytes]:
+    """What people look at in the folder of a finished run that has an output for every step."""
+    confusion = draw_confusion(metrics)
+    pictures = {"confusion matrix": confusion}
+    return {
+        "curve.png": curves.draw_accuracy(metrics),
+        "confusion.png": confusion,
+        "report.html": tagging_report.page(metrics, name=name, pictures=pictures).encode(),
+        "README.md": tagging_report.model_card(metrics, name=name).encode(),
+    }

@@ -1,14 +1,15 @@
-"""Words and tables out of a tagging run's metrics.json: the result table, the page and the model card."""
+"""Words and tables out of the metrics.json of a run with an output for every step: table, page and model card."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnnkit.api import html_page
 from rnnkit.metrics import ResultTable, Row
 from rnnkit.metrics.tagging import TAGGING_COLUMNS
+from rnnkit.tasks.frames_score import BLOCK
 
 
 def tagging_table(metrics: Mapping[str, Any]) -> ResultTable:
@@ -21,68 +22,95 @@ def tagging_table(metrics: Mapping[str, Any]) -> ResultTable:
 
 def page(metrics: Mapping[str, Any], *, name: str, pictures: Mapping[str, bytes]) -> str:
     """report.html."""
-    table, report = tagging_table(metrics), metrics["report"]
-    model, words = metrics["model"], report["words"]
+    table, report, of = tagging_table(metrics), metrics["report"], _nouns(metrics)
+    around = [key for key in ("word", "text") if any(key in row for row in report["worst"])]
     worst = [
-        [row["tag"], row["predicted"], f"{row['probability']:.2g}", row["word"], row["text"], row["place"]]
+        [row["tag"], row["predicted"], f"{row['probability']:.2g}", *(row[key] for key in around), row["place"]]
         for row in report["worst"]
     ]
     confused = [[gold, mine, str(count)] for gold, mine, count in report["confused"]]
     lengths = [
         [f"{row['from']}–{row['to']}", str(row["count"]), f"{row['accuracy']:.2%}"] for row in report["by_length"]
     ]
+    spans, words = report["per_type"], report.get("words")
+    return html_page.document(
+        name,
+        f"<p>On {of.counted(metrics['model'])}.</p>",
+        html_page.table(table.header, table.cells()),
+        html_page.pictures(pictures),
+        "" if spans is None else "<h2>Spans</h2>" + html_page.scores(spans, of="type", counted="spans"),
+        f"<h2>{of.label.capitalize()}s</h2>",
+        html_page.scores(report["per_tag"], of=of.label, counted=f"{of.step}s"),
+        f"<h2>By the length of the {of.whole}</h2>",
+        html_page.table([f"{of.step}s", f"{of.whole}s", "accuracy"], lengths),
+        "" if words is None else _words(words),
+        "<h2>Confused most often</h2>",
+        html_page.table(["is", "taken for", "times"], confused),
+        "<h2>Worst mistakes</h2>",
+        html_page.table(["is", "taken for", "probability of what it is", *["word", "among"][: len(around)], "place"],
+                        worst),
+    )  # fmt: skip
+
+
+class _Nouns(NamedTuple):
+    """What a report calls what it is about."""
+
+    model: str
+    label: str
+    step: str
+    whole: str
+    is_read: str
+
+    def counted(self, row: Mapping[str, Any]) -> str:
+        wholes, steps = (row["num_sentences"], row["num_words"]) if self.step == "word" else (
+            row["num_sequences"], row["num_frames"])  # fmt: skip
+        return f"{wholes:,} held-out {self.whole}s of {steps:,} {self.step}s"
+
+
+def _nouns(metrics: Mapping[str, Any]) -> _Nouns:
+    if metrics["task"] == "frames":
+        whole = "recording" if metrics["config"]["data"]["window_frames"] is None else "window"
+        return _Nouns("labeller of frames", "label", "frame", whole, "frames")
+    with_spelling = metrics["config"]["words"]["characters"]
+    return _Nouns("tagger", "tag", "word", "sentence", "words and their characters" if with_spelling else "words")
+
+
+def _words(words: Mapping[str, Any]) -> str:
     known = [
         [kind, f"{row['count']:,}", "" if row["accuracy"] is None else f"{row['accuracy']:.2%}"]
         for kind, row in words.items()
     ]
-    spans = report["per_type"]
-    return html_page.document(
-        name,
-        f"<p>On {model['num_sentences']:,} held-out sentences of {model['num_words']:,} words.</p>",
-        html_page.table(table.header, table.cells()),
-        html_page.pictures(pictures),
-        "" if spans is None else "<h2>Spans</h2>" + html_page.scores(spans, of="type", counted="spans"),
-        "<h2>Tags</h2>",
-        html_page.scores(report["per_tag"], of="tag", counted="words"),
-        "<h2>By the length of the sentence</h2>",
-        html_page.table(["words", "sentences", "accuracy"], lengths),
-        "<h2>Words</h2>",
-        html_page.table(["in training", "words", "accuracy"], known),
-        "<h2>Confused most often</h2>",
-        html_page.table(["is", "taken for", "times"], confused),
-        "<h2>Worst mistakes</h2>",
-        html_page.table(["is", "taken for", "probability of what it is", "word", "among", "place"], worst),
-    )
+    return "<h2>Words</h2>" + html_page.table(["in training", "words", "accuracy"], known)
 
 
 def model_card(metrics: Mapping[str, Any], *, name: str) -> str:
     """README.md of a run folder: what the model is, how good it is beside its baselines, where that was measured."""
-    config, model, machine = metrics["config"], metrics["model"], metrics["machine"]
+    of, config, model, machine = _nouns(metrics), metrics["config"], metrics["model"], metrics["machine"]
     shape, parts, labels = config["model"], metrics["data"], metrics["labels"]
     widths = shape["hidden_size"] if isinstance(shape["hidden_size"], list) else [shape["hidden_size"]]
-    direction = "in both directions" if shape["bidirectional"] else "from the first word to the last"
-    spelling = "words and their characters" if config["words"]["characters"] else "words"
+    direction = "in both directions" if shape["bidirectional"] else f"from the first {of.step} to the last"
     shown = ", ".join(labels[:20]) + (f" and {len(labels) - 20} more" if len(labels) > 20 else "")
+    blocks = "sentences" if of.step == "word" else f"blocks of at most {BLOCK} frames"
     scheme = "" if metrics["scheme"] is None else f" They mark spans ({metrics['scheme'].upper()})."
     return f"""# {name}
 
-A recurrent tagger: {max(shape["num_layers"], len(widths))} × {shape["cell"]} with {", ".join(map(str, widths))}
-units, reading {spelling} {direction}; {model["num_parameters"]:,} parameters.
+A recurrent {of.model}: {max(shape["num_layers"], len(widths))} × {shape["cell"]} with {", ".join(map(str, widths))}
+units, reading {of.is_read} {direction}; {model["num_parameters"]:,} parameters.
 
-Tags: {shown}.{scheme}
+{of.label.capitalize()}s: {shown}.{scheme}
 
 ## Measured
 
 {tagging_table(metrics).to_markdown()}
 
-On {model["num_sentences"]:,} held-out sentences, {model["num_words"]:,} words. 95 % from … to: of the first figure,
-over resampled sentences. p: how often random swaps of two outputs, sentence by sentence, differ at least as much.
+On {of.counted(model)}. 95 % from … to: of the first figure, over resampled {blocks}.
+p: how often random swaps of two outputs, one of these by one, differ at least as much.
 
 ## Trained
 
-- on {parts["train"]["num_sentences"]:,} sentences of {", ".join(config["data"]["sources"])};
+- on {parts["train"]["num_sentences"]:,} {of.whole}s of {", ".join(config["data"]["sources"])};
   weights chosen by {parts["valid"]["num_sentences"]:,} others
-- {metrics["steps"]:,} steps in {metrics["train_seconds"]:.0f} s, {metrics["tokens_per_s"]:,.0f} sentences/s
+- {metrics["steps"]:,} steps in {metrics["train_seconds"]:.0f} s, {metrics["tokens_per_s"]:,.0f} {of.whole}s/s
 - seed {metrics["seed"]}
 - machine: {machine["processor"]}, {machine["threads"]} threads, {machine["isa"]}
 - rnnkit at commit {metrics["commit"] or "unknown"}
@@ -94,7 +122,7 @@ rnnkit predict . FILE
 rnnkit eval . FILE
 ```
 
-It knows nothing but its training sentences, and gives every word one of the tags above, whatever it is.
+It knows nothing but its training {of.whole}s, and gives every {of.step} one of the {of.label}s above, whatever it is.
 
 ## Configuration
 

@@ -5,6 +5,7 @@ from rnnkit.baselines.arpa_model import ArpaModel
 from rnnkit.baselines.backoff import BackoffModel
 from rnnkit.baselines.bag import BagOfNgrams, require_scikit_learn
 from rnnkit.baselines.dtw import NearestSeries
+from rnnkit.baselines.frames import FrameMlp
 from rnnkit.baselines.ngram import Discounts, NgramModel
 from rnnkit.baselines.report import NgramRow, draw_bytes_and_unseen, ngram_name, ngram_table
 from rnnkit.baselines.tags import (
@@ -24,6 +25,7 @@ __all__ = [
     "BagOfNgrams",
     "Discounts",
     "FeatureCrf",
+    "FrameMlp",
     "HiddenMarkov",
     "MostFrequentTag",
     "NearestSeries",

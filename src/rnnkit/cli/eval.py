@@ -16,14 +16,16 @@ def evaluate(
         str,
         typer.Argument(
             help="What to judge on: a text as a file, a folder, a .gz, or - for stdin; for a classifier a table; "
-            "for a tagger CoNLL, CoNLL-U or JSONL.",
+            "for a tagger CoNLL, CoNLL-U or JSONL; for frames a table or .npz.",
             metavar="FILE",
         ),
     ],
     reset_per_line: Annotated[
         bool, typer.Option("--reset-per-line", help="Also judge every line from a fresh state.")
     ] = False,
-    label_column: Annotated[str | None, typer.Option(help="Of a classifier's table; else as it was trained.")] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Of a classifier's table, or of frames; else as trained.")
+    ] = None,
     text_column: Annotated[str | None, typer.Option(help="Of a classifier's table; else as it was trained.")] = None,
     word_column: Annotated[str | None, typer.Option(help="Of a tagger's file; else as it was trained.")] = None,
     tag_column: Annotated[str | None, typer.Option(help="Of a tagger's file; else as it was trained.")] = None,
@@ -47,6 +49,8 @@ def evaluate(
     noun, readable = ("language model", ())
     if isinstance(model, api.Classifier):
         noun, readable = "classifier", ("label", "text")
+    elif isinstance(model, api.FrameTagger):
+        noun, readable = "labeller of frames", ("label",)
     elif isinstance(model, api.Tagger):
         noun, readable = "tagger", ("word", "tag")
     given = of_text if readable else {}
@@ -60,10 +64,9 @@ def evaluate(
         if as_json:
             terminal.print_json(metrics)
             return
-        is_tagger = isinstance(model, api.Tagger)
-        counted = f"{metrics['model']['num_sentences' if is_tagger else 'num_sequences']:,}"
-        table = api.tagging_table(metrics) if is_tagger else api.classification_table(metrics)
-        terminal.print_result_table(table, title=f"{file}: {counted} {'sentences' if is_tagger else 'sequences'}")
+        counted = {"classifier": "sequences", "tagger": "sentences"}.get(noun, "frames")
+        table = api.tagging_table(metrics) if isinstance(model, api.Tagger) else api.classification_table(metrics)
+        terminal.print_result_table(table, title=f"{file}: {metrics['model'][f'num_{counted}']:,} {counted}")
         return
     metrics = model.evaluate(file, reset_per_line=reset_per_line, encoding=encoding, as_bytes=as_bytes, arpa=arpa or ())
     if as_json:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rnnkit.errors import RnnkitError, UsageError
+from rnnkit.errors import DataError, RnnkitError, UsageError
 
 if TYPE_CHECKING:
-    from rnnkit.api import Classifier, LanguageModel, Tagger
+    from rnnkit.api import Classifier, FrameTagger, LanguageModel, Tagger
 
 
 class LineFormat(StrEnum):
@@ -43,16 +45,20 @@ def predict(
 ) -> None:
     """Score every line of stdin, or of FILE, with the model of RUN, each from a fresh state; a classifier labels it.
 
-    A tagger tags the sentences of a file as it was trained on, or the words of every line of stdin.
+    A tagger tags the sentences of a file as it was trained on, or the words of every line of stdin. One of frames
+    labels those of a table or .npz, or where it reads forwards those that come on stdin, a line of numbers for each.
     """
     from rnnkit import api
     from rnnkit.cli import lines
 
     model = api.load(run, precision=precision)
     is_jsonl = as_json or output is LineFormat.JSONL
+    if isinstance(model, api.Tagger) and as_bytes:
+        raise UsageError("--bytes has no effect on a tagger; leave it out")
+    if isinstance(model, api.FrameTagger):
+        _label_frames(model, file, encoding, is_jsonl=is_jsonl)
+        return
     if isinstance(model, api.Tagger):
-        if as_bytes:
-            raise UsageError("--bytes has no effect on a tagger, which reads words; leave it out")
         _tag(model, file, encoding, is_jsonl=is_jsonl)
         return
     if isinstance(model, api.Classifier) and lines.reads_file(model, file):
@@ -105,6 +111,43 @@ def _tag(model: Tagger, file: Path | None, encoding: str, *, is_jsonl: bool) -> 
             print("".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)), flush=True)
 
 
+def _label_frames(model: FrameTagger, file: Path | None, encoding: str, *, is_jsonl: bool) -> None:
+    """A line for each frame: its label, the label's probability, its place."""
+    for place, labels, log_probs in _framed(model, file, encoding):
+        for at, (label, of_frame) in enumerate(zip(labels, log_probs.tolist(), strict=True)):
+            figures, cells = _named(model, [math.exp(value) for value in of_frame], model.labels.index(label))
+            if is_jsonl:
+                print(json.dumps({"place": place(at), **figures}, ensure_ascii=False), flush=True)
+            else:
+                print("\t".join((*cells, place(at))), flush=True)
+
+
+def _framed(
+    model: FrameTagger, file: Path | None, encoding: str
+) -> Iterator[tuple[Callable[[int], str], list[str], Any]]:
+    """How to name a frame, labels [T], and log-probabilities [T, C]: of each recording, or as frames come on stdin."""
+    from rnnkit.cli import lines
+
+    if file is not None:
+        framed = model.read(file, encoding=encoding)
+        for number, frames in enumerate(framed.sentences):
+            yield functools.partial(framed.place, number), model.predict([frames])[0], model.log_probs([frames])[0]
+        return
+    if not model.is_causal:
+        raise UsageError(
+            "this labeller of frames also looks ahead, so it cannot label frames as they come; name a FILE"
+        )
+    state = model.initial_state()
+    for number, line in enumerate(lines.text_lines(sys.stdin.buffer, encoding, name="stdin"), start=1):
+        place = f"stdin, line {number}"
+        try:
+            values = [float(cell) for cell in line.replace(",", " ").split()]
+            log_probs, state = model.step([values], state)
+        except (ValueError, RnnkitError) as error:
+            raise DataError(f"{place}: {error}; every line is a frame, its numbers between commas") from None
+        yield lambda _, place=place: place, [model.labels[log_probs.argmax()]], log_probs
+
+
 def _scored(model: LanguageModel, line: str | bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
     score = model.score(line).to_dict() if line else {"nll": 0.0, "num_tokens": 0}
     return score, (f"{score['nll']:.4f}", str(score["num_tokens"]))
@@ -112,6 +155,10 @@ def _scored(model: LanguageModel, line: str | bytes) -> tuple[dict[str, Any], tu
 
 def _labelled(model: Classifier, sequence: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
     shares = model.predict_proba([sequence])[0].tolist()
-    best = max(range(len(shares)), key=shares.__getitem__)
+    return _named(model, shares, max(range(len(shares)), key=shares.__getitem__))
+
+
+def _named(model: Classifier | FrameTagger, shares: list[float], best: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The label decided on, with the probabilities of all."""
     shown = {"label": model.labels[best], "probabilities": dict(zip(model.labels, shares, strict=True))}
     return shown, (model.labels[best], f"{shares[best]:.4f}")

@@ -21,6 +21,7 @@ from rnnkit.data.examples import (
     split_examples,
     tokenizer_of,
 )
+from rnnkit.data.framed import Framed, read_framed
 from rnnkit.data.prepare import Prepared, prepare, vocabulary_pieces
 from rnnkit.data.readers import FOLDER_SUFFIXES, read_documents
 from rnnkit.data.report import Finding, Report
@@ -45,6 +46,7 @@ __all__ = [
     "Document",
     "Examples",
     "Finding",
+    "Framed",
     "Prepared",
     "Report",
     "Streams",
@@ -61,6 +63,7 @@ __all__ = [
     "prepare",
     "read_documents",
     "read_examples",
+    "read_framed",
     "read_tagged",
     "scheme_of",
     "split",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,14 +15,13 @@ from rnnkit import text
 from rnnkit.data.documents import Document, utf8
 from rnnkit.data.readers import read_documents
 from rnnkit.data.series import npz_rows, ts_rows
+from rnnkit.data.tables import SEPARATORS, cells_of, column_of
 from rnnkit.errors import ArgumentError, DataError
 
 LABEL_COLUMNS = ("label", "class", "target", "category", "sentiment")
 TEXT_COLUMNS = ("text", "sentence", "document", "review", "name")
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _LINES = (".jsonl", ".ndjson")
 _SERIES = (".ts", ".npz")
-_LONGEST_CELL = 1 << 30  # characters; the csv module's own limit is 128 Ki
 
 
 @dataclass(frozen=True)
@@ -171,7 +168,7 @@ def label_ids(examples: Examples, labels: Sequence[str]) -> np.ndarray:
 
 def is_table(source: str | Path) -> bool:
     """Whether a file is a table of examples, by its name: .csv, .tsv, .jsonl or .ndjson, also .gz."""
-    return _suffix(source) in (*_SEPARATORS, *_LINES)
+    return _suffix(source) in (*SEPARATORS, *_LINES)
 
 
 Rows = Iterator[tuple[str, Any, str]]  # label, text or frames, place
@@ -201,7 +198,7 @@ def _input_size(sequence: Any) -> int:
 
 def _file_rows(source: str, columns: Columns, encoding: str) -> Rows:
     suffix = _suffix(source)
-    known = (*_SEPARATORS, *_LINES, *_SERIES)
+    known = (*SEPARATORS, *_LINES, *_SERIES)
     if suffix not in known and Path(source).exists():  # what is not there is named where it is opened
         raise DataError(
             f"{source}: cannot tell its format by the name; it must end in {', '.join(known)}, "
@@ -214,8 +211,8 @@ def _file_rows(source: str, columns: Columns, encoding: str) -> Rows:
         yield from npz_rows(source)
     elif suffix == ".ts":
         yield from ts_rows(document)
-    elif suffix in _SEPARATORS:
-        yield from _csv_rows(document.name, _text(document), _SEPARATORS[suffix], columns)
+    elif suffix in SEPARATORS:
+        yield from _csv_rows(document.name, _text(document), SEPARATORS[suffix], columns)
     else:
         yield from _json_rows(document.name, _text(document), columns)
 
@@ -231,30 +228,12 @@ def _text(document: Document) -> str:
 
 
 def _csv_rows(name: str, content: str, separator: str, columns: Columns) -> Rows:
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
-    limit = csv.field_size_limit(_LONGEST_CELL)
-    try:
-        header = next(reader, [])
-        label_column, text_column = _chosen(header, columns, f"{name}, line 1")
-        text_at = header.index(text_column)
-        started = reader.line_num + 1
-        for cells in reader:
-            place, started = f"{name}, line {started}", reader.line_num + 1
-            if len(cells) != len(header):
-                if not cells:  # an empty line
-                    continue
-                raise DataError(
-                    f"{place}: {len(cells)} cells, the header has {len(header)}; "
-                    "put double quotes around a cell that holds the separator"
-                )
-            yield "" if label_column is None else cells[header.index(label_column)], cells[text_at], place
-    except csv.Error as error:
-        raise DataError(
-            f"{name}, line {reader.line_num}: {error}; a cell that begins with a double quote ends with one, "
-            "and a double quote inside it is written twice"
-        ) from None
-    finally:
-        csv.field_size_limit(limit)
+    rows = cells_of(name, content, separator)
+    header, place = next(rows)
+    label_column, text_column = _chosen(header, columns, place)
+    text_at = header.index(text_column)
+    for cells, place in rows:
+        yield "" if label_column is None else cells[header.index(label_column)], cells[text_at], place
 
 
 def _json_rows(name: str, content: str, columns: Columns) -> Rows:
@@ -280,15 +259,5 @@ def _json_rows(name: str, content: str, columns: Columns) -> Rows:
 
 def _chosen(header: list[str], columns: Columns, place: str) -> tuple[str | None, str]:
     """The names of the label's and the text's column in `header`; None where no label is asked for."""
-    label = _only(header, columns.label, LABEL_COLUMNS, "--label-column", place) if columns.labelled else None
-    return label, _only(header, columns.text, TEXT_COLUMNS, "--text-column", place)
-
-
-def _only(header: list[str], given: str | None, usual: Sequence[str], flag: str, place: str) -> str:
-    names = [given] if given is not None else [name for name in header if name.strip().lower() in usual]
-    present = [name for name in names if name in header]
-    if len(present) != 1 or header.count(present[0]) != 1:
-        what = "more than one" if present else "no"
-        wanted = given if given is not None else " or ".join(usual)
-        raise DataError(f"{place}: {what} column {wanted} among {', '.join(header)[:200]}; name it with {flag} NAME")
-    return present[0]
+    label = column_of(header, columns.label, LABEL_COLUMNS, "--label-column", place) if columns.labelled else None
+    return label, column_of(header, columns.text, TEXT_COLUMNS, "--text-column", place)

@@ -53,7 +53,7 @@ def ts_rows(document: Document) -> Iterator[Row]:
             raise DataError(
                 f"{place}: the dimensions have {sorted({len(c) for c in columns})} values; give as many of each"
             )
-        yield label.strip(), _frames(np.array(columns).T, place), place
+        yield label.strip(), finite_frames(np.array(columns).T, place), place
 
 
 def npz_rows(path: str) -> Iterator[Row]:
@@ -61,6 +61,32 @@ def npz_rows(path: str) -> Iterator[Row]:
 
     Raises: DataError naming the array. Nothing in the file is executed: pickled objects are refused.
     """
+    X, y, lengths = _npz_arrays(path)
+    for row, (series, label, length) in enumerate(zip(X, y, lengths, strict=True)):
+        place = f"{path}, row {row}"
+        yield str(label), finite_frames(series[:length].reshape(length, -1), place), place
+
+
+def npz_recordings(path: str, *, labelled: bool = True) -> Iterator[tuple[list[str], np.ndarray, str]]:
+    """Recordings with a label for every frame: `X` [N, T, I] or [N, T], `y` [N, T], `lengths` [N] as in `npz_rows`.
+
+    Args:   labelled: False: `y` need not be there and is not read; labels are empty.
+    Raises: as `npz_rows`.
+    """
+    X, y, lengths = _npz_arrays(path, of_steps=True, labelled=labelled)
+    for row, (series, labels, length) in enumerate(zip(X, y, lengths, strict=True)):
+        place = f"{path}, row {row}"
+        yield (
+            [str(label) for label in labels[:length]],
+            finite_frames(series[:length].reshape(length, -1), place),
+            place,
+        )
+
+
+def _npz_arrays(
+    path: str, *, of_steps: bool = False, labelled: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """X, y and lengths. Args: of_steps: y has a label for every step."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
@@ -68,23 +94,29 @@ def npz_rows(path: str) -> Iterator[Row]:
         raise DataError(
             f"{path}: cannot be read as .npz ({error}); write it with numpy.savez, without objects"
         ) from None
-    if not {"X", "y"} <= arrays.keys() <= {"X", "y", "lengths"}:
+    if not {"X", *(("y",) if labelled else ())} <= arrays.keys() <= {"X", "y", "lengths"}:
         raise DataError(f"{path}: holds {', '.join(sorted(arrays))[:200]}; wanted are X, y and perhaps lengths")
-    X, y = arrays["X"], arrays["y"]
-    if X.ndim not in (2, 3) or X.dtype.kind not in "fiu" or y.shape != X.shape[:1] or y.dtype.kind not in "iuU":
+    X = arrays["X"]
+    y = arrays["y"] if labelled else np.full(X.shape[: 1 + of_steps], "")
+    if (
+        X.ndim not in (2, 3)
+        or X.dtype.kind not in "fiu"
+        or y.shape != X.shape[: 1 + of_steps]
+        or (y.dtype.kind not in "iuU")
+    ):
         raise DataError(
             f"{path}: X is {X.dtype} {list(X.shape)}, y {y.dtype} {list(y.shape)}; wanted are numbers [N, T, I] and "
-            "integers or texts [N]"
+            f"integers or texts {'[N, T]' if of_steps else '[N]'}"
         )
     lengths = arrays.get("lengths", np.full(len(X), X.shape[1]))
-    if lengths.shape != y.shape or lengths.dtype.kind not in "iu" or ((lengths < 0) | (lengths > X.shape[1])).any():
+    is_wrong = lengths.shape != X.shape[:1] or lengths.dtype.kind not in "iu"
+    if is_wrong or ((lengths < 0) | (lengths > X.shape[1])).any():
         raise DataError(f"{path}: lengths must be {len(X)} integers in 0..{X.shape[1]}")
-    for row, (series, label, length) in enumerate(zip(X, y, lengths, strict=True)):
-        place = f"{path}, row {row}"
-        yield str(label), _frames(series[:length].reshape(length, -1), place), place
+    return X, y, lengths
 
 
-def _frames(values: np.ndarray, place: str) -> np.ndarray:
+def finite_frames(values: np.ndarray, place: str) -> np.ndarray:
+    """As float32. Raises: DataError naming the first value that is not finite."""
     wrong = ~np.isfinite(values)
     if wrong.any():
         step, column = np.argwhere(wrong)[0]

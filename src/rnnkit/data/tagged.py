@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "depre
 WORD_KEYS = ("words", "tokens")
 TAG_KEYS = ("tags", "labels")
 _LINES = (".jsonl", ".ndjson")
+_AROUND = 6  # words shown on each side of one
 
 
 @dataclass(frozen=True)
@@ -32,24 +33,32 @@ class Tagged:
         lines:     for each word the number of its line there; of JSONL that of its sentence.
     """
 
-    sentences: list[list[str]]
+    sentences: list[Any]
     tags: list[list[str]]
     files: list[str]
     lines: list[list[int]]
 
+    noun: ClassVar = "tag"
+    """What a message calls one."""
+
     def __len__(self) -> int:
         return len(self.sentences)
 
-    def __getitem__(self, rows: np.ndarray) -> Tagged:
+    def __getitem__(self, rows: np.ndarray) -> Self:
         """Those of `rows`, in their order."""
         parts = (self.sentences, self.tags, self.files, self.lines)
-        return Tagged(*([part[row] for row in rows] for part in parts))
+        return type(self)(*([part[row] for row in rows] for part in parts))
 
     def place(self, sentence: int, word: int = 0) -> str:
         """Where a word stands, for messages: "my.conll, line 7"."""
         shown = f"{self.files[sentence]}, line {self.lines[sentence][word]}"
         is_of_lines = len(set(self.lines[sentence])) == 1 < len(self.lines[sentence])
         return f"{shown}, word {word + 1}" if is_of_lines else shown
+
+    def shown(self, sentence: int, word: int) -> dict[str, str]:
+        """A word and those around it, for a report."""
+        words = self.sentences[sentence]
+        return {"word": words[word], "text": " ".join(words[max(word - _AROUND, 0) : word + _AROUND + 1])}
 
     @property
     def num_words(self) -> int:
@@ -63,6 +72,9 @@ class Tagged:
             data = utf8("\n".join(f"{word}\t{tag}" for word, tag in zip(words, tags, strict=True)), self.place(number))
             total.update(len(data).to_bytes(8, "little") + data)
         return total.hexdigest()
+
+
+TaggedT = TypeVar("TaggedT", bound=Tagged)
 
 
 def read_tagged(
@@ -112,15 +124,15 @@ def read_tagged(
     return found
 
 
-def split_tagged(tagged: Tagged, held_out: float, *, seed: int) -> tuple[Tagged, Tagged]:
-    """(training, held out): the share `held_out` of the sentences, at random; the order of the file stays.
+def split_tagged(tagged: TaggedT, held_out: float, *, seed: int) -> tuple[TaggedT, TaggedT]:
+    """(training, held out): the share `held_out` of the sequences, at random; the order of the file stays.
 
     Raises: DataError for a single sentence.
     """
     if not 0 < held_out < 1:
         raise ArgumentError(f"held_out is {held_out}, it must be a share between 0 and 1; 0.1 holds out every tenth")
     if len(tagged) < 2:
-        raise DataError(f"{tagged.place(0)}: there is one sentence, so none can be held out; give more, or --test FILE")
+        raise DataError(f"{tagged.place(0)}: there is one sequence, so none can be held out; give more, or --test FILE")
     count = min(max(round(held_out * len(tagged)), 1), len(tagged) - 1)
     is_held = np.zeros(len(tagged), bool)
     is_held[np.random.Generator(np.random.Philox(seed)).permutation(len(tagged))[:count]] = True
@@ -167,7 +179,7 @@ def known_tags(tagged: Tagged, scheme: Scheme | None) -> list[str]:
         kinds = sorted({parts.type for tag in found if (parts := split_tag(tag)) and parts.type})
         return [OUTSIDE, *(f"{letter}-{kind}" for kind in kinds for letter in letters)]
     if len(found) < 2:
-        raise DataError(f"{tagged.place(0)} and on: every tag is {min(found)!r}; give sentences with two or more")
+        raise DataError(f"{tagged.place(0)} and on: every {tagged.noun} is {min(found)!r}; give two or more")
     return sorted(found)
 
 
@@ -179,8 +191,8 @@ def tag_ids(tagged: Tagged, labels: Sequence[str]) -> list[np.ndarray]:
             if tag not in ids:
                 shown = ", ".join(map(repr, labels[:5])) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
                 raise DataError(
-                    f"{tagged.place(sentence, word)}: the tag {tag!r} is not among those trained on ({shown}); "
-                    "correct it, or take the sentence out"
+                    f"{tagged.place(sentence, word)}: the {tagged.noun} {tag!r} is not among those trained on "
+                    f"({shown}); correct it, or take it out"
                 )
     return [np.array([ids[tag] for tag in tags], np.int64) for tags in tagged.tags]
 

@@ -104,6 +104,8 @@ TAGGING_COLUMNS = (
     Column("accuracy", "accuracy", ".2%", better="higher"),
     Column("low", "95 % from", ".2%"),
     Column("high", "to", ".2%"),
+    Column("macro_f1", "macro F1", ".2%", better="higher"),
+    Column("nats", "nats", ".4f", better="lower"),
     Column("sentences_right", "sentences right", ".2%", better="higher"),
     Column("p_value", "p (paired)", ".2g"),
     Column("train_seconds", "train s", ",.1f"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from rnnkit.tasks.sections import LayersConfig, Section, SequencesConfig, TokenizerConfig, Widths
+from rnnkit.tasks.sections import LayersConfig, Section, SequencesConfig, SequencesRunConfig, TokenizerConfig, Widths
 
 
 class ClassifyDataConfig(SequencesConfig):
@@ -111,7 +111,7 @@ class ClassifyBaselinesConfig(Section):
     }
 
 
-class ClassifyConfig(Section):
+class ClassifyConfig(SequencesRunConfig):
     """A classification run: data, tokeniser, model, loss, what it starts from, baselines."""
 
     data: ClassifyDataConfig = Field(default_factory=ClassifyDataConfig)
@@ -120,9 +120,3 @@ class ClassifyConfig(Section):
     loss: ClassifyLossConfig = Field(default_factory=ClassifyLossConfig)
     transfer: ClassifyTransferConfig = Field(default_factory=ClassifyTransferConfig)
     baselines: ClassifyBaselinesConfig = Field(default_factory=ClassifyBaselinesConfig)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_data(cls, values: Any) -> Any:
-        """Without the section, its own check would not run."""
-        return {"data": {}, **values} if isinstance(values, dict) else values

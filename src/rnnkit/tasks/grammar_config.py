@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -13,7 +13,7 @@ from rnnkit.tasks.classify_config import (
     ClassifyModelConfig,
     ClassifyTokenizerConfig,
 )
-from rnnkit.tasks.sections import CellName, Section, Widths
+from rnnkit.tasks.sections import CellName, Section, SequencesRunConfig, Widths
 
 
 def _found(sources: list[str]) -> list[str]:
@@ -102,18 +102,12 @@ class GrammarBaselinesConfig(Section):
     }
 
 
-class GrammarConfig(Section):
+class GrammarConfig(SequencesRunConfig):
     """A grammar run: texts, model, baselines. Every character is a token, and both labels count alike."""
 
     data: GrammarDataConfig = Field(default_factory=GrammarDataConfig)
     model: GrammarModelConfig = Field(default_factory=GrammarModelConfig)
     baselines: GrammarBaselinesConfig = Field(default_factory=GrammarBaselinesConfig)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_data(cls, values: Any) -> Any:
-        """Without the section, its own check would not run."""
-        return {"data": {}, **values} if isinstance(values, dict) else values
 
     @property
     def tokenizer(self) -> ClassifyTokenizerConfig:

@@ -99,6 +99,16 @@ class SequencesConfig(Section):
         return self
 
 
+class SequencesRunConfig(Section):
+    """A run on labelled sequences, with a section `data` among others."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_data(cls, values: Any) -> Any:
+        """Without the section, its own check would not run."""
+        return {"data": {}, **values} if isinstance(values, dict) else values
+
+
 class LayersConfig(Section):
     """Recurrent layers and what they read: the fields of `rnnkit.models.recurrent.RecurrentConfig` without the data's.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,15 @@ import torch
 from rnnkit import baselines, data, text
 from rnnkit.bundle import labels as labels_file
 from rnnkit.bundle import write_bundle
+from rnnkit.data.tagged import TaggedT
 from rnnkit.metrics.chain import Chain, best_path, held_to
 from rnnkit.metrics.spans import Scheme
 from rnnkit.metrics.tagging import TaggingScore
 from rnnkit.models.transducer import NO_TARGET, Transducer, TransducerConfig
 from rnnkit.runtime.transducer import WORDS
+from rnnkit.tasks.sections import SequencesConfig
 from rnnkit.tasks.tag_config import TagConfig
+from rnnkit.tasks.tag_score import TaggedBy, tagging_rows
 from rnnkit.tasks.tag_table import judge
 from rnnkit.tasks.task import TrainingReport
 from rnnkit.tasks.whole import WholeSequencesTask
@@ -28,9 +31,8 @@ _EVALUATED_ROWS = 64
 class Part:
     """Sentences of one part as arrays, and their tags as numbers."""
 
-    def __init__(self, tagged: data.Tagged, words: text.WordReader, labels: list[str]) -> None:
-        self.tagged = tagged
-        self.sequences = [words.encode(sentence) for sentence in tagged.sentences]
+    def __init__(self, tagged: data.Tagged, sequences: list[np.ndarray], labels: list[str]) -> None:
+        self.tagged, self.sequences = tagged, sequences
         self.targets = data.tag_ids(tagged, labels)
 
     def __len__(self) -> int:
@@ -45,30 +47,39 @@ class TaggedSentences:
     Args: tagged: to train on in place of the sources; none of them is held out, and there is no test part.
     """
 
+    task = "tag"
+    scheme: Scheme | None = None
+    """What tags mark spans by; None: they are plain ones."""
+
     def __init__(self, config: TagConfig, tagged: data.Tagged | None = None) -> None:
-        settings = config.data
-        columns: Any = {key: getattr(settings, key) for key in ("word_column", "tag_column", "encoding")}
-        assert settings.sources is not None  # the configuration has seen to it
-        train = data.read_tagged(settings.sources, **columns) if tagged is None else tagged
-        self.scheme: Scheme | None = data.scheme_of(train, settings.scheme)
-        """What the tags of the files mark spans by; None: they are plain ones."""
-        if tagged is not None:
-            test = tagged[np.zeros(0, int)]
-        elif settings.test_sources is not None:
-            test = data.read_tagged(settings.test_sources, **columns)
-        else:
-            train, test = data.split_tagged(train, settings.held_out, seed=settings.split_seed)
-        if settings.valid_sources is not None:
-            valid = data.read_tagged(settings.valid_sources, **columns)
-        else:
-            train, valid = data.split_tagged(train, settings.valid_share, seed=settings.split_seed)
-        if self.scheme is not None:
-            how: Any = {"to": settings.scheme_to, "repair": settings.repair}
-            train, valid, test = (data.in_scheme(part, self.scheme, **how) for part in (train, valid, test))
-            self.scheme = settings.scheme_to
-        self.labels = data.known_tags(train, self.scheme)
         self._config = config
-        chosen = config.words
+        train, valid, test = self._read(tagged)
+        self.labels = data.known_tags(train, self.scheme)
+        encode = self._reader(train)
+        self.train, self.valid, self.test = (
+            Part(part, [encode(sentence) for sentence in part.sentences], self.labels) for part in (train, valid, test)
+        )
+
+    def _read(self, given: data.Tagged | None) -> tuple[data.Tagged, ...]:
+        settings = self._config.data
+        columns: Any = {key: getattr(settings, key) for key in ("word_column", "tag_column", "encoding")}
+
+        def read(sources: list[str]) -> data.Tagged:
+            return data.read_tagged(sources, **columns)
+
+        assert settings.sources is not None  # the configuration has seen to it
+        train = read(settings.sources) if given is None else given
+        scheme = data.scheme_of(train, settings.scheme)
+        parts = parts_of(settings, train, read, with_test=given is None)
+        if scheme is None:
+            return parts
+        self.scheme = settings.scheme_to
+        how: Any = {"to": settings.scheme_to, "repair": settings.repair}
+        return tuple(data.in_scheme(part, scheme, **how) for part in parts)
+
+    def _reader(self, train: data.Tagged) -> Callable[[Any], np.ndarray]:
+        """What makes arrays of sentences, learned from the training part."""
+        chosen = self._config.words
         self.words = text.WordReader.build(
             train.sentences,
             min_count=chosen.min_count,
@@ -76,12 +87,29 @@ class TaggedSentences:
             with_characters=chosen.characters,
             max_characters=chosen.max_characters,
         )
-        self.train, self.valid, self.test = (Part(part, self.words, self.labels) for part in (train, valid, test))
+        return self.words.encode
 
     @property
     def baselines(self) -> tuple[str, ...]:
         of_all = ("most-frequent-tag", "hmm") if self.scheme is None else ("most-frequent-tag", "hmm", "feature-crf")
         return self._config.baselines.kinds or of_all
+
+    def require_baselines(self) -> None:
+        """Raises: MissingExtraError where one of them cannot be fitted."""
+        if "feature-crf" in self.baselines:
+            baselines.require_crfsuite()
+
+    def fit_baseline(self, kind: str) -> Any:
+        """One of them, of the training part."""
+        return baselines.TAG_BASELINES[kind].fit(self.train.tagged.sentences, self.train.tagged.tags)
+
+    def judged(self, name: str, system: Any, own: dict[str, Any]) -> TaggedBy:
+        """What a system says of the test part. Args: own: what its row says besides."""
+        return TaggedBy(name, system.predict(self.test.tagged.sentences), own)
+
+    def rows(self, systems: Sequence[Any]) -> list[dict[str, Any]]:
+        """The rows of the table. Args: systems: what `judged` gave, the model's first."""
+        return tagging_rows(systems, self.test.tagged.tags, of_spans=self.scheme is not None)
 
     def parts(self) -> dict[str, Part]:
         return {"train": self.train, "valid": self.valid, "test": self.test}
@@ -95,6 +123,27 @@ class TaggedSentences:
         }
 
 
+def parts_of(
+    settings: SequencesConfig,
+    train: TaggedT,
+    read: Callable[[list[str]], TaggedT],
+    *,
+    with_test: bool = True,
+) -> tuple[TaggedT, ...]:
+    """What to train on, to choose weights by, and for the table: other files, or held out of what was read."""
+    if not with_test:
+        test = train[np.zeros(0, int)]
+    elif settings.test_sources is not None:
+        test = read(settings.test_sources)
+    else:
+        train, test = data.split_tagged(train, settings.held_out, seed=settings.split_seed)
+    if settings.valid_sources is not None:
+        valid = read(settings.valid_sources)
+    else:
+        train, valid = data.split_tagged(train, settings.valid_share, seed=settings.split_seed)
+    return train, valid, test
+
+
 class TaggingTask(WholeSequencesTask):
     """Train a recurrent transducer on the tagged sentences of a configuration."""
 
@@ -103,13 +152,16 @@ class TaggingTask(WholeSequencesTask):
 
     def __init__(self, config: TagConfig, tagged: data.Tagged | None = None) -> None:
         """Args: tagged: as of `TaggedSentences`."""
-        self.sentences = TaggedSentences(config, tagged)
+        self.sentences = self._read(config, tagged)
         super().__init__(config, self.sentences)
         crf = config.model.crf
         self.with_crf = self.sentences.scheme is not None if crf is None else crf
         self.name += "-crf" if self.with_crf else ""
-        if len(self.sentences.test) and "feature-crf" in self.sentences.baselines:
-            baselines.require_crfsuite()  # before the training, not after it
+        if len(self.sentences.test):
+            self.sentences.require_baselines()  # before the training, not after it
+
+    def _read(self, config: TagConfig, tagged: data.Tagged | None) -> TaggedSentences:
+        return TaggedSentences(config, tagged)
 
     def build_model(self) -> Transducer:
         words, fields = self.sentences.words, self.config.model.model_dump()
@@ -157,9 +209,12 @@ class TaggingTask(WholeSequencesTask):
     def save(self, model: torch.nn.Module, run_dir: Path) -> None:
         """Write weights, configuration, vocabulary and labels as the bundle that the run half loads."""
         config, tensors = model.export()  # type: ignore[operator]
-        files = {labels_file.NAME: labels_file.to_bytes(self.sentences.labels)}
-        files[WORDS] = self.sentences.words.to_json().encode()
+        files = {labels_file.NAME: labels_file.to_bytes(self.sentences.labels), **self._files()}
         write_bundle(run_dir, config=config, tensors=tensors, files=files)
+
+    def _files(self) -> dict[str, bytes]:
+        """Those of the bundle beside the labels'."""
+        return {WORDS: self.sentences.words.to_json().encode()}
 
     def _judge(
         self, run_dir: Path, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rnnkit.tasks.sections import LayersConfig, Section, SequencesConfig, Widths
+from rnnkit.tasks.sections import LayersConfig, Section, SequencesConfig, SequencesRunConfig, Widths
 
 
 class TagDataConfig(SequencesConfig):
@@ -82,19 +82,13 @@ class TagBaselinesConfig(Section):
     )
 
 
-class TagConfig(Section):
+class TagConfig(SequencesRunConfig):
     """A tagging run: data, words, model, baselines."""
 
     data: TagDataConfig = Field(default_factory=TagDataConfig)
     words: TagWordsConfig = Field(default_factory=TagWordsConfig)
     model: TagModelConfig = Field(default_factory=TagModelConfig)
     baselines: TagBaselinesConfig = Field(default_factory=TagBaselinesConfig)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_data(cls, values: Any) -> Any:
-        """Without the section, its own check would not run."""
-        return {"data": {}, **values} if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _spelling_is_read(self) -> TagConfig:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnkit import durable
-from rnnkit.baselines import TAG_BASELINES
 from rnnkit.bundle import strict_json
 from rnnkit.metrics.tagging import TaggingScore, Tags
 from rnnkit.runtime import Transducer
 from rnnkit.tasks.machine import commit, describe_machine
-from rnnkit.tasks.tag_config import TagConfig
-from rnnkit.tasks.tag_score import TaggedBy, tagging_rows
+from rnnkit.tasks.sections import Section
+from rnnkit.tasks.tag_score import TaggedBy
 from rnnkit.tasks.task import TrainingReport
 
 if TYPE_CHECKING:
@@ -26,11 +25,10 @@ if TYPE_CHECKING:
 
 _NUM_WORST = 20
 _NUM_BUCKETS = 4
-_AROUND = 6  # words shown on each side of a mistake
 
 
 def judge(
-    run_dir: Path, *, name: str, config: TagConfig, sentences: TaggedSentences, report: TrainingReport
+    run_dir: Path, *, name: str, config: Section, sentences: TaggedSentences, report: TrainingReport
 ) -> dict[str, Any]:
     """Score the bundle in `run_dir` and its baselines, fitted here and saved in `run_dir/baselines`, on the test part.
 
@@ -44,17 +42,18 @@ def judge(
         "num_parameters": model.num_parameters,
         "train_seconds": report.seconds,
     }
-    systems = [TaggedBy(name, model.predict(test.sequences), own)]
+    systems = [sentences.judged(name, model, own)]
     systems += [_baseline(kind, sentences, run_dir) for kind in sentences.baselines]
+    row, *baselines = sentences.rows(systems)
+    known = {*sentences.words.words} if sentences.task == "tag" else None
     of_spans = sentences.scheme is not None
-    row, *baselines = tagging_rows(systems, test.tagged.tags, of_spans=of_spans)
     metrics = {
-        "task": "tag",
+        "task": sentences.task,
         "model": row,
         "baselines": baselines,
         "labels": sentences.labels,
         "scheme": sentences.scheme,
-        "report": details(model, systems[0].tags, test.tagged, known={*sentences.words.words}, of_spans=of_spans),
+        "report": details(model, systems[0].tags, test.tagged, known=known, of_spans=of_spans),
         "train_seconds": report.seconds,
         "steps": report.steps,
         "tokens_per_s": report.tokens_per_s,
@@ -70,22 +69,20 @@ def judge(
     return metrics
 
 
-def details(model: Transducer, tags: Tags, tagged: Tagged, *, known: set[str], of_spans: bool) -> dict[str, Any]:
+def details(model: Transducer, tags: Tags, tagged: Tagged, *, known: set[str] | None, of_spans: bool) -> dict[str, Any]:
     """The figures of the report.
 
-    Args:    tags: the model's. known: the words of its vocabulary.
+    Args:    tags: the model's. known: the words of its vocabulary; None: it has none.
     Returns: confusion: counts, the tag it is by the tag it was taken for; per_tag: precision, recall, f1, count of each
              tag; per_type: of each type of spans; confused: the most
              frequent (gold, predicted, count); worst: the mistakes that the model was surest of, with their words;
-             by_length: accuracy in four buckets of sentences of equal count; words: accuracy on known and unknown ones.
+             by_length: accuracy in four buckets of sentences of equal count; words, where
+             there are any: accuracy on known and unknown ones.
     """
     score = TaggingScore(tagged.tags, tags, of_spans=of_spans)
     pairs = Counter(
         (g, p) for gold, mine in zip(tagged.tags, tags, strict=True) for g, p in zip(gold, mine, strict=True)
     )
-    lowercase = model.words is not None and model.words.lowercase
-    is_known = [[(word.lower() if lowercase else word) in known for word in words] for words in tagged.sentences]
-    flat, right = np.concatenate([np.array(row, bool) for row in is_known]), np.concatenate(score.is_correct)
     return {
         "confusion": [[pairs[gold, mine] for mine in model.labels] for gold in model.labels],
         "per_tag": _per_tag(pairs),
@@ -93,10 +90,17 @@ def details(model: Transducer, tags: Tags, tagged: Tagged, *, known: set[str], o
         "confused": [[*pair, count] for pair, count in pairs.most_common() if pair[0] != pair[1]][:_NUM_WORST],
         "worst": _worst(model, tags, tagged, score),
         "by_length": _by_length(score),
-        "words": {
-            name: {"count": int(rows.sum()), "accuracy": float(right[rows].mean()) if rows.any() else None}
-            for name, rows in (("known", flat), ("unknown", ~flat))
-        },
+        **({} if known is None else {"words": _by_knowledge(model, tagged, score, known)}),
+    }
+
+
+def _by_knowledge(model: Transducer, tagged: Tagged, score: TaggingScore, known: set[str]) -> dict[str, Any]:
+    lowercase = model.words is not None and model.words.lowercase
+    is_known = [[(word.lower() if lowercase else word) in known for word in words] for words in tagged.sentences]
+    flat, right = np.concatenate([np.array(row, bool) for row in is_known]), np.concatenate(score.is_correct)
+    return {
+        name: {"count": int(rows.sum()), "accuracy": float(right[rows].mean()) if rows.any() else None}
+        for name, rows in (("known", flat), ("unknown", ~flat))
     }
 
 
@@ -125,12 +129,10 @@ def _worst(model: Transducer, tags: Tags, tagged: Tagged, score: TaggingScore) -
             found.append((float(log_probs[word, ids[tagged.tags[row][word]]]), row, word))
     shown = []
     for log_prob, row, word in sorted(found)[:_NUM_WORST]:
-        words = tagged.sentences[row]
         shown.append(
             {
                 "place": tagged.place(row, word),
-                "word": words[word],
-                "text": " ".join(words[max(word - _AROUND, 0) : word + _AROUND + 1]),
+                **tagged.shown(row, word),
                 "tag": tagged.tags[row][word],
                 "predicted": tags[row][word],
                 "probability": float(np.exp(log_prob)),
@@ -155,12 +157,11 @@ def _by_length(score: TaggingScore) -> list[dict[str, Any]]:
 
 
 def _baseline(kind: str, sentences: TaggedSentences, run_dir: Path) -> TaggedBy:
-    train, started = sentences.train.tagged, time.perf_counter()
-    model = TAG_BASELINES[kind].fit(train.sentences, train.tags)
+    started = time.perf_counter()
+    model = sentences.fit_baseline(kind)
     seconds = time.perf_counter() - started
     model.save(run_dir / "baselines" / kind)
-    own = {"bytes": model.num_bytes, "train_seconds": seconds}
-    return TaggedBy(kind, model.predict(sentences.test.tagged.sentences), own)
+    return sentences.judged(kind, model, {"bytes": model.num_bytes, "train_seconds": seconds})
 
 
 def _describe(part: Part) -> dict[str, Any]:

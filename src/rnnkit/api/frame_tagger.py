@@ -1,0 +1,80 @@
+"""FrameTagger: train one from recordings with a label for every frame, or load one, and let it label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from rnnkit import data
+from rnnkit.api.tagger import Tagger
+from rnnkit.baselines import FrameMlp
+from rnnkit.baselines.frames import FrameBaselineName
+from rnnkit.errors import DataError
+from rnnkit.tasks.frames_score import LabelledBy, frame_rows
+
+
+class FrameTagger(Tagger):
+    """A trained recurrent labeller of frames of numbers.
+
+        model = rnnkit.FrameTagger.train("walk.csv", window_frames=32, run="runs/walk")
+        model = rnnkit.FrameTagger.load("runs/walk")               # needs no torch
+        model.predict([frames])                                    # [['rest', 'rest', 'step', …]] of frames [T, I]
+        log_probs, state = model.step(frame[None], state)          # where it reads forwards only, as frames come
+
+    Everything but `train`, `read` and `evaluate` comes from `rnnkit.runtime.Transducer`, and keeps its exactness.
+    """
+
+    _noun = "labeller of frames"
+
+    @classmethod
+    def _run_config(cls) -> Any:
+        from rnnkit.api.frames import FramesRunConfig
+
+        return FramesRunConfig
+
+    def read(self, file: str | Path, *, encoding: str = "utf-8") -> data.Framed:
+        """The recordings of a file, cut into windows as it was trained; labels need not be there and are not read.
+
+        Raises: as `rnnkit.data.read_framed`; DataError for frames of another size.
+        """
+        is_known = self.path is not None and (self.path / "metrics.json").exists()
+        trained = self.metrics["config"]["data"] if is_known else {"label_column": None, "window_frames": None}
+        found = data.read_framed(file, label_column=trained["label_column"], encoding=encoding, labelled=False)
+        return self._fitting(found).cut(trained["window_frames"])
+
+    def evaluate(  # type: ignore[override]
+        self,
+        sources: str | Path | Sequence[str | Path],
+        *,
+        label_column: str | None = None,
+        encoding: str = "utf-8",
+    ) -> dict[str, Any]:
+        """Judge on labelled recordings, beside the baselines of the run, all on the same ones; needs no torch.
+
+        Args:    as `rnnkit.data.read_framed`; a column that is not named is the one it was trained with.
+        Returns: `model` and `baselines` as in metrics.json.
+        Raises:  DataError naming the row, also of a label that was not trained on; UnsafePathError.
+        """
+        trained = self.metrics["config"]["data"]
+        found = data.read_framed(sources, label_column=label_column or trained["label_column"], encoding=encoding)
+        framed = self._fitting(found).cut(trained["window_frames"])
+        data.tag_ids(framed, self.labels)  # names a label that it does not know
+        systems = [
+            LabelledBy(name, one.predict(framed.sentences), own, one.log_probs(framed.sentences))
+            for name, one, own in self._systems()
+        ]
+        model, *baselines = frame_rows(systems, framed.tags, labels=self.labels)
+        return {"model": model, "baselines": baselines, "labels": self.labels}
+
+    def _fitting(self, framed: data.Framed) -> data.Framed:
+        if framed.input_size != self._size:
+            raise DataError(
+                f"{framed.place(0)}: frames of {framed.input_size} numbers, trained is on frames of {self._size}; "
+                "give what was trained on"
+            )
+        return framed
+
+    @classmethod
+    def _baseline_kinds(cls) -> Mapping[str, Any]:
+        return dict.fromkeys(get_args(FrameBaselineName), FrameMlp)

@@ -1,0 +1,47 @@
+"""`rnnkit train frames`: from recordings with a label for every frame to a trained labeller and its table."""
+
+from __future__ import annotations
+
+from rnnkit.cli.train_options import (
+    DROPOUT,
+    HELD_OUT,
+    LAYERS,
+    PRECISION,
+    TRAINING,
+    Given,
+    baselines,
+    only,
+    option,
+    run_of,
+    taking,
+    train_and_show,
+    without,
+)
+
+_SOURCES = "Tables (.csv, .tsv), each a recording with a row for every frame, or .npz: a label for every frame."
+
+
+@taking(
+    **run_of("frames", _SOURCES),
+    **HELD_OUT,
+    label_column=option(str, help="The label's column; all others are numbers."),
+    encoding=option(str, help="Of all tables."),
+    window_frames=option(int, "--window", help="Cut recordings into windows of so many frames."),
+    **without(LAYERS, "embedding_size"),
+    bidirectional=option(bool, "--bidirectional/--forward", help="Read in both directions; or forward alone: streams."),
+    crf=option(bool, "--crf/--no-crf", help="Score whole sequences of labels."),
+    **without(DROPOUT, "embedding_dropout", "word_dropout"),
+    label_smoothing=option(float, help="Share of the target spread over all labels."),
+    **PRECISION,
+    **TRAINING,
+    **only(baselines("majority, frame-mlp, window-mlp"), "kinds"),
+    context=option(int, help="Frames that window-mlp reads beside each."),
+)
+def frames(given: Given) -> None:
+    """Train a recurrent network that gives every frame a label, and judge it beside its baselines.
+
+    Every key of the configuration can be given as KEY=VALUE; the usual ones are also flags.
+    """
+    from rnnkit import api
+
+    train_and_show(given, api.FrameTagger, api.tagging_table)

@@ -1,0 +1,93 @@
+"""`rnnkit train frames`, and `predict` and `eval` on its runs; no option is ignored."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arriving import check_options
+from command import Outcome
+
+from rnnkit.api.frames import FramesRunConfig
+
+SMALL = ("--hidden-size=4", "--max-steps=4", "--batch-size=8", "--threads=1", "--window=10")
+SPECIAL: dict[str, tuple[list[str], str, Any]] = {
+    "--valid": (["--valid", "v"], "data.valid_sources", ["v"]),
+    "--test": (["--test", "t"], "data.test_sources", ["t"]),
+    "--window": (["--window", "32"], "data.window_frames", 32),
+    "--cell": (["--cell", "gru_after"], "model.cell", "gru_after"),
+    "--hidden-size": (["--hidden-size", "7,5"], "model.hidden_size", (7, 5)),
+    "--forward": (["--forward"], "model.bidirectional", False),
+    "--init": (["--init", "orthogonal"], "model.init", "orthogonal"),
+    "--zoneout": (["--zoneout", "0.1"], "model.zoneout", 0.1),
+    "--precision": (["--precision", "bf16"], "model.precision", "bf16"),
+    "--time-limit": (["--time-limit", "2m"], "training.time_limit_s", 120.0),
+    "--optimizer": (["--optimizer", "sgd"], "training.optimizer", "sgd"),
+    "--schedule": (["--schedule", "constant"], "training.schedule", "constant"),
+    "--baseline": (["--baseline", "frame-mlp"], "baselines.kinds", ("frame-mlp",)),
+}
+
+
+def test_every_option_arrives_under_the_key_it_is_named_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_options("frames", "FrameTagger", FramesRunConfig, SPECIAL, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("frames") / "walk.csv"
+    rows = "".join(f"{n % 7},{n % 3},{'step' if n % 7 > 3 else 'rest'}\n" for n in range(400))
+    path.write_text(f"height,speed,phase\n{rows}", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("direction", ["--forward", "--bidirectional"])
+def test_train_predict_and_eval(
+    direction: str, file: Path, tmp_path: Path, call: Callable[..., Outcome], monkeypatch: Any
+) -> None:
+    run = tmp_path / "run"
+    refused = call("train", "frames", file, "--run", run, *SMALL)
+    assert (refused.code, refused.err.count("\n"), run.exists()) == (1, 1, False)
+    assert "walk.csv, line 1: no column label or" in refused.err
+
+    done = call("train", "frames", file, "--run", run, *SMALL, direction, "--label-column=phase")
+    assert done.code == 0, done.err
+    for word in ("lstm (this model)", "majority", "frame-mlp", "window-mlp", "accuracy", f"run folder: {run}"):
+        assert word in done.out
+    assert "nats/frame" in done.err
+    assert {"README.md", "report.html", "labels.json", "run.yaml"} <= {p.name for p in run.iterdir()}
+    again = call("train", "frames", "--resume", "--run", run, "--json")
+    assert json.loads(again.out)["model"]["num_frames"] == 80
+
+    for name in ("torch", "sklearn", "scipy", "yaml", "matplotlib"):  # only the run half is left
+        monkeypatch.setitem(sys.modules, name, None)
+    assert json.loads(call("eval", run, file, "--json").out)["model"]["num_frames"] == 400
+    assert "400 frames" in call("eval", run, file).out
+    assert call("eval", run, file, "--label-column=speed").code == 1
+    for flag in ("--reset-per-line", "--bytes", "--tag-column=x"):
+        assert f"{flag.split('=')[0]} has no effect on a labeller of frames" in call("eval", run, file, flag).err
+
+    found = [line.split("\t") for line in call("predict", run, file).out.splitlines()]
+    assert [row[2] for row in found] == [f"{file}, line {number}" for number in range(2, 402)]
+    assert {row[0] for row in found} <= {"rest", "step"}
+    first, *_ = call("predict", run, file, "--json").out.splitlines()
+    assert json.loads(first)["label"] == found[0][0]
+    assert set(json.loads(first)["probabilities"]) == {"rest", "step"}
+    assert "--bytes has no effect" in call("predict", run, file, "--bytes").err
+
+    lines = tmp_path / "lines.txt"
+    lines.write_text("".join(f"{n % 7}, {n % 3}\n" for n in range(10)) + "1,nan\n", encoding="utf-8")
+    with lines.open(encoding="utf-8") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        streamed = call("predict", run)
+    if direction == "--bidirectional":
+        assert streamed.code == 2
+        assert "also looks ahead, so it cannot label frames as they come; name a FILE" in streamed.err
+    else:
+        rows = [line.split("\t") for line in streamed.out.splitlines()]
+        assert [row[:2] for row in rows] == [row[:2] for row in found[:10]]  # the first window
+        assert streamed.code == 1
+        assert "stdin, line 11: inputs hold a value that is not finite" in streamed.err

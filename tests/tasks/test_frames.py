@@ -1,0 +1,179 @@
+"""The task on frames: from recordings to a run folder, resumed to the same bits, judged beside its baselines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+import rnnkit
+from rnnkit.api.classification import ClassifyTrainConfig
+from rnnkit.api.frames import FramesRunConfig
+from rnnkit.bundle import read_bundle
+from rnnkit.errors import CheckpointError, DataError
+from rnnkit.tasks.frames import FramesTask
+from rnnkit.tasks.frames_config import FramesConfig
+from rnnkit.training import fit
+
+SMALL = ClassifyTrainConfig(max_steps=7, batch_size=16, threads=1, eval_every_steps=3, checkpoint_every_s=0)
+
+
+def drawn(path: Path, count: int = 60, *, seed: int = 0) -> Path:
+    """A switch that is seldom pressed: the label is whether it has been pressed an odd number of times, far back."""
+    rng = np.random.default_rng(seed)
+    pressed = rng.random((count, 24)) < 0.08
+    X = np.stack([pressed, rng.standard_normal(pressed.shape)], axis=2).astype(np.float32)
+    np.savez(path, X=X, y=np.where(pressed.cumsum(1) % 2, "on", "off"))
+    return path
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return drawn(tmp_path / "switch.npz")
+
+
+def configure(file: Path, **sections: Any) -> FramesConfig:
+    given: dict[str, Any] = {
+        "data": {"sources": [str(file)]}, "model": {"hidden_size": 8}, "baselines": {"kinds": ["majority"]},
+    }  # fmt: skip
+    return FramesConfig(**{key: {**given.get(key, {}), **sections.get(key, {})} for key in {*given, *sections}})
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in read_bundle(folder).tensors.items()}
+
+
+def test_it_remembers_what_no_window_holds_and_stands_beside_its_baselines(tmp_path: Path) -> None:
+    file = drawn(tmp_path / "switch.npz", 300)
+    kinds = ["majority", "frame-mlp", "window-mlp"]
+    config = configure(file, model={"hidden_size": 16, "bidirectional": False, "output_dropout": 0.0},
+                       baselines={"kinds": kinds, "context": 3})  # fmt: skip
+    training = ClassifyTrainConfig(epochs=30, lr=0.02, batch_size=16, threads=1)
+    run = tmp_path / "run"
+    metrics = fit(FramesTask(config), run_dir=run, config=training).metrics
+    assert metrics == json.loads((run / "metrics.json").read_bytes())
+    by_name = {row["name"]: row for row in (metrics["model"], *metrics["baselines"])}
+    assert list(by_name) == ["lstm", *kinds]
+    model, window = by_name["lstm"], by_name["window-mlp"]
+    assert model["accuracy"] > 0.95 > 0.85 > window["accuracy"]
+    assert window["p_value"] < 0.01
+    assert window["difference"] == pytest.approx(model["accuracy"] - window["accuracy"])
+    assert window["low"] < window["accuracy"] < window["high"]
+    assert model["nats"] < window["nats"]
+    assert (model["num_frames"], model["num_sequences"]) == (60 * 24, 60)
+    assert metrics["task"] == "frames"
+    assert "words" not in metrics["report"]
+    assert all(point["error"] == 1 - point["accuracy"] for point in metrics["curve"])
+
+    labeller = rnnkit.load(run)
+    assert isinstance(labeller, rnnkit.FrameTagger)
+    again = labeller.evaluate(drawn(tmp_path / "other.npz", seed=9))
+    assert again["model"]["num_frames"] == 60 * 24
+    assert [row["name"] for row in again["baselines"]] == kinds
+    frames = labeller.read(file).sentences[0]
+    state, found = labeller.initial_state(), []
+    for frame in frames:
+        log_probs, state = labeller.step(frame[None], state)
+        found.append(log_probs[0])
+    assert np.array_equal(np.stack(found), labeller.log_probs([frames])[0])
+    assert labeller.predict([frames])[0] == [labeller.labels[best] for best in np.stack(found).argmax(1)]
+
+
+def test_a_window_of_a_model_that_streams_lies_before_its_frame(file: Path) -> None:
+    for bidirectional, wanted in ((True, (3, 2)), (False, (5, 0))):
+        config = configure(
+            file, model={"bidirectional": bidirectional}, baselines={"kinds": ["window-mlp"], "context": 5}
+        )
+        baseline = FramesTask(config).sentences.fit_baseline("window-mlp")
+        assert (baseline.before, baseline.after) == wanted
+
+
+def test_windows_are_cut_before_any_is_held_out(file: Path) -> None:
+    recordings = FramesTask(configure(file, data={"window_frames": 10})).sentences
+    lengths = {len(one) for part in recordings.parts().values() for one in part.sequences}
+    assert lengths == {10, 4}
+    assert sum(len(part) for part in recordings.parts().values()) == 60 * 3
+
+
+def test_a_run_cut_anywhere_ends_with_the_same_bits(file: Path, tmp_path: Path) -> None:
+    fit(FramesTask(configure(file)), run_dir=tmp_path / "whole", config=SMALL)
+
+    class Stop(Exception):
+        pass
+
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "checkpoint" and event["step"] == 4:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fit(FramesTask(configure(file)), run_dir=tmp_path / "cut", config=SMALL, observers=[stop])
+    other = FramesTask(configure(file, data={"window_frames": 10}))
+    with pytest.raises(CheckpointError, match="the training frames"):
+        fit(other, run_dir=tmp_path / "cut", config=SMALL, resume=True)
+    fit(FramesTask(configure(file)), run_dir=tmp_path / "cut", config=SMALL, resume=True)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": {"crf": True}},
+        {"model": {"label_smoothing": 0.2}},
+        {"model": {"bidirectional": False}},
+        {"model": {"output_dropout": 0.1}},
+        {"model": {"input_dropout": 0.1}},
+        {"data": {"window_frames": 10}},
+    ],
+    ids=str,
+)
+def test_every_choice_changes_the_weights(change: dict[str, Any], file: Path, tmp_path: Path) -> None:
+    fit(FramesTask(configure(file)), run_dir=tmp_path / "a", config=SMALL)
+    fit(FramesTask(configure(file, **change)), run_dir=tmp_path / "b", config=SMALL)
+    assert weights(tmp_path / "a") != weights(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"data": {"sources": None}}, r"data\.sources is missing"),
+        ({"model": {"embedding_size": 4}}, r"embedding_size"),
+        ({"model": {"word_dropout": 0.1}}, r"word_dropout"),
+        ({"baselines": {"kinds": ["majority"], "context": 5}}, "context has no effect without window-mlp"),
+    ],
+)
+def test_what_has_no_effect_is_refused(file: Path, sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        configure(file, **sections)
+
+
+def test_faults_of_files_are_named_by_row(file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("x,y,label\n1,2,on\n1,2,broken\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"other\.csv, line 3: the label 'broken' is not among those trained on"):
+        FramesTask(configure(file, data={"test_sources": [str(other)]}))
+    other.write_text("x,label\n1,on\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"other\.csv, line 2: frames of 1 numbers, trained is on frames of 2"):
+        FramesTask(configure(file, data={"test_sources": [str(other)]}))
+    with pytest.raises(DataError, match=r"every label is 'on'; give two or more"):
+        FramesTask(configure(other, data={"valid_sources": [str(other)], "test_sources": [str(other)]}))
+
+
+def test_its_pages_show_table_labels_and_mistakes(file: Path, tmp_path: Path) -> None:
+    config = FramesRunConfig(
+        data={"sources": [str(file)], "window_frames": 10}, model={"hidden_size": 4}, baselines={"kinds": ["majority"]},
+        training=SMALL.model_dump(),
+    )  # type: ignore[arg-type]  # fmt: skip
+    metrics = fit(config.make_task(), run_dir=tmp_path / "run", config=config.training).metrics
+    pages = config.pages(metrics, "my-run")
+    assert set(pages) == {"curve.png", "confusion.png", "report.html", "README.md"}
+    html = pages["report.html"].decode()
+    assert all(
+        part in html for part in ("majority", "Worst mistakes", "switch.npz, row", "By the length of the window")
+    )
+    card = pages["README.md"].decode()
+    assert "A recurrent labeller of frames" in card
+    assert "blocks of at most 32 frames" in card
