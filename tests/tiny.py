@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnkit import text
+from rnnkit.bundle import labels
 from rnnkit.bundle.schema import check_config
 
 TEXT = "the quick brown fox\njumps over the lazy dog\n"
@@ -45,6 +46,7 @@ def files(tokens):
 
 
 LABELS = ["x", "y", "z"]
+TAGS = ["O", "B-x", "I-x"]
 
 
 def classifier(*, seed=0, **model):
@@ -58,6 +60,22 @@ def classifier(*, seed=0, **model):
     if "scale.deviation" in arrays:
         arrays["scale.deviation"] = np.abs(arrays["scale.deviation"]) + np.float32(0.1)
     return settings, arrays, tokens
+
+
+def tagger(*, seed=0, **model):
+    """(config, tensors, words) of a tagger of words, with their spelling and scores between its `TAGS`."""
+    words = text.WordReader.build([TEXT.split()], max_characters=4)
+    sizes = {"num_labels": len(TAGS), "vocab_size": words.vocab_size, "input_size": 0, "embedding_size": 6}
+    sizes |= {"num_characters": words.num_characters, "character_embedding_size": 3, "character_hidden_size": 4}
+    sizes |= {"cell": "lstm", "hidden_size": 8, "num_layers": 1, "bias": True, "bidirectional": True}
+    sizes |= {"crf": True, "scheme": "bio"}
+    settings = {"format": 1, "kind": "transducer", "model": sizes | model, "precision": "fp32"}
+    return settings, tensors(settings, seed), words
+
+
+def tagger_files(words):
+    """What a tagger's bundle has beside its weights and configuration."""
+    return {"words.json": words.to_json().encode(), "labels.json": labels.to_bytes(TAGS)}
 
 
 def forge(folder: Path, contents: dict[str, bytes], *, manifest=None):

@@ -519,6 +519,64 @@ def labels_that_are(folder, good, named):
     tiny.forge(folder, classifier_contents() | {"labels.json": data})
 
 
+# ---- taggers -----------------------------------------------------------------------------------------------------
+
+
+def tagger_contents(**model):
+    config, arrays, words = tiny.tagger(**model)
+    packed = b"".join(bytes(piece) for piece in tensors.pack(arrays))
+    return {"config.json": strict_json.dumps(config), "model.safetensors": packed} | tiny.tagger_files(words)
+
+
+@case(SchemaError, r"model\.scheme 'bilou' is not known", scheme={"scheme": "bilou"})
+@case(SchemaError, r"model\.crf is 1; true or false", truth={"crf": 1})
+@case(SchemaError, "they go together, and with words", spelling={"num_characters": 0})
+@case(SchemaError, r"unknown key 'readout'", readout={"readout": ["last"]})
+@case(TensorError, r"tensor 'crf\.\w+' is left over", chain={"crf": False})
+@case(TensorError, r"tensor (crf|head)\.\w+ has the shape", more_tags={"num_labels": 5})
+@case(TensorError, r"tensor embedding\.weight has the shape", more_words={"vocab_size": 99})
+def a_tagger_that_lies_about_its(folder, good, change):
+    good = tagger_contents()
+    config = json.loads(good["config.json"])
+    config["model"] |= change
+    tiny.forge(folder, good | {"config.json": strict_json.dumps(config)})
+
+
+@case(SchemaError, r"lists no words\.json", words="words.json")
+@case(MissingFileError, r"lists no labels\.json", labels="labels.json")
+def a_tagger_without(folder, good, name):
+    tiny.forge(folder, {key: data for key, data in tagger_contents().items() if key != name})
+
+
+@case(TensorError, r"tensor crf\.transition \[3, 3\] is missing", missing=lambda a: a.pop("crf.transition"))
+@case(
+    TensorError,
+    r"crf\.transition has the shape \[2, 3\]",
+    short=lambda a: a.update({"crf.transition": a["crf.transition"][:2]}),
+)
+def a_chain_that_is(folder, good, change):
+    good = tagger_contents()
+    repacked(folder, good, change)
+
+
+@case(SchemaError, "the label 'NOUN' is no tag of BIO")
+def a_tag_outside_the_scheme(folder, good, _):
+    tiny.forge(folder, tagger_contents() | {"labels.json": labels.to_bytes(["NOUN", "B-x", "I-x"])})
+
+
+@case(SchemaError, r"words\.json: the vocabulary's words must all be texts", numbers={"words": [1, 2]})
+@case(SchemaError, r"words\.json: .*'a' of a vocabulary is there twice", twice={"words": ["a", "a"]})
+@case(SchemaError, r"words\.json: .*not of format 1", of_the_future={"format": 2})
+@case(SchemaError, r"words\.json: .*max_characters is 1000000000", of_endless_spelling={"max_characters": 10**9})
+@case(SchemaError, "the vocabulary has 3 words", too_few={"words": ["a", "b"]})
+@case(SchemaError, r"words\.json: .*is no JSON", no_json=b"{", nested=b"[" * 100_000)
+@case(SchemaError, r"words\.json: ", not_utf8=b"\xff", list=b"[]")
+def words_that_are(folder, good, change):
+    good = tagger_contents()
+    data = change if isinstance(change, bytes) else json.dumps(json.loads(good["words.json"]) | change).encode()
+    tiny.forge(folder, good | {"words.json": data})
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", CASES)
 def test_each_bad_bundle_is_refused_by_its_own_error(tmp_path, name):
@@ -529,7 +587,8 @@ def test_each_bad_bundle_is_refused_by_its_own_error(tmp_path, name):
     try:
         with pytest.raises(BundleError) as caught:
             found = read_bundle(folder)
-            runtime.Acceptor.from_bundle(found)  # the labels, which it alone reads
+            # labels and words, which these alone read
+            (runtime.Transducer if found.config["kind"] == "transducer" else runtime.Acceptor).from_bundle(found)
         assert tracemalloc.get_traced_memory()[1] < MEMORY
     finally:
         tracemalloc.stop()
@@ -561,3 +620,5 @@ def test_the_good_bundle_of_the_corpus_loads(tmp_path):
     for name, model in (("tokens", {}), ("frames", {"input_size": 3, "embedding_size": 0})):
         tiny.forge(tmp_path / name, classifier_contents(**model))
         runtime.Acceptor.load(tmp_path / name)
+    tiny.forge(tmp_path / "tagger", tagger_contents())
+    runtime.Transducer.load(tmp_path / "tagger")

@@ -8,15 +8,19 @@ from rnnkit.errors import BundleError
 FLIPS = 2000
 
 
-@pytest.fixture(params=["language model", "classifier"])
+@pytest.fixture(params=["language model", "classifier", "tagger"])
 def run(tmp_path, request):
     if request.param == "classifier":
         config, tensors, tokens = tiny.classifier(hidden_size=2, readout=["attention", "max"])
         files = {labels.NAME: labels.to_bytes(tiny.LABELS), **evaluation.of_sequences([np.arange(3)], np.array([1]))}
+        files |= tiny.files(tokens)
+    elif request.param == "tagger":
+        config, tensors, words = tiny.tagger(hidden_size=2)
+        files = tiny.tagger_files(words)
     else:
         config, tensors, tokens = tiny.parts(hidden_size=2)
-        files = {}
-    write_bundle(tmp_path, config=config, tensors=tensors, files=tiny.files(tokens) | files)
+        files = tiny.files(tokens)
+    write_bundle(tmp_path, config=config, tensors=tensors, files=files)
     return tmp_path
 
 

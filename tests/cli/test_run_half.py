@@ -10,6 +10,7 @@ import subprocess
 import sys
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,6 +192,64 @@ def test_classifiers_give_the_bits_they_give_here_and_every_verb_runs_them(envir
         outcome = run_in(environment, "-m", "rnnkit", *arguments, stdin="a cat sat\n")
         assert outcome.code == code, (arguments, outcome.err)
         assert said in outcome.out + outcome.err, (arguments, outcome.out + outcome.err)
+
+
+def test_taggers_give_the_bits_they_give_here_and_every_verb_runs_them_or_says_what_does(
+    environment: Path, tmp_path: Path
+) -> None:
+    """Also a state that was written here goes on there."""
+    wanted = {}
+    sentences = [[], ["fox"], tiny.TEXT.split(), ["the", "Fix", "jumpsy", "", "dog"] * 9]
+    free = {"crf": False, "scheme": None}
+    shapes: dict[str, dict[str, Any]] = {cell: {"cell": cell, "num_layers": 2} for cell in sorted(CELLS)}
+    shapes |= {"scheme": {"crf": False}, "forwards": {"bidirectional": False, **free}}
+    for name, shape in shapes.items():
+        config, tensors, words = tiny.tagger(**shape)
+        runtime.Transducer(config, tensors, labels=tiny.TAGS, words=words).save(tmp_path / name)
+        for precision in ("fp32", "bf16", "int8"):
+            loaded = runtime.Transducer.load(tmp_path / name, precision=precision)
+            wanted[f"{name}/{precision}"] = np.concatenate(loaded.log_probs(sentences))
+            wanted[f"{name}/{precision}/tags"] = np.concatenate(loaded.predict(sentences))
+    forwards = runtime.Transducer.load(tmp_path / "forwards")
+    (tmp_path / "state.bin").write_bytes(forwards([sentences[3][:20]])[1].to_bytes())
+    (tmp_path / "sentences.json").write_text(json.dumps(sentences), encoding="utf-8")
+    np.savez(tmp_path / "wanted.npz", **wanted)
+    program = (
+        "import sys, json, numpy as np, rnnkit\nfrom pathlib import Path\nfrom rnnkit import State\n"
+        "folder = Path(sys.argv[1])\nwanted = np.load(folder / 'wanted.npz')\n"
+        "sentences = json.loads((folder / 'sentences.json').read_text())\n"
+        "for key in wanted.files[::2]:\n"
+        "    name, _, precision = key.partition('/')\n"
+        "    model = rnnkit.load(folder / name, precision=precision)\n"
+        "    assert np.array_equal(np.concatenate(model.log_probs(sentences)), wanted[key]), key\n"
+        "    assert np.array_equal(np.concatenate(model.predict(sentences)), wanted[key + '/tags']), key\n"
+        "model = rnnkit.load(folder / 'forwards')\n"
+        "state = State.from_bytes((folder / 'state.bin').read_bytes(), like=model.initial_state())\n"
+        "rest = model([sentences[3][20:]], state)[0][:, 0]\n"
+        "assert np.array_equal(rest, wanted['forwards/fp32'][-len(rest):])\n"
+        "assert 'torch' not in sys.modules"
+    )
+    outcome = run_in(environment, "-c", program, tmp_path)
+    assert outcome.code == 0, outcome.err
+    run, tagged, absent = tmp_path / "lstm", tmp_path / "own.conll", r"a tagger"
+    tagged.write_text("the O\nfox B-x\n", encoding="utf-8")
+    for arguments, code, said in (
+        (("predict", run), 0, "cat\t"),
+        (("predict", run, tagged), 0, "fox\t"),
+        (("export", run, "--to", "bundle", "--int8"), 0, "of the run's"),
+        (("bench", run), 2, absent),
+        (("export", run, "--to", "onnx"), 2, "--to bundle --int8"),
+        (("score", run, "-"), 2, "rnnkit predict"),
+        (("embed", run, tagged), 2, absent),
+        (("sample", run), 1, "rnnkit predict"),
+        (("complete", run, "the"), 1, "rnnkit predict"),
+        (("export-arpa", run, "--out", tmp_path / "a.arpa"), 1, "rnnkit predict"),
+        (("export", run, "--to", "torch"), 2, "pip install '.[train]'"),
+    ):
+        outcome = run_in(environment, "-m", "rnnkit", *arguments, stdin="a cat sat\n")
+        assert outcome.code == code, (arguments, outcome.err)
+        assert said in outcome.out + outcome.err, (arguments, outcome.out + outcome.err)
+        assert not code or outcome.err.count("\n") == 1, arguments
 
 
 def test_a_cell_of_ones_own_is_refused_by_name_unless_it_is_registered(environment: Path, tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 from arriving import check_options
 from command import Outcome
 
+from rnnkit import runtime
 from rnnkit.api.tagging import TagRunConfig
 
 SMALL = ("--hidden-size=4", "--embedding-size=4", "--max-steps=4", "--batch-size=8", "--threads=1")
@@ -87,3 +89,12 @@ def test_train_predict_and_eval(file: Path, tmp_path: Path, call: Callable[..., 
     assert "holds a tagger; rnnkit predict gives" in call("score", run, file).err
     assert "no vector for a text" in call("embed", run, file).err
     assert "holds a tagger; only language models and classifiers are timed" in call("bench", run).err
+    assert "run is a run of train tag; only language models are compared" in call("compare", run).err
+
+
+def test_no_state_dict_is_written_of_a_tagger(tmp_path: Path, call: Callable[..., Outcome]) -> None:
+    config, tensors, words = tiny.tagger()
+    runtime.Transducer(config, tensors, labels=tiny.TAGS, words=words).save(tmp_path)
+    refused = call("export", tmp_path, "--to", "torch")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "not of kind transducer; export it with --to bundle" in refused.err

@@ -48,6 +48,7 @@ def test_conllu_gives_words_and_any_column(tmp_path: Path, name: str) -> None:
     ("text", "columns"),
     [
         ("The\tDET\ncats\tNOUN\r\n\n\n-DOCSTART-\tX\n\nYes\tINTJ", {}),
+        ("-DOCSTART- -X- O\n\nThe\tDET\ncats\tNOUN\n\nYes\tINTJ", {}),
         ("The DT DET\ncats NNS NOUN\n \t \nYes UH INTJ\n", {}),
         ("DET DT The\nNOUN NNS cats\n\nINTJ UH Yes\n", {"word_column": "3", "tag_column": "1"}),
         ("\ufeffThe DET DT\ncats NOUN NNS\n\nYes INTJ UH\n", {"tag_column": "-2"}),
@@ -147,7 +148,7 @@ def test_a_split_holds_out_a_share_and_keeps_the_order() -> None:
     assert {of[0] for of in held.lines}.isdisjoint(lines)
     assert data.split_tagged(tagged, 0.25, seed=2)[1].lines != held.lines
     assert train.fingerprint != held.fingerprint
-    with pytest.raises(DataError, match="there is one sequence"):
+    with pytest.raises(DataError, match=r"one sequence is left .* --test FILE and --valid FILE"):
         data.split_tagged(tagged_of("N"), 0.5, seed=0)
     with pytest.raises(ArgumentError, match="a share between 0 and 1"):
         data.split_tagged(tagged, 1.0, seed=0)

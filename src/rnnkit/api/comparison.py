@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rnnkit.errors import BundleError, MissingFileError
+from rnnkit.errors import ArgumentError, BundleError, MissingFileError
 
 
 def compare(runs: Sequence[str | Path], *, picture: str | Path | None = None) -> list[dict[str, Any]]:
@@ -17,10 +17,16 @@ def compare(runs: Sequence[str | Path], *, picture: str | Path | None = None) ->
     Returns: one dict per run: `run`, `cell`, `num_parameters`, `perplexity`, `nats_per_character`,
              `bits_per_character`, `best_baseline` (its `name` and `nats_per_character`), `train_seconds`,
              `test_text` (SHA-256 of what it was judged on).
-    Raises:  MissingFileError for a folder without metrics, BundleError for one with others; MissingExtraError if a
-             picture needs matplotlib.
+    Raises:  MissingFileError for a folder without metrics, BundleError for one with others; ArgumentError for a run of
+             another task; MissingExtraError if a picture needs matplotlib.
     """
     by_name = {str(run): read_metrics(run) for run in runs}
+    for name, metrics in by_name.items():
+        if isinstance(metrics, dict) and "task" in metrics:
+            raise ArgumentError(
+                f"{name} is a run of train {metrics['task']}; only language models are compared, by nats per "
+                "character: judge each on one file with rnnkit eval"
+            )
     rows = []
     for name, metrics in by_name.items():
         try:

@@ -21,6 +21,7 @@ WORD_KEYS = ("words", "tokens")
 TAG_KEYS = ("tags", "labels")
 _LINES = (".jsonl", ".ndjson")
 _AROUND = 6  # words shown on each side of one
+_DOCUMENT = "-DOCSTART-"
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,10 @@ def split_tagged(tagged: TaggedT, held_out: float, *, seed: int) -> tuple[Tagged
     if not 0 < held_out < 1:
         raise ArgumentError(f"held_out is {held_out}, it must be a share between 0 and 1; 0.1 holds out every tenth")
     if len(tagged) < 2:
-        raise DataError(f"{tagged.place(0)}: there is one sequence, so none can be held out; give more, or --test FILE")
+        raise DataError(
+            f"{tagged.place(0)}: one sequence is left to train on, so none can be held out; give more, or --test FILE "
+            "and --valid FILE"
+        )
     count = min(max(round(held_out * len(tagged)), 1), len(tagged) - 1)
     is_held = np.zeros(len(tagged), bool)
     is_held[np.random.Generator(np.random.Philox(seed)).permutation(len(tagged))[:count]] = True
@@ -251,16 +255,16 @@ def _conllu_rows(name: str, lines: list[str], columns: _Columns) -> _Rows:
 
 def _conll_rows(name: str, lines: list[str], columns: _Columns) -> _Rows:
     word_at, tag_at = (_number(given, default) for given, default in ((columns.word, 1), (columns.tag, -1)))
-    first = next((line for line in lines if line.strip()), "")
+    first = next((line for line in lines if line.strip() and not line.startswith(_DOCUMENT)), "")
     separator = "\t" if "\t" in first else None
     width = len(first.split(separator))
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             yield None
             continue
-        cells, place = line.split(separator), f"{name}, line {number}"
-        if cells[0] == "-DOCSTART-":
+        if line.startswith(_DOCUMENT):
             continue
+        cells, place = line.split(separator), f"{name}, line {number}"
         if len(cells) != width:
             between = "tabs" if separator else "blanks"
             raise DataError(f"{place}: {len(cells)} columns between {between}, the first line has {width}; mend it")

@@ -60,10 +60,10 @@ def to_onnx(
         cannot be read; ArgumentError for a model above 2 GiB; SaveError. Nothing is written before the report is made.
     Cost:    memory for the weights three times; two passes over the sample.
     """
-    from rnnkit.export.graph import OPSET
-
     bundle = read_bundle(run)
     model = _model_of(bundle, run)
+    from rnnkit.export.graph import OPSET
+
     sources = None if sample is None else [sample] if isinstance(sample, str | Path) else list(sample)
     contents = _serialized(bundle, model, int8=int8)
     if isinstance(model, Acceptor):

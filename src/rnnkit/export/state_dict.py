@@ -37,8 +37,12 @@ def to_state_dict(config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) 
 def torch_modules(config: Mapping[str, Any]) -> dict[str, str]:
     """What the module is made of: a torch.nn expression for each attribute.
 
-    Raises: ArgumentError for a cell or an option that torch.nn has not.
+    Raises: ArgumentError for a cell or an option that torch.nn has not, and for a classifier or tagger.
     """
+    if config["kind"] not in ("language_model", "window_mlp"):
+        raise ArgumentError(
+            f"a state_dict is written of language models, not of kind {config['kind']}; export it with --to bundle"
+        )
     model = config["model"]
     V, E, H = model["vocab_size"], model["embedding_size"], model["hidden_size"]
     out = {"embedding": f"torch.nn.Embedding({V}, {E})"} if E else {}

@@ -60,7 +60,9 @@ class BundledModel(ABC):
                 another precision.
         Cost:   one read of the files; memory for the weights twice (as stored, and packed for the kernels).
         """
-        return cls.from_bundle(read_bundle(path), precision=precision)
+        bundle = read_bundle(path)
+        cls._check_kind(bundle.config, str(path))
+        return cls.from_bundle(bundle, precision=precision)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, precision: str | None = None) -> Self:
@@ -71,9 +73,12 @@ class BundledModel(ABC):
         return model
 
     @classmethod
-    def _check_kind(cls, config: Mapping[str, Any]) -> None:
+    def _check_kind(cls, config: Mapping[str, Any], what: str = "this") -> None:
         if config["kind"] != cls.kind:
-            raise SchemaError(f"this is of kind {config['kind']}, not {cls.kind}; load it with its own class")
+            raise SchemaError(
+                f"{what} is of kind {config['kind']}, not {cls.kind}; rnnkit.load finds the class of a run, and "
+                "rnnkit predict runs it"
+            )
 
     @classmethod
     def _of(cls, bundle: Bundle, precision: str | None) -> Self:
