@@ -77,6 +77,12 @@ def _tagged(row: dict[str, Any]) -> float:
     return row.get("f1", row["accuracy"])
 
 
+def _interval(row: dict[str, Any]) -> tuple[float, float]:
+    """Of the accuracy; of frames over blocks of them."""
+    prefix = "accuracy_" if "accuracy_low" in row else ""
+    return row[f"{prefix}low"], row[f"{prefix}high"]
+
+
 def _best(run: dict[str, Any]) -> dict[str, Any]:
     if "sentences_right" in run["model"]:
         return max(run["baselines"], key=_tagged)
@@ -102,7 +108,7 @@ _COLUMNS: dict[str, dict[str, Any]] = {
         "run": lambda name, *_: name,
         "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",
         "accuracy": lambda _, model, *__: f"{model['accuracy']:.2%}",
-        "95 % interval": lambda _, model, *__: f"{model['accuracy_low']:.2%} to {model['accuracy_high']:.2%}",
+        "95 % interval": lambda _, model, *__: "{:.2%} to {:.2%}".format(*_interval(model)),
         "mean of seeds": lambda _, model, *__: f"{model['seeds_mean']:.2%}" if "seeds_mean" in model else "",
         "best baseline": lambda _, __, best, ___: best["name"],
         "its accuracy": lambda _, __, best, ___: f"{best['accuracy']:.2%}",

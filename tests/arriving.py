@@ -13,6 +13,21 @@ from rnnkit.api.training import configure
 from rnnkit.cli import app, main
 from rnnkit.cli.train_options import NOT_CONFIG
 
+COMMON: dict[str, tuple[list[str], str, Any]] = {
+    "--valid": (["--valid", "v"], "data.valid_sources", ["v"]),
+    "--test": (["--test", "t"], "data.test_sources", ["t"]),
+    "--cell": (["--cell", "gru_after"], "model.cell", "gru_after"),
+    "--hidden-size": (["--hidden-size", "7,5"], "model.hidden_size", (7, 5)),
+    "--forward": (["--forward"], "model.bidirectional", False),
+    "--init": (["--init", "orthogonal"], "model.init", "orthogonal"),
+    "--zoneout": (["--zoneout", "0.1"], "model.zoneout", 0.1),
+    "--precision": (["--precision", "bf16"], "model.precision", "bf16"),
+    "--time-limit": (["--time-limit", "2m"], "training.time_limit_s", 120.0),
+    "--optimizer": (["--optimizer", "sgd"], "training.optimizer", "sgd"),
+    "--schedule": (["--schedule", "constant"], "training.schedule", "constant"),
+}
+"""What options of several verbs are given, their keys and values, where that is not obvious."""
+
 
 def parameters(task: str) -> list[Any]:
     """The options of a verb that are configuration keys."""

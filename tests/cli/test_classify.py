@@ -9,30 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arriving import check_options
+from arriving import COMMON, check_options
 from command import Outcome
 
 from rnnkit.api.classification import ClassifyRunConfig
 
 SMALL = ("--hidden-size=4", "--embedding-size=4", "--max-steps=4", "--batch-size=8", "--threads=1")
-SPECIAL: dict[str, tuple[list[str], str, Any]] = {
-    "--valid": (["--valid", "v"], "data.valid_sources", ["v"]),
-    "--test": (["--test", "t"], "data.test_sources", ["t"]),
+SPECIAL = {
+    **COMMON,
     "--tokenizer": (["--tokenizer", "char"], "tokenizer.kind", "char"),
-    "--cell": (["--cell", "gru_after"], "model.cell", "gru_after"),
-    "--hidden-size": (["--hidden-size", "7,5"], "model.hidden_size", (7, 5)),
-    "--forward": (["--forward"], "model.bidirectional", False),
     "--readout": (["--readout", "last,attention"], "model.readout", ("last", "attention")),
-    "--init": (["--init", "orthogonal"], "model.init", "orthogonal"),
     "--pretrain": (["--pretrain", "t"], "transfer.pretrain", ["t"]),
     "--pretrain-epochs": (["--pretrain-epochs", "0.5", "--pretrain", "t"], "transfer.pretrain_epochs", 0.5),
     "--unfreeze-every": (["--unfreeze-every", "0.5", "--from", "r"], "transfer.unfreeze_every", 0.5),
     "--rate-decay": (["--rate-decay", "2", "--from", "r"], "transfer.rate_decay", 2.0),
     "--class-weights": (["--class-weights", "balanced"], "loss.class_weights", "balanced"),
-    "--precision": (["--precision", "bf16"], "model.precision", "bf16"),
-    "--time-limit": (["--time-limit", "2m"], "training.time_limit_s", 120.0),
-    "--optimizer": (["--optimizer", "sgd"], "training.optimizer", "sgd"),
-    "--schedule": (["--schedule", "constant"], "training.schedule", "constant"),
     "--baseline": (["--baseline", "majority"], "baselines.kinds", ("majority",)),
 }
 

@@ -9,25 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arriving import check_options
+from arriving import COMMON, check_options
 from command import Outcome
 
 from rnnkit.api.frames import FramesRunConfig
 
 SMALL = ("--hidden-size=4", "--max-steps=4", "--batch-size=8", "--threads=1", "--window=10")
-SPECIAL: dict[str, tuple[list[str], str, Any]] = {
-    "--valid": (["--valid", "v"], "data.valid_sources", ["v"]),
-    "--test": (["--test", "t"], "data.test_sources", ["t"]),
+SPECIAL = {
+    **COMMON,
     "--window": (["--window", "32"], "data.window_frames", 32),
-    "--cell": (["--cell", "gru_after"], "model.cell", "gru_after"),
-    "--hidden-size": (["--hidden-size", "7,5"], "model.hidden_size", (7, 5)),
-    "--forward": (["--forward"], "model.bidirectional", False),
-    "--init": (["--init", "orthogonal"], "model.init", "orthogonal"),
-    "--zoneout": (["--zoneout", "0.1"], "model.zoneout", 0.1),
-    "--precision": (["--precision", "bf16"], "model.precision", "bf16"),
-    "--time-limit": (["--time-limit", "2m"], "training.time_limit_s", 120.0),
-    "--optimizer": (["--optimizer", "sgd"], "training.optimizer", "sgd"),
-    "--schedule": (["--schedule", "constant"], "training.schedule", "constant"),
     "--baseline": (["--baseline", "frame-mlp"], "baselines.kinds", ("frame-mlp",)),
 }
 

@@ -10,30 +10,20 @@ from typing import Any
 
 import pytest
 import tiny
-from arriving import check_options
+from arriving import COMMON, check_options
 from command import Outcome
 
 from rnnkit import runtime
 from rnnkit.api.tagging import TagRunConfig
 
 SMALL = ("--hidden-size=4", "--embedding-size=4", "--max-steps=4", "--batch-size=8", "--threads=1")
-SPECIAL: dict[str, tuple[list[str], str, Any]] = {
-    "--valid": (["--valid", "v"], "data.valid_sources", ["v"]),
-    "--test": (["--test", "t"], "data.test_sources", ["t"]),
+SPECIAL = {
+    **COMMON,
     "--scheme": (["--scheme", "iob1"], "data.scheme", "iob1"),
     "--scheme-to": (["--scheme-to", "bioes"], "data.scheme_to", "bioes"),
     "--repair": (["--repair"], "data.repair", True),
     "--lowercase": (["--cased"], "words.lowercase", False),
     "--characters": (["--no-characters"], "words.characters", False),
-    "--cell": (["--cell", "gru_after"], "model.cell", "gru_after"),
-    "--hidden-size": (["--hidden-size", "7,5"], "model.hidden_size", (7, 5)),
-    "--forward": (["--forward"], "model.bidirectional", False),
-    "--init": (["--init", "orthogonal"], "model.init", "orthogonal"),
-    "--zoneout": (["--zoneout", "0.1"], "model.zoneout", 0.1),
-    "--precision": (["--precision", "bf16"], "model.precision", "bf16"),
-    "--time-limit": (["--time-limit", "2m"], "training.time_limit_s", 120.0),
-    "--optimizer": (["--optimizer", "sgd"], "training.optimizer", "sgd"),
-    "--schedule": (["--schedule", "constant"], "training.schedule", "constant"),
     "--baseline": (["--baseline", "hmm"], "baselines.kinds", ("hmm",)),
 }
 

@@ -28,6 +28,9 @@ def test_a_classifiers_result_is_shown_by_accuracy() -> None:
     section = measured._section(result)
     assert "| seed-0 | 9 s | 97.50% | 96.00% to 98.50% |  | dtw | 94.00% | 0.004 |" in section
     assert "- accuracy: 0.9750, wanted at least 0.97\n" in section
+    for end in ("low", "high"):
+        model[end] = model.pop(f"accuracy_{end}")  # as of frames
+    assert measured._section(result) == section
     assert "- its peer: 0.7000, wanted at most 0.6: **missed**" in section
     line = measured._line(result)
     assert line.endswith("| accuracy | 0.9750 | at least 0.97 | dtw: 94.00% | **1 of 2** |\n")
