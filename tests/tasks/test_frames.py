@@ -17,6 +17,7 @@ from rnnkit.bundle import read_bundle
 from rnnkit.errors import CheckpointError, DataError
 from rnnkit.tasks.frames import FramesTask
 from rnnkit.tasks.frames_config import FramesConfig
+from rnnkit.tasks.frames_score import LabelledBy, frame_rows
 from rnnkit.training import fit
 
 SMALL = ClassifyTrainConfig(max_steps=7, batch_size=16, threads=1, eval_every_steps=3, checkpoint_every_s=0)
@@ -90,6 +91,24 @@ def test_a_window_of_a_model_that_streams_lies_before_its_frame(file: Path) -> N
         )
         baseline = FramesTask(config).sentences.fit_baseline("window-mlp")
         assert (baseline.before, baseline.after) == wanted
+
+
+def test_a_single_recording_has_an_interval_for_it_is_resampled_in_blocks() -> None:
+    rng = np.random.default_rng(0)
+    gold = [rng.choice(["a", "b"], 320).tolist()]
+    log_probs = [np.log(rng.dirichlet([1, 1], 320)) for _ in range(2)]
+    systems = [
+        LabelledBy(name, [[("a", "b")[best] for best in of.argmax(1)]], {"bytes": 3}, [of])
+        for name, of in zip(("ours", "theirs"), log_probs, strict=True)
+    ]
+    ours, theirs = frame_rows(systems, gold, labels=["a", "b"])
+    assert ours["low"] < ours["accuracy"] < ours["high"]
+    assert theirs["difference_low"] < theirs["difference"] < theirs["difference_high"]
+    assert 0.01 < theirs["p_value"] <= 1
+    targets = np.array([label == "b" for label in gold[0]], int)
+    assert ours["nats"] == pytest.approx(-log_probs[0][np.arange(320), targets].mean())
+    assert (ours["num_frames"], ours["num_sequences"], ours["bytes"]) == (320, 1, 3)
+    assert 0.3 < ours["macro_f1"] < 0.7
 
 
 def test_windows_are_cut_before_any_is_held_out(file: Path) -> None:
