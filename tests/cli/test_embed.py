@@ -54,6 +54,41 @@ def test_a_classifiers_table_has_a_vector_for_each_row(
     assert np.load(out).tobytes() == rnnkit.load(classifier).embed(["fox", "lazy dog"]).tobytes()
 
 
+def test_precision_encoding_and_bytes_arrive_and_series_are_named_by_their_place(
+    call: Callable[..., Outcome], run: Path, classifier: Path, tmp_path: Path
+) -> None:
+    def vectors(*arguments: object) -> bytes:
+        done = call("embed", *arguments, "--out", tmp_path / "v.npy")
+        assert done.code == 0, done.err
+        return np.load(tmp_path / "v.npy").tobytes()
+
+    fine, wide, table = tmp_path / "fine.txt", tmp_path / "wide.txt", tmp_path / "wide.csv"
+    fine.write_text("fox\nlazy dog\n", encoding="utf-8")
+    wide.write_text("fox\nlazy dog\n", encoding="utf-16")
+    table.write_text("text\nfox\nlazy dog\n", encoding="utf-16")
+    assert vectors(run, fine, "--precision=int8") != vectors(run, fine)
+    assert vectors(run, wide, "--encoding=utf-16") == vectors(run, fine)
+    assert vectors(classifier, table, "--encoding=utf-16") == vectors(classifier, fine)
+    labelled = call("predict", classifier, table, "--encoding=utf-16")
+    assert labelled.out.count("wide.csv, line") == 2
+    assert "--bytes has no effect on" in call("embed", classifier, table, "--bytes").err
+
+    raw = tmp_path / "raw.txt"
+    raw.write_bytes(b"fox\n\xff\xfe\n")
+    runtime.LanguageModel.from_parts(*tiny.parts("byte", hidden_size=8)).save(tmp_path / "byte")
+    read = rnnkit.LanguageModel.load(tmp_path / "byte").embed([b"fox", b"\xff\xfe"])
+    assert vectors(tmp_path / "byte", raw, "--bytes") == read.tobytes()
+    assert "raw.txt, line 2: " in call("embed", classifier, raw, "--bytes").err
+
+    config, tensors, _ = tiny.classifier(input_size=3, embedding_size=0)
+    runtime.Acceptor(config, tensors, labels=tiny.LABELS).save(tmp_path / "frames")
+    np.savez(tmp_path / "series.npz", X=np.ones((2, 4, 3), np.float32), y=np.array(["x", "y"]))
+    rows = [json.loads(line) for line in call("embed", tmp_path / "frames", tmp_path / "series.npz").out.splitlines()]
+    assert [row["place"] for row in rows] == [
+        place for place, _ in rnnkit.Classifier.load(tmp_path / "frames").read(tmp_path / "series.npz")
+    ]
+
+
 def test_no_line_gives_an_empty_array(call: Callable[..., Outcome], run: Path, tmp_path: Path) -> None:
     (tmp_path / "none.txt").touch()
     assert call("embed", run, tmp_path / "none.txt", "--out", tmp_path / "v.npy").code == 0

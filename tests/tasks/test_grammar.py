@@ -55,6 +55,20 @@ def test_what_is_asked_of_the_texts_changes_them() -> None:
     assert narrow.tokenizer.characters == "abc"
 
 
+def test_no_part_repeats_the_draws_of_another() -> None:
+    alike = {"num_valid": 40, "num_test": 40, "longest": 30, "test_longest": 30, "short_bias": 0.0}
+    drawn = parts(configure("parity", **alike))
+    texts = [{text for text in part.inputs if len(text) > 15} for part in drawn.values()]
+    assert all(texts)
+    assert not texts[0] & texts[1] and not texts[1] & texts[2] and not texts[0] & texts[2]
+
+
+def test_a_near_miss_longer_than_any_text_counts_with_the_longest() -> None:
+    task = configure(test_longest=6).make_task()
+    assert max(map(len, task.sequences.test.examples.inputs)) > 6
+    assert [(row["from"], row["to"], row["count"]) for row in task._by_length([])] == [(0, 6, 60)]
+
+
 def test_parity_is_learned_from_short_texts_and_holds_at_ten_times_their_length(tmp_path: Path) -> None:
     model = rnnkit.Recognizer.train(
         "parity", run=tmp_path / "run", longest=10, num_train=2000, num_valid=200, num_test=400, epochs=12, threads=1

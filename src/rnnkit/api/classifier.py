@@ -47,14 +47,14 @@ class Classifier(Trained, runtime.Acceptor):
         """Whether `read` takes a file for a table of texts, by its name, and not for lines."""
         return data.is_table(file)
 
-    def read(self, file: str | Path) -> list[tuple[str, Any]]:
-        """The sequences of a file, each after its place: "my.ts, line 7". A table needs no labels.
+    def read(self, file: str | Path, *, encoding: str = "utf-8") -> list[tuple[str, Any]]:
+        """The sequences of a file in an encoding, each after its place: "my.ts, line 7". A table needs no labels.
 
         Raises: as `rnnkit.data.read_examples`; a text column with an unusual name is the one that was trained on.
         """
         is_known = self.tokenizer is not None and self.path is not None and (self.path / "metrics.json").exists()
         column = self.metrics["config"]["data"].get("text_column") if is_known else None
-        examples = data.read_examples(file, text_column=column, labelled=False)
+        examples = data.read_examples(file, text_column=column, encoding=encoding, labelled=False)
         return list(zip(examples.places, examples.inputs, strict=True))
 
     def evaluate(

@@ -86,8 +86,8 @@ def _sequences(
     from rnnkit import api
     from rnnkit.cli import lines
 
-    if isinstance(model, api.Classifier) and lines.reads_file(model, file):
-        yield from model.read(file)  # type: ignore[arg-type]
+    if isinstance(model, api.Classifier) and lines.reads_file(model, file, as_bytes=as_bytes):
+        yield from model.read(file, encoding=encoding)  # type: ignore[arg-type]
         return
     with lines.given(file, encoding=encoding, as_bytes=as_bytes) as (name, texts):
         for number, text in enumerate(texts, start=1):

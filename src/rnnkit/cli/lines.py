@@ -29,14 +29,17 @@ def given(file: Path | None, *, encoding: str, as_bytes: bool) -> Iterator[tuple
         yield name, byte_lines(stream) if as_bytes else text_lines(stream, encoding, name=name)
 
 
-def reads_file(model: Classifier, file: Path | None) -> bool:
+def reads_file(model: Classifier, file: Path | None, *, as_bytes: bool) -> bool:
     """Whether a classifier reads its sequences out of a table or a file of series, and not line by line.
 
-    Raises: UsageError where it reads series and there is no file.
+    Raises: UsageError where it reads series and there is no file, and for bytes of what is no lines.
     """
     if model.tokenizer is None and file is None:
         raise UsageError("this classifier reads series of numbers, which stdin cannot give; name a .ts or .npz FILE")
-    return file is not None and (model.tokenizer is None or model.is_table(file))
+    is_read = file is not None and (model.tokenizer is None or model.is_table(file))
+    if is_read and as_bytes:
+        raise UsageError(f"--bytes has no effect on {file}, which is a table or holds series; leave it out")
+    return is_read
 
 
 def byte_lines(stream: IO[bytes]) -> Iterator[bytes]:

@@ -61,8 +61,8 @@ def predict(
     if isinstance(model, api.Tagger):
         _tag(model, file, encoding, is_jsonl=is_jsonl)
         return
-    if isinstance(model, api.Classifier) and lines.reads_file(model, file):
-        _label_file(model, file, is_jsonl=is_jsonl)  # type: ignore[arg-type]
+    if isinstance(model, api.Classifier) and lines.reads_file(model, file, as_bytes=as_bytes):
+        _label_file(model, file, encoding, is_jsonl=is_jsonl)  # type: ignore[arg-type]
         return
     with lines.given(file, encoding=encoding, as_bytes=as_bytes) as (name, given):
         _predict_lines(model, given, name, is_jsonl=is_jsonl)
@@ -85,8 +85,8 @@ def _predict_lines(
             print("\t".join((*cells, text)), flush=True)
 
 
-def _label_file(model: Classifier, file: Path, *, is_jsonl: bool) -> None:
-    for place, sequence in model.read(file):
+def _label_file(model: Classifier, file: Path, encoding: str, *, is_jsonl: bool) -> None:
+    for place, sequence in model.read(file, encoding=encoding):
         figures, cells = _labelled(model, sequence)
         shown = {"text": sequence} if isinstance(sequence, str) else {}
         if is_jsonl:
