@@ -51,7 +51,7 @@ def test_a_classifiers_table_has_a_vector_for_each_row(
     out = tmp_path / "v.npy"
     done = call("embed", classifier, table, "--out", out)
     assert done.code == 0, done.err
-    assert np.load(out).tobytes() == rnnkit.load(classifier).embed(["fox", "lazy dog"]).tobytes()
+    assert np.load(out).tobytes() == rnnkit.Classifier.load(classifier).embed(["fox", "lazy dog"]).tobytes()
 
 
 def test_precision_encoding_and_bytes_arrive_and_series_are_named_by_their_place(
@@ -92,7 +92,7 @@ def test_precision_encoding_and_bytes_arrive_and_series_are_named_by_their_place
 def test_no_line_gives_an_empty_array(call: Callable[..., Outcome], run: Path, tmp_path: Path) -> None:
     (tmp_path / "none.txt").touch()
     assert call("embed", run, tmp_path / "none.txt", "--out", tmp_path / "v.npy").code == 0
-    assert np.load(tmp_path / "v.npy").shape == rnnkit.load(run).embed([]).shape
+    assert np.load(tmp_path / "v.npy").shape == rnnkit.LanguageModel.load(run).embed([]).shape
 
 
 def test_a_mistake_is_one_line(call: Callable[..., Outcome], run: Path, classifier: Path, tmp_path: Path) -> None:

@@ -139,7 +139,10 @@ class ClassificationTask(WholeSequencesTask):
     def _start(self, config: ClassifyConfig) -> LanguageModelStart | None:
         """What the configuration asks for. Raises: ConfigError, BundleError."""
         if config.transfer.pretrain is not None:
-            raise ConfigError("transfer.pretrain is a step of its own: train with rnnkit.Classifier.train")
+            raise ConfigError(
+                "transfer.pretrain is a step of its own, before this one: train with rnnkit.Classifier.train or rnnkit "
+                "train classify, and leave it out of a dry run"
+            )
         return None if config.transfer.from_run is None else LanguageModelStart(config)
 
     def _read(self, config: ClassifyConfig, examples: data.Examples | None) -> LabelledSequences:
