@@ -16,6 +16,7 @@ from types import FunctionType
 from typing import Any
 
 from rnnkit.models.generator import Generator
+from rnnkit.models.recurrent import RecurrentModel
 from rnnkit.nn import adaptive, layers, operators, spec, stack
 from rnnkit.nn.spec import elman, gru, lstm, unroll
 
@@ -129,7 +130,7 @@ BUGS = [
     Bug("packed: initial state not sorted", layers._TorchLayer, "_call_packed", "part.index_select(1, x.sorted_indices)", "part"),
     # the generator
     Bug("generator: tied table copied", Generator, "_scores", "return self.embedding.weight", "return self.embedding.weight.detach()"),
-    Bug("generator: word dropout in eval", Generator, "forward", "if self.training and (", "if ("),
+    Bug("models: word dropout in eval", RecurrentModel, "_dropped_out", "if not self.training or not (", "if not ("),
     Bug("generator: state not passed on", Generator, "forward", "self.recurrent(ids, state,", "self.recurrent(ids, None,"),
     Bug("loss: weights ignored", operators, "linear_cross_entropy", "None if weights is None else weights.reshape", "None if True else weights.reshape"),
     Bug("loss: upstream gradient ignored", CROSS_ENTROPY, "backward", "_multiple(counted, weights)", "1.0"),
