@@ -213,6 +213,12 @@ def test_a_file_that_looks_like_an_override_is_a_source(
     assert received("a.b=c")["sources"] == ["a.b=c"]
 
 
+def test_an_override_without_its_section_is_no_missing_file(call: Callable[..., Outcome]) -> None:
+    outcome = call("train", "lm", "a.txt", "hiden_size=3")
+    assert outcome.code == 2
+    assert "hiden_size=3 is no file; an override names its section too: model.hidden_size=128" in outcome.err
+
+
 def test_flags_win_over_the_file_and_overrides_over_flags(
     tmp_path: Path, received: Callable[..., dict[str, Any]]
 ) -> None:

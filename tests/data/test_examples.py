@@ -61,6 +61,8 @@ def test_columns_are_found_by_usual_names_or_given(tmp_path: Path) -> None:
     path = table(tmp_path / "b.csv", ("stars", "body"))
     with pytest.raises(DataError, match=r"b\.csv, line 1: no column label or .*stars, body; name it with --label-col"):
         data.read_examples(path)
+    with pytest.raises(DataError, match=r"no column text or .*stars, body; call it text"):
+        data.read_examples(path, labelled=False)
     assert data.read_examples(path, label_column="stars", text_column="body").labels[0] == "good"
     with pytest.raises(DataError, match=r"more than one column label or class .*--label-column"):
         data.read_examples(write(tmp_path / "c.csv", "label,class,text\na,b,c\n"))

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
+from rnnkit.errors import UsageError
+
 if TYPE_CHECKING:
     from rnnkit.api.trained import Trained
 
@@ -28,6 +30,7 @@ Options = dict[str, Any]
 # What is no configuration key: it says where and how to run.
 NOT_CONFIG = ("sources", "config", "run", "resume", "force", "dry_run", "tensorboard", "as_json")
 _OVERRIDE = re.compile(r"[A-Za-z_]+(\.[A-Za-z_]+)+=.*", re.DOTALL)
+_KEY_ALONE = re.compile(r"[A-Za-z_]+=.*", re.DOTALL)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|)")
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -64,7 +67,6 @@ class Given(NamedTuple):
     def print_estimate(self, dry_run: Callable[..., Options]) -> None:
         """What training would take. Args: dry_run: of the api. Raises: UsageError for what would have no effect."""
         from rnnkit.cli import terminal
-        from rnnkit.errors import UsageError
 
         for name in ("run", "resume", "force", "tensorboard"):
             if self.how[name]:
@@ -112,6 +114,9 @@ def taking(**options: Any) -> Callable[[Callable[[Given], None]], Callable[..., 
             how = {name: values.pop(name) for name in NOT_CONFIG if name in values}
             overrides = [word for word in words if _OVERRIDE.fullmatch(word) and not Path(word).exists()]
             sources = [word for word in words if word not in overrides]
+            for word in sources:
+                if _KEY_ALONE.fullmatch(word) and not Path(word).exists():
+                    raise UsageError(f"{word} is no file; an override names its section too: model.hidden_size=128")
             given = {name: value for name, value in values.items() if value is not None and value not in ([], ())}
             function(Given(sources, overrides, how, given))
 

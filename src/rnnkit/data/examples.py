@@ -260,4 +260,5 @@ def _json_rows(name: str, content: str, columns: Columns) -> Rows:
 def _chosen(header: list[str], columns: Columns, place: str) -> tuple[str | None, str]:
     """The names of the label's and the text's column in `header`; None where no label is asked for."""
     label = column_of(header, columns.label, LABEL_COLUMNS, "--label-column", place) if columns.labelled else None
-    return label, column_of(header, columns.text, TEXT_COLUMNS, "--text-column", place)
+    flag = "--text-column" if columns.labelled else None  # what only reads texts has no such option
+    return label, column_of(header, columns.text, TEXT_COLUMNS, flag, place)

@@ -41,12 +41,16 @@ def cells_of(name: str, content: str, separator: str) -> Iterator[tuple[list[str
         csv.field_size_limit(limit)
 
 
-def column_of(header: Sequence[str], given: str | None, usual: Sequence[str], flag: str, place: str) -> str:
-    """The column `given`, or the only one with a usual name, whatever its case. Raises: DataError naming `flag`."""
+def column_of(header: Sequence[str], given: str | None, usual: Sequence[str], flag: str | None, place: str) -> str:
+    """The column `given`, or the only one with a usual name, whatever its case.
+
+    Raises: DataError naming `flag`, or where there is none the usual name.
+    """
     names = [given] if given is not None else [name for name in header if name.strip().lower() in usual]
     present = [name for name in names if name in header]
     if len(present) != 1 or list(header).count(present[0]) != 1:
         what = "more than one" if present else "no"
         wanted = given if given is not None else " or ".join(usual)
-        raise DataError(f"{place}: {what} column {wanted} among {', '.join(header)[:200]}; name it with {flag} NAME")
+        remedy = f"call it {usual[0]}" if flag is None else f"name it with {flag} NAME"
+        raise DataError(f"{place}: {what} column {wanted} among {', '.join(header)[:200]}; {remedy}")
     return present[0]
