@@ -1,4 +1,7 @@
-"""What was measured, as tables, as a picture, and as the list of what was promised with its figures."""
+"""What was measured, as tables, as a picture, and as the list of what was promised with its figures.
+
+Over 400 lines because the tables, the picture and the promises read one report and must agree on its keys.
+"""
 
 from __future__ import annotations
 

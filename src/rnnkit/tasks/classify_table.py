@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from rnnkit.runtime import Acceptor
 from rnnkit.tasks.classify_config import ClassifyConfig
 from rnnkit.tasks.classify_details import details
 from rnnkit.tasks.classify_score import Judged, rows_of
-from rnnkit.tasks.machine import commit, describe_machine
+from rnnkit.tasks.run_facts import run_facts
 from rnnkit.tasks.task import TrainingReport
 
 if TYPE_CHECKING:
@@ -70,17 +69,9 @@ def judge(
         "labels": sequences.labels,
         **more(judged),
         "report": details(model, judged[0].log_probs, test, sequences.labels),
-        "train_seconds": report.seconds,
-        "steps": report.steps,
-        "tokens_per_s": report.tokens_per_s,
-        "commit": commit(),
-        "machine": describe_machine(),
-        "seed": report.training["seed"],
+        **run_facts(config, report),
         "seeds": seeds,
-        "config": {**config.model_dump(mode="json"), "training": report.training},
         "data": {part: _describe(of_part, sequences.labels) for part, of_part in sequences.parts().items()},
-        "curve": report.curve,
-        "training": {key: value for key, value in asdict(report).items() if key not in ("curve", "training")},
     }
     durable.write_file(run_dir / "metrics.json", strict_json.dumps(metrics))
     return metrics

@@ -13,7 +13,7 @@ from rnnkit.bundle import strict_json
 from rnnkit.runtime import LanguageModel, WindowMLP
 from rnnkit.tasks.lm_config import LmConfig
 from rnnkit.tasks.lm_score import scores
-from rnnkit.tasks.machine import commit, describe_machine
+from rnnkit.tasks.run_facts import run_facts
 from rnnkit.tasks.task import TrainingReport
 
 if TYPE_CHECKING:
@@ -48,16 +48,8 @@ def judge(
     metrics = {
         "model": row,
         "baselines": baselines,
-        "train_seconds": report.seconds,
-        "steps": report.steps,
-        "tokens_per_s": report.tokens_per_s,
-        "commit": commit(),
-        "machine": describe_machine(),
-        "seed": report.training["seed"],
-        "config": {**config.model_dump(mode="json"), "training": report.training},
+        **run_facts(config, report),
         "data": {part: _describe(corpus) for part, corpus in texts.parts().items()},
-        "curve": report.curve,
-        "training": {key: value for key, value in asdict(report).items() if key not in ("curve", "training")},
         "peers": {peer: asdict(peer_report) for peer, peer_report in peers},
     }
     durable.write_file(run_dir / "metrics.json", strict_json.dumps(metrics))

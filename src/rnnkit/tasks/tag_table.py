@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from rnnkit import durable
 from rnnkit.bundle import strict_json
 from rnnkit.metrics.tagging import TaggingScore, Tags
 from rnnkit.runtime import Transducer
-from rnnkit.tasks.machine import commit, describe_machine
+from rnnkit.tasks.run_facts import run_facts
 from rnnkit.tasks.sections import Section
 from rnnkit.tasks.tag_score import TaggedBy
 from rnnkit.tasks.task import TrainingReport
@@ -54,16 +53,8 @@ def judge(
         "labels": sentences.labels,
         "scheme": sentences.scheme,
         "report": details(model, systems[0].tags, test.tagged, known=known, of_spans=of_spans),
-        "train_seconds": report.seconds,
-        "steps": report.steps,
-        "tokens_per_s": report.tokens_per_s,
-        "commit": commit(),
-        "machine": describe_machine(),
-        "seed": report.training["seed"],
-        "config": {**config.model_dump(mode="json"), "training": report.training},
+        **run_facts(config, report),
         "data": {part: _describe(of_part) for part, of_part in sentences.parts().items()},
-        "curve": report.curve,
-        "training": {key: value for key, value in asdict(report).items() if key not in ("curve", "training")},
     }
     durable.write_file(run_dir / "metrics.json", strict_json.dumps(metrics))
     return metrics
