@@ -13,6 +13,8 @@ What is understood means what it means to Python's `re.fullmatch(…, flags=re.A
 Anchors are refused (all of a text has to match), and so are lazy repetition, look-around, back references and flags.
 
 Source: Thompson 1968, "Regular expression search algorithm"; Rabin and Scott 1959 for the subsets.
+
+Over 400 lines because the grammar above and the parser that holds it to Python's are read side by side.
 """
 
 from __future__ import annotations
