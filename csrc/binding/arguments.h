@@ -5,7 +5,9 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <string>
 #include <vector>
@@ -26,6 +28,18 @@ namespace nb = nanobind;
 
 // A C-contiguous array in this process's memory (a strided one was copied), any dtype; `owner` keeps it alive.
 using AnyArray = nb::ndarray<nb::ro, nb::c_contig>;
+
+// The array itself, or a copy where its elements lie at odd addresses, which no plain load may read.
+inline AnyArray aligned(const AnyArray& array) {
+  const size_t element = array.itemsize();
+  if (element == 0 || reinterpret_cast<uintptr_t>(array.data()) % element == 0) return array;
+  void* const copy = memory::acquire(std::max<size_t>(1, array.nbytes()));
+  nb::capsule owner(copy, [](void* p) noexcept { memory::release(p); });
+  std::memcpy(copy, array.data(), array.nbytes());
+  std::vector<size_t> shape(array.ndim());
+  for (size_t axis = 0; axis < shape.size(); ++axis) shape[axis] = array.shape(axis);
+  return AnyArray(copy, shape.size(), shape.data(), owner, nullptr, array.dtype());
+}
 
 inline std::string class_name(nb::handle value) { return Py_TYPE(value.ptr())->tp_name; }
 
@@ -74,7 +88,7 @@ inline AnyArray any_array(nb::handle value, const std::string& name, int ndim, c
   AnyArray array;
   if (nb::try_cast(value, array, false) && array.is_valid()) {
     check_array(array, name, ndim, axes);
-    return array;
+    return aligned(array);
   }
   nb::ndarray<nb::ro> view;
   if (!nb::try_cast(value, view, false) || !view.is_valid())
@@ -83,7 +97,7 @@ inline AnyArray any_array(nb::handle value, const std::string& name, int ndim, c
   check_array(view, name, ndim, axes);
   if (!nb::try_cast(value, array))
     raise("ShapeError", name + " of shape " + shape_text(view) + " is strided and cannot be copied; use smaller sizes");
-  return array;
+  return aligned(array);
 }
 
 struct FloatArray {

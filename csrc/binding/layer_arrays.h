@@ -49,7 +49,7 @@ inline AnyArray array(nb::handle value, const std::string& name, const std::stri
   if (!nb::try_cast(value, contiguous))
     raise("ShapeError",
           name + " of shape " + shape + "] cannot be made contiguous; there may be too little memory for a copy");
-  return contiguous;
+  return aligned(contiguous);
 }
 
 template <class S>

@@ -206,6 +206,15 @@ def test_a_step_reads_arrays_however_they_lie(other):
         assert all(map(np.array_equal, got_after, after))
 
 
+def test_forward_and_backward_read_arrays_at_odd_addresses():
+    case = Case("lstm", 7, 3, 8, 18)
+    want = run(case)
+    arrays = {name: value for name, value in case.arrays().items() if value is not None}
+    odd = {name: tuple(map(unaligned, v)) if isinstance(v, tuple) else unaligned(v) for name, v in arrays.items()}
+    for name, value in run(case, odd).items():
+        assert np.array_equal(want[name], value), name
+
+
 def test_a_step_refuses_what_lies_right_and_is_of_another_size():
     layer, arrays = make_layer(case := Case("lstm", 2, 3, 8, 18)), case.arrays()
     x, (h, c) = arrays["x"][0], arrays["state"]
