@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <tuple>
 #include <variant>
 #include <vector>
 
@@ -32,6 +33,15 @@ struct PyTape {
   std::vector<AnyArray> masks;  // and the masks
   const void* layer;
   bool is_used = false;
+};
+
+// The stepper of the step before, for the next one of as many rows: to make one takes as long as a small step does.
+template <class S>
+struct KeptStepper {
+  static constexpr int64_t kMostRows = 64;
+  std::unique_ptr<Stepper<S>> stepper;
+  int64_t rows = 0;
+  bool one_hot = false;
 };
 
 class PyLayer {
@@ -294,14 +304,20 @@ class PyLayer {
     const StepResult<S> output(B, P), h(B, P);
     std::optional<StepResult<S>> memory;
     if (info.num_parts > 1) memory.emplace(B, H);
+    const bool one_hot = input.data == nullptr;
+    // Only whoever holds the GIL takes the kept one or puts it back; a second thread meanwhile makes its own.
+    auto& kept = std::get<KeptStepper<S>>(kept_);
+    std::unique_ptr<Stepper<S>> stepper;
+    if (kept.rows == B && kept.one_hot == one_hot) stepper = std::move(kept.stepper);
     {
       const nb::gil_scoped_release release;
-      const auto stepper = make_stepper(layer, B, input.data == nullptr);
+      if (stepper == nullptr) stepper = make_stepper(layer, B, one_hot);
       stepper->set_state({parts[0].data, parts[1].data});
       run_step(*stepper, input.data, ids.data());
       stepper->copy_state({h.data, memory ? memory->data : nullptr});
       std::copy_n(h.data, B * P, output.data);
     }
+    if (B <= kept.kMostRows) kept = {std::move(stepper), B, one_hot};
     return nb::make_tuple(output.array, memory ? nb::make_tuple(h.array, memory->array) : nb::make_tuple(h.array));
   }
 
@@ -344,6 +360,7 @@ class PyLayer {
                std::unique_ptr<Layer<float, Triple>>, std::unique_ptr<Layer<float, Quad>>,
                std::unique_ptr<Layer<double>>>
       layer_;
+  std::tuple<KeptStepper<float>, KeptStepper<double>> kept_;  // borrow from the layer: they go first
 };
 
 nb::tuple cell_tuple(const char* const* names, int count) {

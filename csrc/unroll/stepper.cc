@@ -20,7 +20,8 @@ template <class S, class T>
 class LayerStepper final : public Stepper<S> {
  public:
   LayerStepper(Layer<S, T>& layer, int64_t batch, bool one_hot)
-      : functions_(layer.functions()),
+      : layer_(layer),
+        functions_(layer.functions()),
         weights_(layer.weights_for_forward(one_hot)),
         granule_(weights_.norms.is_on()          ? weights_.blocks  // a norm is that of a whole row
                  : weights_.cell->num_slots == 1 ? 2 * kPanel
@@ -31,7 +32,6 @@ class LayerStepper final : public Stepper<S> {
     lay_out(memory_.get(), batch);
     if (kPerOperand<T> > 1) std::memset(memory_.get(), 0, static_cast<size_t>(bytes));  // ends of operands stay so
     call_.turn = layer.next_turn();
-    for (int part = 0; part < 2; ++part) call_.options.zoneout[part] = layer.zoneout()[part];
     set_batch(batch);
   }
 
@@ -39,11 +39,13 @@ class LayerStepper final : public Stepper<S> {
 
   void set_state(const std::array<const S*, 2>& parts) override {
     const int64_t H = weights_.hidden_size, padded = weights_.blocks * kLanes;
+    for (int part = 0; part < 2; ++part) call_.options.zoneout[part] = layer_.zoneout()[part];
     copy_or_clear(parts[0], batch_ * weights_.output_size, call_.hidden);
     for (int64_t b = 0; has_memory() && b < batch_; ++b) {
       copy_or_clear(parts[1] ? parts[1] + b * H : nullptr, H, call_.memory + b * padded);
       std::fill_n(call_.memory + b * padded + H, padded - H, S(0));
     }
+    call_.turn += step_;  // the next step still begins where the one before has ended
     step_ = 0;
     has_operands_ = false;
   }
@@ -150,6 +152,7 @@ class LayerStepper final : public Stepper<S> {
       std::fill_n(to, count, S(0));
   }
 
+  const Layer<S, T>& layer_;
   const CellFunctions<S, T>& functions_;
   const Weights<S, T>& weights_;
   const int64_t granule_;  // blocks of a part

@@ -106,6 +106,22 @@ def test_steps_by_any_number_of_workers_give_the_sequence(cell, precision, shape
         np.testing.assert_array_equal(whole, part)
 
 
+@each_precision
+@each_cell
+def test_steps_of_changing_rows_inputs_and_states_give_the_sequence(cell, precision):
+    rng = np.random.default_rng(2)
+    layer = make_layer(rng, cell, 20, 40, precision)
+    for rows, ids in [(1, False), (1, True), (3, True), (3, False), (1, False), (70, False), (70, True)] * 2:
+        x = rng.integers(0, 20, (2, rows)) if ids else normal(rng, 2, rows, 20)
+        state = None if rows == 3 else tuple(normal(rng, rows, size) for size in layer.part_sizes)
+        want = layer.forward(x, state)
+        for t in range(2):
+            y, state = layer.step(x[t], state)
+            np.testing.assert_array_equal(want.output[t], y)
+        for whole, part in zip(want.state, state, strict=True):
+            np.testing.assert_array_equal(whole, part)
+
+
 def test_a_step_takes_whatever_arrays_forward_takes():
     rng = np.random.default_rng(1)
     layer = make_layer(rng, "lstm", 6, 17)
