@@ -22,6 +22,13 @@ SPECIAL = {
     "--scheme": (["--scheme", "iob1"], "data.scheme", "iob1"),
     "--scheme-to": (["--scheme-to", "bioes"], "data.scheme_to", "bioes"),
     "--repair": (["--repair"], "data.repair", True),
+    "--features": (["--features", "shape,suffix2"], "words.features", ("shape", "suffix2")),
+    "--feature-embedding-size": (
+        ["--features", "shape", "--feature-embedding-size", "7"],
+        "model.feature_embedding_size",
+        7,
+    ),
+    "--outside": (["--outside", "fitted"], "model.outside", "fitted"),
     "--lowercase": (["--cased"], "words.lowercase", False),
     "--characters": (["--no-characters"], "words.characters", False),
     "--baseline": (["--baseline", "hmm"], "baselines.kinds", ("hmm",)),

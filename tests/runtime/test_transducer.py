@@ -14,15 +14,19 @@ from rnnkit import data, runtime
 from rnnkit.bundle import schema
 from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError, StateError
 from rnnkit.metrics import spans
-from rnnkit.metrics.chain import Chain, best_path, log_marginals
+from rnnkit.metrics.chain import Chain, best_path, best_paths, log_marginals
 from rnnkit.models.transducer import NO_TARGET, Transducer, TransducerConfig
 from rnnkit.text import WordReader
 
 VOCABULARY = ["the", "cat", "sat", "on", "a", "mat"]
 WORDS = WordReader(VOCABULARY)
 SPELLED = WordReader(VOCABULARY, "acehmnost", lowercase=True, max_characters=4)
+FEATURES = {"shape": ["x", "Xx"], "suffix2": ["at", "he", "on"]}
+MARKED = WordReader(VOCABULARY, "acehmnost", features=FEATURES, lowercase=True, max_characters=4)
+FEATURED = WordReader(VOCABULARY, features=FEATURES)
 LABELS = ["B-x", "I-x", "O"]
 SPELLING = {"num_characters": SPELLED.num_characters, "character_embedding_size": 3, "character_hidden_size": 4}
+TABLE = {"num_features": MARKED.num_features, "features_per_word": 2, "feature_embedding_size": 5}
 SHAPES: dict[str, dict[str, Any]] = {
     "words": {},
     "forwards": {"bidirectional": False, "num_layers": 2},
@@ -30,6 +34,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "spelled-forwards": {**SPELLING, "bidirectional": False},
     "scheme": {"scheme": "bio"},
     "crf": {"crf": True, "scheme": "bio", **SPELLING},
+    "features": {**TABLE, "bidirectional": False},
+    "features-spelled": {**TABLE, **SPELLING, "crf": True, "scheme": "bio", "outside_bias": 1.5},
     "crf-free": {"crf": True},
     "frames": {"input_size": 3, "vocab_size": 0, "embedding_size": 0, "bidirectional": False, "cell": "elman_tanh"},
 }
@@ -45,7 +51,10 @@ def make(name: str, seed: int = 0) -> tuple[Transducer, runtime.Transducer]:
         for tensor in learnt.state_dict().values():
             tensor.copy_(torch.randn_like(tensor).abs() + 0.1 if tensor.min() > 0 else torch.randn_like(tensor))
     config, tensors = learnt.export()
-    words = None if config["model"]["input_size"] else SPELLED if config["model"]["num_characters"] else WORDS
+    shape = config["model"]
+    with_features, plain = (MARKED, FEATURED), (SPELLED, WORDS)
+    words = (with_features if shape["num_features"] else plain)[not shape["num_characters"]]
+    words = None if shape["input_size"] else words
     return learnt, runtime.Transducer(config, tensors, labels=LABELS, words=words)
 
 
@@ -121,6 +130,34 @@ def test_best_path_and_marginals_are_those_of_all_paths_counted_out() -> None:
             for t, y in enumerate(path):
                 wanted[t, y] += np.exp(total)
         np.testing.assert_allclose(wanted, np.exp(log_marginals(scores, chain)), atol=1e-6)
+
+
+def test_paths_side_by_side_are_those_of_each_alone() -> None:
+    rng = np.random.default_rng(2)
+    chain = Chain(*(rng.normal(size=shape).astype(np.float32) for shape in (3, (3, 3), 3)))
+    lengths = np.array([7, 1, 4, 0])
+    scores = rng.normal(size=(7, 4, 3)).astype(np.float32)
+    for row, length in enumerate(lengths):  # what lies behind a row's end is of no account
+        scores[length:, row] = np.nan
+    paths = best_paths(scores, lengths, chain)
+    for row, length in enumerate(lengths):
+        assert np.array_equal(best_path(scores[:length, row], chain), paths[:length, row])
+
+
+def test_a_lower_score_of_o_moves_what_is_predicted_and_no_probability() -> None:
+    learnt, model = make("features-spelled")
+    config, tensors = learnt.export()
+    given = sequences(model)
+    found = {}
+    for bias in (-1e4, 0.0, 1e4):
+        changed = {**config, "model": {**config["model"], "outside_bias": bias}}
+        other = runtime.Transducer(changed, tensors, labels=LABELS, words=MARKED)
+        found[bias] = [label for row in other.predict(given) for label in row]
+        for wanted, got in zip(model.log_probs(given), other.log_probs(given), strict=True):
+            assert np.array_equal(wanted, got)
+    assert {*found[-1e4]} == {"O"}
+    assert "O" not in found[1e4]
+    assert {*found[0.0]} == {"O", "B-x", "I-x"}
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -206,6 +243,10 @@ def test_what_it_cannot_read_is_refused_by_name() -> None:
         ({"scheme": "bilou"}, r"model\.scheme 'bilou' is not known"),
         ({"crf": 1}, r"model\.crf is 1; true or false"),
         ({"num_characters": 0}, r"they go together, and with words"),
+        ({"num_features": 5}, r"num_features, model\.features_per_word, .* are 5, 0, 0; they go together"),
+        ({"outside_bias": "1"}, r"model\.outside_bias is 1; a finite number is wanted"),
+        ({"outside_bias": float("nan")}, r"model\.outside_bias is nan; a finite number is wanted"),
+        ({"outside_bias": 1.0, "scheme": None}, r"model\.outside_bias is 1\.0; .* with a scheme of spans"),
         ({"vocab_size": 0, "input_size": 3, "embedding_size": 0}, r"they go together, and with words"),
         ({"readout": ["last"]}, r"unknown key 'readout'"),
     ],
@@ -221,6 +262,8 @@ def test_a_bundle_without_its_words_or_with_others_is_refused(tmp_path: Path) ->
     config, tensors = learnt.export()
     with pytest.raises(SchemaError, match="the vocabulary has 7 words and 0 characters, the model 7 and 10"):
         runtime.Transducer(config, tensors, labels=LABELS, words=WORDS)
+    with pytest.raises(SchemaError, match="the vocabulary has 7 values of 2 features, the model 0 and 0"):
+        runtime.Transducer(config, tensors, labels=LABELS, words=MARKED)
     with pytest.raises(SchemaError, match="the label 'NOUN' is no tag of BIO"):
         runtime.Transducer(config, tensors, labels=["NOUN", "O", "B-x"], words=SPELLED)
     model._files = {name: content for name, content in model._files.items() if name != "words.json"}

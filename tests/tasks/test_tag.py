@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -17,6 +18,7 @@ from rnnkit.api.classification import ClassifyTrainConfig
 from rnnkit.api.tagging import TagRunConfig
 from rnnkit.bundle import read_bundle
 from rnnkit.errors import CheckpointError, ConfigError, DataError
+from rnnkit.tasks import tag_decision
 from rnnkit.tasks.tag import TaggingTask
 from rnnkit.tasks.tag_config import TagConfig
 from rnnkit.training import fit
@@ -156,6 +158,8 @@ def test_resuming_other_sentences_or_another_model_is_refused_by_name(plain: Pat
         {"words": {"max_characters": 2}},
         {"words": {"min_count": 3}},
         {"words": {"lowercase": False}},
+        {"words": {"features": ["shape", "suffix2"]}},
+        {"words": {"features": ["shape"]}, "model": {"feature_embedding_size": 3}},
         {"data": {"scheme_to": "bioes"}},
         {"data": {"scheme": "none"}},
         {"data": {"word_column": "2", "tag_column": "1"}},
@@ -182,12 +186,61 @@ def test_every_choice_changes_the_weights(change: dict[str, Any], tmp_path: Path
         ({"data": {"scheme": "none", "repair": True}}, "repair has no effect with scheme none"),
         ({"words": {"characters": False, "max_characters": 9}}, "max_characters has no effect without characters"),
         ({"words": {"characters": False}}, r"model\.character_embedding_size has no effect without words\.characters"),
+        ({"model": {"feature_embedding_size": 9}}, r"model\.feature_embedding_size has no effect without words\.feat"),
+        ({"words": {"features": ["lemma"]}}, "features"),
+        ({"baselines": {"seeds": 0}}, "seeds"),
         ({"baselines": {"kinds": []}}, "kinds"),
     ],
 )
 def test_what_has_no_effect_is_refused(plain: Path, sections: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         configure(plain, **sections)
+
+
+def test_the_score_of_o_is_fitted_on_validation_and_stored(spans: Path, tmp_path: Path) -> None:
+    """As what gives the best F1 there; the figures of the curve are with it."""
+    config = configure(spans, model={"outside": "fitted"}, data={"valid_share": 0.5})
+    training = SMALL.model_copy(update={"max_steps": 12, "lr": 0.01})
+    metrics = fit(TaggingTask(config), run_dir=tmp_path / "run", config=training).metrics
+    plain = fit(TaggingTask(configure(spans, data={"valid_share": 0.5})), run_dir=tmp_path / "plain", config=training)
+    model = rnnkit.Tagger.load(tmp_path / "run")
+    bias = model.config["model"]["outside_bias"]
+    assert bias in tag_decision.BIASES
+    assert bias != 0
+    assert rnnkit.Tagger.load(tmp_path / "plain").config["model"]["outside_bias"] == 0
+    valid = TaggingTask(config).sentences.valid.tagged
+    found = {}
+    for tried in tag_decision.BIASES:
+        model.config["model"]["outside_bias"] = tried
+        found[tried] = measures.SpanScore(valid.tags, model.predict(valid.sentences)).f1
+    best = max(entry["f1"] for entry in metrics["curve"])
+    assert found[bias] == max(found.values()) == pytest.approx(best)
+    assert best > max(entry["f1"] for entry in plain.metrics["curve"])
+
+
+def test_the_score_of_o_of_plain_tags_is_refused(plain: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model\.outside=fitted has no effect on plain tags"):
+        TaggingTask(configure(plain, model={"outside": "fitted"}))
+
+
+def test_further_seeds_give_the_mean_of_the_table(spans: Path, tmp_path: Path) -> None:
+    """Each of them is the run that its seed gives alone."""
+    config = configure(spans, baselines={"seeds": 3})
+    training = SMALL.model_copy(update={"seed": 5, "checkpoint_every_s": 60.0, "max_steps": 30, "lr": 0.01})
+    metrics = fit(TaggingTask(config), run_dir=tmp_path / "run", config=training).metrics
+    alone = training.model_copy(update={"seed": 7})
+    own = fit(TaggingTask(configure(spans)), run_dir=tmp_path / "alone", config=alone).metrics
+    assert weights(tmp_path / "alone") == weights(tmp_path / "run" / "baselines" / "seed-2")
+    assert [row["seed"] for row in metrics["seeds"]] == [5, 6, 7]
+    assert metrics["seeds"][2]["f1"] == own["model"]["f1"]
+    scores = [row["f1"] for row in metrics["seeds"]]
+    assert len({*scores}) > 1
+    model = metrics["model"]
+    assert (scores[0], np.mean(scores)) == (model["f1"], pytest.approx(model["seeds_mean"]))
+    assert model["seeds_low"] < model["seeds_mean"] < model["seeds_high"]
+    assert "mean of seeds" in rnnkit.api.tagging_table(metrics).to_markdown()
+    assert [row["name"] for row in metrics["baselines"]] == ["most-frequent-tag"]
+    assert "seeds_mean" not in own["model"]
 
 
 def test_smoothing_beside_a_crf_is_refused(spans: Path) -> None:

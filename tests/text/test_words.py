@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rnnkit.errors import DataError, DtypeError
-from rnnkit.text import WordReader
+from rnnkit.text import WordReader, words
 
 SENTENCES = [["The", "cat", "the"], ["a", "cat"]]
 
@@ -36,6 +36,47 @@ def test_spelling_keeps_case_is_padded_and_long_words_keep_their_ends() -> None:
     assert WordReader.build(SENTENCES, max_characters=3).encode(["catheat"])[0, 1:].tolist() == [
         WordReader.build(SENTENCES).encode([c])[0, 1] for c in "cat"
     ]
+
+
+def test_features_are_shape_and_ends_and_a_single_words_value_is_unknown() -> None:
+    assert [words.shape_of(word) for word in ("McDonald's-2", "USA", "élan", "42nd", "", "\n\n@")] == [
+        "XxXx'x-d", "X", "x", "dx", "", "\n@"
+    ]  # fmt: skip
+    assert [words.feature_of("Nein", name) for name in ("shape", "prefix1", "prefix4", "suffix2")] == [
+        "Xx", "n", "nein", "in"
+    ]  # fmt: skip
+    assert words.feature_of("a", "suffix3") == words.feature_of("a", "prefix2") == "a"
+    given = [["The", "cat", "hat"], ["A", "Cat", "sat"]]
+    reader = WordReader.build(given, with_characters=False, features=("shape", "suffix2"))
+    assert reader.features == {"shape": ["Xx", "x"], "suffix2": ["at"]}
+    assert reader.num_features == 5
+    assert reader.encode(["That", "he"])[:, 1:].tolist() == [[1, 4], [2, 3]]  # unknown are 0 and 3
+    assert reader.encode([]).shape == (0, 3)
+    spelled = WordReader.build(given, max_characters=4, features=("shape",))
+    assert np.array_equal(
+        spelled.encode(["hat"])[:, 2:], WordReader.build(given, max_characters=4).encode(["hat"])[:, 1:]
+    )
+    for made in (lambda: WordReader.build(given, features=("suffix9",)), lambda: WordReader([], features={"form": []})):
+        with pytest.raises(DataError, match=r"a word has no feature '(suffix9|form)'; there are shape, prefix1"):
+            made()
+
+
+def test_features_go_through_json() -> None:
+    reader = WordReader.build(SENTENCES, features=("suffix1", "shape"))
+    again = WordReader.from_json(reader.to_json())
+    assert np.array_equal(again.encode(["The", "dog"]), reader.encode(["The", "dog"]))
+    assert list(again.features) == ["suffix1", "shape"]
+    assert "features" not in json.loads(WordReader.build(SENTENCES).to_json())  # as it was before there were any
+    fields = json.loads(reader.to_json())
+    for change, message in (
+        ({"shape": ["x", "x"]}, "'x' of a vocabulary is there twice"),
+        ({"shape": "x"}, "features must each be a list of texts"),
+        ({"shape": [1]}, "features must each be a list of texts"),
+        ([], "features must each be a list of texts"),
+        ({"lemma": []}, "no feature 'lemma'"),
+    ):
+        with pytest.raises(DataError, match=message):
+            WordReader.from_json(json.dumps(fields | {"features": change}))
 
 
 def test_a_text_is_no_list_of_words() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tempfile
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
@@ -17,6 +16,7 @@ import numpy as np
 from rnnkit import durable
 from rnnkit.errors import DataError, MissingExtraError
 from rnnkit.metrics.chain import Chain, best_path
+from rnnkit.text.words import shape_of
 
 _FORMAT = 1
 _FILE = "tags.json"
@@ -289,7 +289,7 @@ def require_crfsuite() -> Any:
 
 def features_of(words: Sequence[str]) -> list[list[str]]:
     """The names of the features that fire at each word."""
-    shapes = [_shape(word) for word in words]
+    shapes = [shape_of(word) for word in words]
     rows = []
     for at, word in enumerate(words):
         lowered = word.lower()
@@ -301,12 +301,6 @@ def features_of(words: Sequence[str]) -> list[list[str]]:
             row.append(f"{offset}:shape={shapes[at + offset] if is_there else '<end>'}")
         rows.append(row)
     return rows
-
-
-def _shape(word: str) -> str:
-    """`McDonald's-2` is `XxXx'x-d`: X for capitals, x for other letters, d for digits, each run once."""
-    kinds = ("X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word)
-    return re.sub(r"(.)\1+", r"\1", "".join(kinds), flags=re.DOTALL)
 
 
 def _counts_by_word(sentences: Sentences, tags: Sentences) -> dict[str, Counter[str]]:

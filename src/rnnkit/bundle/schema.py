@@ -249,7 +249,17 @@ def _transducer(model: Mapping[str, Any]) -> Shapes:
     K, Q, S = (_size(model, name, least=0) if name in model else 0 for name in spelling)
     if not bool(K) == bool(Q) == bool(S) or (K and not model.get("vocab_size")):
         raise SchemaError(f"model.{', model.'.join(spelling)} are {K}, {Q}, {S}; they go together, and with words")
-    shapes, F, C = _reader(model, {*spelling, "crf", "scheme"}, more_inputs=2 * S)
+    table = ("num_features", "features_per_word", "feature_embedding_size")
+    R, N, J = (_size(model, name, least=0) if name in model else 0 for name in table)
+    if not bool(R) == bool(N) == bool(J) or (R and not model.get("vocab_size")):
+        raise SchemaError(f"model.{', model.'.join(table)} are {R}, {N}, {J}; they go together, and with words")
+    own, more = {*spelling, "crf", "scheme"}, {*table, "outside_bias"}
+    shapes, F, C = _reader(model, own, may=more, more_inputs=2 * S + N * J)
+    if R:
+        shapes |= {"features.weight": (R, J)}
+    bias = model.get("outside_bias", 0.0)
+    if type(bias) not in (int, float) or not math.isfinite(bias) or (bias and model["scheme"] is None):
+        raise SchemaError(f"model.outside_bias is {str(bias)[:40]}; a finite number is wanted, with a scheme of spans")
     if model["scheme"] not in (None, *SCHEMES):
         raise SchemaError(f"model.scheme {str(model['scheme'])[:40]!r} is not known; null or {', '.join(SCHEMES)}")
     if K:
@@ -261,13 +271,16 @@ def _transducer(model: Mapping[str, Any]) -> Shapes:
     return shapes | {"head.weight": (C, F), "head.bias": (C,)}
 
 
-def _reader(model: Mapping[str, Any], own: set[str], *, more_inputs: int = 0) -> tuple[Shapes, int, int]:
+def _reader(
+    model: Mapping[str, Any], own: set[str], *, may: set[str] | frozenset[str] = frozenset(), more_inputs: int = 0
+) -> tuple[Shapes, int, int]:
     """The tensors of what an acceptor and a transducer have in common, the width D*H that is read of it, and C.
 
-    own: further keys that the configuration must have. more_inputs: what is read beside an embedding.
+    own: further keys that the configuration must have. may: those that it may have. more_inputs: what is read
+    beside an embedding.
     """
     own = own | {"num_labels", "input_size", "bidirectional"}
-    _check_keys(model, _LAYERS | own, _MAY_BE_LEFT_OUT | _OF_TRAINING | {"label_smoothing"}, "model")
+    _check_keys(model, _LAYERS | own, _MAY_BE_LEFT_OUT | _OF_TRAINING | may | {"label_smoothing"}, "model")
     V, I = _size(model, "vocab_size", least=0), _size(model, "input_size", least=0)
     if bool(V) == bool(I):
         raise SchemaError(f"model.vocab_size is {V}, model.input_size {I}; one is 0: a model reads tokens or frames")

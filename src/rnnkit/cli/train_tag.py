@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rnnkit.cli.train_classify import SEEDS
 from rnnkit.cli.train_options import (
     DROPOUT,
     HELD_OUT,
@@ -33,16 +34,25 @@ _SOURCES = "CoNLL, CoNLL-U (.conllu) or JSONL (.jsonl) files: a tag for every wo
     lowercase=option(bool, "--lowercase/--cased", help="Words that differ in case are one."),
     characters=option(bool, "--characters/--no-characters", help="Also read how words are spelled."),
     max_characters=option(int, help="Of a longer word its ends are read."),
+    features=option(
+        str,
+        parser=lambda text: tuple(text.split(",")),
+        metavar="NAME,NAME",
+        help="Also read: shape, prefix1 … prefix4, suffix1 … suffix4.",
+    ),
+    feature_embedding_size=option(int, help="Numbers per feature."),
     **LAYERS,
     bidirectional=option(bool, "--bidirectional/--forward", help="Read in both directions, or forward alone."),
     character_embedding_size=option(int, help="Numbers per character."),
     character_hidden_size=option(int, help="Units that read characters, per direction."),
     crf=option(bool, "--crf/--no-crf", help="Score whole sequences of tags; default: where they mark spans."),
+    outside=option(str, help="Of O's score: plain, or fitted on validation for the best F1."),
     **DROPOUT,
     label_smoothing=option(float, help="Share of the target spread over all tags."),
     **PRECISION,
     **TRAINING,
     **only(baselines("most-frequent-tag, hmm, feature-crf"), "kinds"),
+    **SEEDS,
 )
 def tag(given: Given) -> None:
     """Train a recurrent tagger on every FILE and judge it beside its baselines.

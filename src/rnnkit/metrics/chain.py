@@ -35,24 +35,32 @@ def held_to(labels: Sequence[str], scheme: Scheme | None, scores: Chain | None) 
 
 
 def best_path(scores: np.ndarray, chain: Chain) -> np.ndarray:
-    """argmax over y of Σ_t scores[t, y_t] + start[y_1] + Σ transition[y_{t-1}, y_t] + end[y_T], int64 [T].
+    """As `best_paths`, of one sequence: scores [T, C] -> int64 [T]."""
+    return best_paths(scores[:, None], np.array([len(scores)]), chain)[:, 0]
 
-    Args: scores: [T, C]. Cost: T·C² additions.  Source: Viterbi 1967.
+
+def best_paths(scores: np.ndarray, lengths: np.ndarray, chain: Chain) -> np.ndarray:
+    """argmax over y of Σ_t scores[t, y_t] + start[y_1] + Σ transition[y_{t-1}, y_t] + end[y_T], int64 [T, B].
+
+    Args: scores: [T, B, C]. lengths: [B]; behind a row's length its last label is repeated.
+    Cost: T·B·C² additions.  Source: Viterbi 1967.
     """
-    steps = len(scores)
-    path = np.zeros(steps, np.int64)
-    if not steps:
-        return path
-    came_from = np.empty((steps, scores.shape[1]), np.int64)
+    T, B, C = scores.shape
+    paths = np.zeros((T, B), np.int64)
+    if not T:
+        return paths
+    came_from = np.empty((T, B, C), np.int64)
     best = scores[0] + chain.start
-    for t in range(1, steps):
-        ways = best[:, None] + chain.transition
-        came_from[t] = ways.argmax(0)
-        best = ways.max(0) + scores[t]
-    path[-1] = (best + chain.end).argmax()
-    for t in range(steps - 1, 0, -1):
-        path[t - 1] = came_from[t, path[t]]
-    return path
+    for t in range(1, T):
+        ways = best[:, :, None] + chain.transition
+        is_there = (t < lengths)[:, None]
+        came_from[t] = np.where(is_there, ways.argmax(1), np.arange(C))
+        best = np.where(is_there, ways.max(1) + scores[t], best)
+    paths[-1] = (best + chain.end).argmax(1)
+    rows = np.arange(B)
+    for t in range(T - 1, 0, -1):
+        paths[t - 1] = came_from[t, rows, paths[t]]
+    return paths
 
 
 def log_marginals(scores: np.ndarray, chain: Chain) -> np.ndarray:

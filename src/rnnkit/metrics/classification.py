@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.errors import ArgumentError
-from rnnkit.metrics.table import Column
+from rnnkit.metrics.table import SEEDS_COLUMNS, Column
 
 NUM_RESAMPLES = 10_000
 _Z = 1.959964  # 95 % of a normal distribution lie within so many deviations
@@ -149,9 +149,7 @@ CLASSIFICATION_COLUMNS = (
     Column("accuracy_high", "to", ".2%"),
     Column("macro_f1", "macro F1", ".2%", better="higher"),
     Column("nats", "nats", ".4f", better="lower"),
-    Column("seeds_mean", "mean of seeds", ".2%"),
-    Column("seeds_low", "95 % from", ".2%"),
-    Column("seeds_high", "to", ".2%"),
+    *SEEDS_COLUMNS,
     Column("p_value", "p (paired)", ".2g"),
     Column("train_seconds", "train s", ",.1f"),
 )

@@ -20,6 +20,14 @@ class Column:
     better: Literal["lower", "higher"] | None = None
 
 
+SEEDS_COLUMNS = (
+    Column("seeds_mean", "mean of seeds", ".2%"),
+    Column("seeds_low", "95 % from", ".2%"),
+    Column("seeds_high", "to", ".2%"),
+)
+"""Those of a model that was trained from several seeds."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One system and its figures by column key; a figure that it lacks is absent or None."""

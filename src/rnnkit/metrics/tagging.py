@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.errors import ArgumentError
 from rnnkit.metrics.spans import SpanScore, f1_of
-from rnnkit.metrics.table import Column
+from rnnkit.metrics.table import SEEDS_COLUMNS, Column
 
 NUM_RESAMPLES = 2_000
 
@@ -107,6 +107,7 @@ TAGGING_COLUMNS = (
     Column("macro_f1", "macro F1", ".2%", better="higher"),
     Column("nats", "nats", ".4f", better="lower"),
     Column("sentences_right", "sentences right", ".2%", better="higher"),
+    *SEEDS_COLUMNS,
     Column("p_value", "p (paired)", ".2g"),
     Column("train_seconds", "train s", ",.1f"),
 )

@@ -25,16 +25,23 @@ class TransducerConfig(ReaderConfig):
     Args:
         num_characters: K of a model of words that also reads their characters; 0: it does not.
         character_embedding_size, character_hidden_size: Q and S of the layer that reads them.
+        num_features, features_per_word, feature_embedding_size: rows and width of the table of the features of a word
+            (its shape, its ends), and how many each has, N; 0: none.
         crf: score whole sequences of labels, see `Transducer`.
         scheme: "bio", "iob1" or "bioes": what the run half holds predictions to; None: nothing.
+        outside_bias: with a scheme, what the run half lowers the score of O by when it predicts; in nats.
     Raises: ConfigError, naming the field.
     """
 
     num_characters: int = 0
     character_embedding_size: int = 0
     character_hidden_size: int = 0
+    num_features: int = 0
+    features_per_word: int = 0
+    feature_embedding_size: int = 0
     crf: bool = False
     scheme: str | None = None
+    outside_bias: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,6 +50,11 @@ class TransducerConfig(ReaderConfig):
         for name in ("character_embedding_size", "character_hidden_size"):
             if bool(getattr(self, name)) != bool(self.num_characters):
                 raise ConfigError(f"{name}={getattr(self, name)} goes with num_characters={self.num_characters}")
+        if self.num_features and not self.vocab_size:
+            raise ConfigError(f"num_features={self.num_features}: frames have no such features; leave it out")
+        for name in ("features_per_word", "feature_embedding_size"):
+            if bool(getattr(self, name)) != bool(self.num_features):
+                raise ConfigError(f"{name}={getattr(self, name)} goes with num_features={self.num_features}")
         if self.crf and self.label_smoothing:
             raise ConfigError(f"label_smoothing={self.label_smoothing} has no effect on whole sequences: leave it out")
 
@@ -53,16 +65,20 @@ class Transducer(Reader):
         features, _ = model(inputs, lengths=lengths)   # ids [T, B] or frames [T, B, I] -> [T, B, D*H]
         losses = model.loss(features, labels)          # nats per step [T, B]
 
-    x_t = E[word_t] beside the last h, forward and backward, of an LSTM over the characters of word_t (with
-    `num_characters`); or (frame_t − mean) / deviation.  h_1 … h_T = top layer over x;  logits_t = U h_t + c;  and
+    x_t = E[word_t], beside it the rows of its features (with `num_features`) and the last h, forward and backward, of
+    an LSTM over the characters of word_t (with `num_characters`); or (frame_t − mean) / deviation.
+
+    h_1 … h_T = top layer over x;  logits_t = U h_t + c;  and
 
         p(y | x) = Π_t softmax(logits_t)[y_t], or with `crf`
         p(y | x) ∝ exp(Σ_t logits_t[y_t] + start[y_1] + Σ_{t>1} transition[y_{t-1}, y_t] + end[y_T])
 
-    A word with its characters is a row of 1 + W integers: its id, then its characters' ids + 1, and 0 behind its end.
+    A word with features or characters is a row of 1 + N + W integers: its id, its features' ids, then its characters'
+    ids + 1, and 0 behind its end.
 
-    Parameters: those of `Reader`; `characters.embedding.weight` [K, Q], `characters.recurrent.*`; `head.weight` [C,
-    D*H], `head.bias` [C]; `crf.start`, `crf.end` [C], `crf.transition` [C, C], from the row's label to the column's.
+    Parameters: those of `Reader`; `features.weight` [num_features, feature_embedding_size];
+    `characters.embedding.weight` [K, Q], `characters.recurrent.*`; `head.weight` [C, D*H], `head.bias` [C];
+    `crf.start`, `crf.end` [C], `crf.transition` [C, C], from the row's label to the column's.
 
     Source: Lample et al. 2016, arXiv:1603.01360 (characters, CRF); Lafferty, McCallum and Pereira 2001 (CRF).
     """
@@ -71,8 +87,13 @@ class Transducer(Reader):
     config_class = TransducerConfig
 
     def __init__(self, config: TransducerConfig) -> None:
-        super().__init__(config, more_inputs=2 * config.character_hidden_size)
+        beside = 2 * config.character_hidden_size + config.features_per_word * config.feature_embedding_size
+        super().__init__(config, more_inputs=beside)
         self.characters = _Characters(config) if config.num_characters else None
+        self.features = None
+        if config.num_features:
+            self.features = nn.Embedding(config.num_features, config.feature_embedding_size)
+            nn.init.normal_(self.features.weight, std=0.1)
         self._add_head(config.width)
         self.crf = _Crf(config.num_labels) if config.crf else None
 
@@ -87,11 +108,16 @@ class Transducer(Reader):
         return dropout(hidden, self.config.output_dropout if self.training else 0.0), after
 
     def _inputs(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
-        if self.characters is None:
+        if self.characters is None and self.features is None:
             return super()._inputs(inputs)
         words, table = super()._inputs(inputs[..., 0])
         assert table is not None
-        return torch.cat([F.embedding(words, table), self.characters(inputs[..., 1:])], dim=-1), None
+        read, first = [F.embedding(words, table)], 1 + self.config.features_per_word
+        if self.features is not None:
+            read.append(F.embedding(inputs[..., 1:first], self.features.weight).flatten(2))
+        if self.characters is not None:
+            read.append(self.characters(inputs[..., first:]))
+        return torch.cat(read, dim=-1), None
 
     def loss(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Nats of every step [T, B], 0 where its label is `NO_TARGET`; of a CRF a sequence's mean at each of its steps.

@@ -12,6 +12,7 @@ from rnnkit.bundle import labels as labels_file
 from rnnkit.errors import ArgumentError, DataError, DtypeError, SchemaError, ShapeError
 from rnnkit.kernels import heads
 from rnnkit.metrics.chain import Chain, best_path, held_to, log_marginals
+from rnnkit.metrics.spans import OUTSIDE
 from rnnkit.runtime.reader import ROWS, Reader, padded
 from rnnkit.state import State
 from rnnkit.text import WordReader
@@ -52,12 +53,17 @@ class Transducer(Reader):
         files = {} if words is None else {WORDS: words.to_json().encode()}
         super().__init__(config, tensors, None, labels=labels, files=files, digest=digest, precision=precision)
         model, self.words = self.config["model"], words
-        sizes = (0, 0) if words is None else (words.vocab_size, words.num_characters)
-        if sizes != (model["vocab_size"], model["num_characters"]):
-            raise SchemaError(
-                f"the vocabulary has {sizes[0]} words and {sizes[1]} characters, the model "
-                f"{model['vocab_size']} and {model['num_characters']}; take both from one run"
-            )
+        self._per_word = model.get("features_per_word", 0)
+        sizes = (0, 0, 0, 0)
+        if words is not None:
+            sizes = (words.vocab_size, words.num_characters, words.num_features, len(words.features))
+        wanted = (model["vocab_size"], model["num_characters"], model.get("num_features", 0), self._per_word)
+        for what, at in (("words and {} characters", 0), ("values of {} features", 2)):
+            if sizes[at : at + 2] != wanted[at : at + 2]:
+                raise SchemaError(
+                    f"the vocabulary has {sizes[at]} {what.format(sizes[at + 1])}, the model "
+                    f"{wanted[at]} and {wanted[at + 1]}; take both from one run"
+                )
         self._spelling = []
         if model["num_characters"]:
             self._spelling = [self._layer("characters.recurrent.", "lstm", f"_l0{end}") for end in ("", "_reverse")]
@@ -92,11 +98,15 @@ class Transducer(Reader):
     def predict(self, sequences: Sequence[Any]) -> list[list[str]]:
         """The labels of every sequence: the likeliest sequence of them that the model's scheme allows.
 
-        Without scheme and CRF the likeliest label of each step. Args, Raises: as `log_probs`.
+        Without scheme and CRF the likeliest label of each step. Where training has fitted it (`outside_bias`), the
+        score of O is lowered first; that of `log_probs` is not. Args, Raises: as `log_probs`.
         """
         scored = self._scores(sequences)
         if self._chain is None:
             return [[self.labels[best] for best in scores.argmax(1)] for scores in scored]
+        if bias := self.config["model"].get("outside_bias", 0.0):
+            for scores in scored:
+                scores[:, self.labels.index(OUTSIDE)] -= np.float32(bias)
         return [[self.labels[best] for best in best_path(scores, self._chain)] for scores in scored]
 
     def log_probs(self, sequences: Sequence[Any]) -> list[np.ndarray]:
@@ -116,7 +126,7 @@ class Transducer(Reader):
         return scored
 
     def encode(self, sequence: Any, number: int = 0) -> np.ndarray:
-        """What the layers read of a sequence: words int64 [T] or [T, 1 + W], or float32 [T, I]."""
+        """What the layers read of a sequence: words int64 [T] or [T, 1 + N + W], or float32 [T, I]."""
         if self._size:
             return self._series(sequence, number)
         assert self.words is not None
@@ -182,19 +192,29 @@ class Transducer(Reader):
     # ---- parts -------------------------------------------------------------------------------------------------------
 
     def _embedded(self, ids: np.ndarray, table: str = "embedding.weight") -> np.ndarray:
-        if not self._spelling:
+        if ids.ndim == 2:
             return super()._embedded(ids, table)
-        T, B, width = ids.shape
-        different, which = np.unique(ids[..., 1:].reshape(T * B, width - 1), axis=0, return_inverse=True)
+        T, B, _ = ids.shape
+        first = 1 + self._per_word
+        read = [super()._embedded(np.ascontiguousarray(ids[..., 0]))]
+        if self._per_word:
+            features = super()._embedded(np.ascontiguousarray(ids[..., 1:first]), "features.weight")
+            read.append(features.reshape(T, B, features.shape[2] * features.shape[3]))
+        if self._spelling:
+            read.append(self._spelled(ids[..., first:]))
+        return np.concatenate(read, axis=2)
+
+    def _spelled(self, spelled: np.ndarray) -> np.ndarray:
+        """Characters' ids + 1 [T, B, W] -> [T, B, 2*S], each different word read once."""
+        T, B, width = spelled.shape
+        different, which = np.unique(spelled.reshape(T * B, width), axis=0, return_inverse=True)
         lengths = (different > 0).sum(1)
         longest = int(lengths.max(initial=0))
         characters = np.maximum(different[:, :longest].T - 1, 0)
         x = super()._embedded(np.ascontiguousarray(characters), "characters.embedding.weight")
         runs = [layer.forward(x, lengths=lengths, reverse=end == 1) for end, layer in enumerate(self._spelling)]
         read = np.concatenate([run.state[0] for run in runs], axis=1)[which.reshape(-1)]
-        return np.concatenate(
-            [super()._embedded(np.ascontiguousarray(ids[..., 0])), read.reshape(T, B, read.shape[1])], axis=2
-        )
+        return read.reshape(T, B, read.shape[1])
 
     def _chain_of(self) -> Chain | None:
         """What predictions are held to: the CRF's scores, and −inf where the scheme allows nothing."""

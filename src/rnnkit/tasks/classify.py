@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rnnkit.models.acceptor import Acceptor, AcceptorConfig
 from rnnkit.tasks.classify_config import OF_FRAMES, OF_TOKENS, ClassifyConfig, ClassifyTokenizerConfig
 from rnnkit.tasks.classify_start import LanguageModelStart
 from rnnkit.tasks.classify_table import judge
-from rnnkit.tasks.task import Peer, TrainingReport
+from rnnkit.tasks.task import TrainingReport
 from rnnkit.tasks.whole import WholeSequencesTask
 from rnnkit.text import Tokenizer
 
@@ -202,11 +202,6 @@ class ClassificationTask(WholeSequencesTask):
         if self.sequences.tokenizer is not None:
             files["tokenizer.json"] = self.sequences.tokenizer.to_json().encode()
         write_bundle(run_dir, config=config, tensors=tensors, files=files)
-
-    def peers(self) -> Mapping[str, Peer]:
-        """The model from further seeds; the baselines are fitted, in `finish`."""
-        count = self.config.baselines.seeds if len(self.sequences.test) else 1
-        return {f"seed-{later}": Peer(self, later_seed=later) for later in range(1, count)}
 
     def _judge(
         self, run_dir: Path, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]

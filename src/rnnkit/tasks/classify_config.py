@@ -6,7 +6,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from rnnkit.tasks.sections import LayersConfig, Section, SequencesConfig, SequencesRunConfig, TokenizerConfig, Widths
+from rnnkit.tasks.sections import (
+    LayersConfig,
+    Section,
+    SeedsConfig,
+    SequencesConfig,
+    SequencesRunConfig,
+    TokenizerConfig,
+    Widths,
+)
 
 
 class ClassifyDataConfig(SequencesConfig):
@@ -88,16 +96,13 @@ OF_TOKENS: tuple[ClassifyBaseline, ...] = ("majority", "naive-bayes", "logistic-
 OF_FRAMES: tuple[ClassifyBaseline, ...] = ("majority", "1nn-dtw")
 
 
-class ClassifyBaselinesConfig(Section):
+class ClassifyBaselinesConfig(SeedsConfig):
     """What the model must beat."""
 
     kinds: tuple[ClassifyBaseline, ...] | None = Field(
         default=None,
         min_length=1,
         description="Which the table shows; None: all that read texts, or all that read series.",
-    )
-    seeds: int = Field(
-        default=1, ge=1, le=11, description="Trainings, from `seed` on, that the model's accuracy is also the mean of."
     )
     ngram_order: int | None = Field(
         default=None, ge=1, le=8, description="Longest n of their n-grams; None: 4 for characters and bytes, else 2."

@@ -12,12 +12,12 @@ import numpy as np
 from rnnkit import durable
 from rnnkit.baselines import BagOfNgrams, NearestSeries
 from rnnkit.bundle import strict_json
-from rnnkit.metrics import ClassificationScore, mean_interval
+from rnnkit.metrics import ClassificationScore
 from rnnkit.runtime import Acceptor
 from rnnkit.tasks.classify_config import ClassifyConfig
 from rnnkit.tasks.classify_details import details
 from rnnkit.tasks.classify_score import Judged, rows_of
-from rnnkit.tasks.run_facts import run_facts
+from rnnkit.tasks.run_facts import over_seeds, run_facts
 from rnnkit.tasks.task import TrainingReport
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def judge(
             Acceptor.load(run_dir / "baselines" / other).log_probs(test.sequences), test.targets
         )
         seeds.append({"seed": its_report.training["seed"], "accuracy": score.accuracy, "nats": score.nats})
-    if others:
-        interval = mean_interval([one["accuracy"] for one in seeds])
-        row |= dict(zip(("seeds_mean", "seeds_low", "seeds_high"), interval, strict=True))
+    row |= over_seeds([one["accuracy"] for one in seeds])
     metrics = {
         "task": task,
         "model": row,

@@ -100,5 +100,9 @@ class FramesTask(TaggingTask):
         figures = super().evaluate(model, max_tokens=max_tokens)
         return {**figures, "error": 1 - figures["accuracy"]}
 
+    @property
+    def _fits_outside(self) -> bool:
+        return False
+
     def _files(self) -> dict[str, bytes]:
         return {}

@@ -8,12 +8,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from rnnkit.tasks.classify_config import (
-    ClassifyBaselinesConfig,
     ClassifyLossConfig,
     ClassifyModelConfig,
     ClassifyTokenizerConfig,
 )
-from rnnkit.tasks.sections import CellName, Section, SequencesRunConfig, Widths
+from rnnkit.tasks.sections import CellName, Section, SeedsConfig, SequencesRunConfig, Widths
 
 
 def _found(sources: list[str]) -> list[str]:
@@ -85,13 +84,12 @@ class GrammarModelConfig(ClassifyModelConfig):
 GrammarBaseline = Literal["majority", "naive-bayes", "logistic-regression", "automaton"]
 
 
-class GrammarBaselinesConfig(Section):
+class GrammarBaselinesConfig(SeedsConfig):
     """What the model is seen beside: bags of n-grams, and the exact automaton, which is always right."""
 
     kinds: tuple[GrammarBaseline, ...] = Field(
         default=("majority", "logistic-regression", "automaton"), min_length=1, description="Which the table shows."
     )
-    seeds: int = Field(default=1, ge=1, le=11, description=ClassifyBaselinesConfig.model_fields["seeds"].description)
     ngram_order: int | None = Field(default=None, ge=1, le=8, description="Longest n of the n-grams; None: 4.")
 
     owners: ClassVar = {

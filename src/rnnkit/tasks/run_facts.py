@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rnnkit.metrics import mean_interval
 from rnnkit.tasks.machine import commit, describe_machine
 from rnnkit.tasks.task import TrainingReport
+
+
+def over_seeds(figures: Sequence[float]) -> dict[str, float]:
+    """What a row says of a model that was trained from several seeds, of the figure of each; of one seed nothing."""
+    if len(figures) < 2:
+        return {}
+    return dict(zip(("seeds_mean", "seeds_low", "seeds_high"), mean_interval(figures), strict=True))
 
 
 def run_facts(config: Any, report: TrainingReport) -> dict[str, Any]:

@@ -99,6 +99,14 @@ class SequencesConfig(Section):
         return self
 
 
+class SeedsConfig(Section):
+    """How often a model is trained; a section of baselines has it."""
+
+    seeds: int = Field(
+        default=1, ge=1, le=11, description="Trainings, from `seed` on, that the model's figure is also the mean of."
+    )
+
+
 class SequencesRunConfig(Section):
     """A run on labelled sequences, with a section `data` among others."""
 

@@ -13,11 +13,13 @@ from rnnkit import baselines, data, text
 from rnnkit.bundle import labels as labels_file
 from rnnkit.bundle import write_bundle
 from rnnkit.data.tagged import TaggedT
-from rnnkit.metrics.chain import Chain, best_path, held_to
+from rnnkit.errors import ConfigError
+from rnnkit.metrics.chain import Chain, held_to
 from rnnkit.metrics.spans import Scheme
 from rnnkit.metrics.tagging import TaggingScore
 from rnnkit.models.transducer import NO_TARGET, Transducer, TransducerConfig
 from rnnkit.runtime.transducer import WORDS
+from rnnkit.tasks import tag_decision
 from rnnkit.tasks.sections import SequencesConfig
 from rnnkit.tasks.tag_config import TagConfig
 from rnnkit.tasks.tag_score import TaggedBy, tagging_rows
@@ -85,6 +87,7 @@ class TaggedSentences:
             min_count=chosen.min_count,
             lowercase=chosen.lowercase,
             with_characters=chosen.characters,
+            features=chosen.features,
             max_characters=chosen.max_characters,
         )
         return self.words.encode
@@ -154,6 +157,8 @@ class TaggingTask(WholeSequencesTask):
         """Args: tagged: as of `TaggedSentences`."""
         self.sentences = self._read(config, tagged)
         super().__init__(config, self.sentences)
+        if self._fits_outside and self.sentences.scheme is None:
+            raise ConfigError("model.outside=fitted has no effect on plain tags, which mark no spans: leave it out")
         crf = config.model.crf
         self.with_crf = self.sentences.scheme is not None if crf is None else crf
         self.name += "-crf" if self.with_crf else ""
@@ -164,10 +169,13 @@ class TaggingTask(WholeSequencesTask):
         return TaggedSentences(config, tagged)
 
     def build_model(self) -> Transducer:
-        words, fields = self.sentences.words, self.config.model.model_dump()
+        words, fields = self.sentences.words, self.config.model.model_dump(exclude={"outside"})
         if not words.num_characters:
             fields |= {"character_embedding_size": 0, "character_hidden_size": 0}
         fields |= {"crf": self.with_crf, "scheme": self.sentences.scheme, "num_characters": words.num_characters}
+        fields |= {"num_features": words.num_features, "features_per_word": len(words.features)}
+        if not words.features:
+            fields["feature_embedding_size"] = 0
         fields |= {"vocab_size": words.vocab_size, "unk_id": words.unk_id}
         return Transducer(TransducerConfig(num_labels=len(self.sentences.labels), **fields))
 
@@ -182,33 +190,50 @@ class TaggingTask(WholeSequencesTask):
         Of spans `error`, by which the best weights are chosen, is 1 − F1: F1 still grows while nats do, too.
         """
         assert isinstance(model, Transducer)
+        scored, total = self._scored(model, max_tokens)
+        gold = [self.sentences.valid.tagged.tags[row] for row in scored.rows]
+        paths = tag_decision.decided(scored, outside_bias=self._fitted(scored, gold))
+        predicted = [[self.sentences.labels[best] for best in path] for path in paths]
+        score = TaggingScore(gold, predicted, of_spans=self.sentences.scheme is not None)
+        figures = {"nll": total / sum(map(len, gold)), "accuracy": score.accuracy}
+        return figures if score.spans is None else {**figures, "f1": score.figure, "error": 1 - score.figure}
+
+    def _scored(self, model: Transducer, max_sequences: int) -> tuple[tag_decision.Scored, float]:
+        """What the model says of at most so many validation sequences, and what their labels cost in all, in nats."""
         valid, labels = self.sentences.valid, self.sentences.labels
-        count = min(len(valid), max_tokens)
+        count = min(len(valid), max_sequences)
         order = sorted(range(count), key=lambda row: len(valid.sequences[row]))
         scores = None
         if model.crf is not None:
             scores = Chain(*(getattr(model.crf, name).detach().numpy() for name in Chain._fields))
-        chain = held_to(labels, self.sentences.scheme, scores)
-        total, gold, predicted = 0.0, [], []
+        groups, total = [], 0.0
         for first in range(0, count, _EVALUATED_ROWS):
             rows = order[first : first + _EVALUATED_ROWS]
             inputs, lengths = data.padded([valid.sequences[row] for row in rows])
             targets, _ = data.padded([valid.targets[row] - NO_TARGET for row in rows])
             features, _ = model(torch.from_numpy(inputs), lengths=torch.from_numpy(lengths))
             total += float(model.loss(features, torch.from_numpy(targets) + NO_TARGET).double().sum())
-            found = (model.log_prob(features) if scores is None else model.logits(features)).numpy()
-            for column, row in enumerate(rows):
-                own = found[: lengths[column], column]
-                path = own.argmax(1) if chain is None else best_path(own, chain)
-                predicted.append([labels[best] for best in path])
-                gold.append(valid.tagged.tags[row])
-        score = TaggingScore(gold, predicted, of_spans=self.sentences.scheme is not None)
-        figures = {"nll": total / sum(map(len, gold)), "accuracy": score.accuracy}
-        return figures if score.spans is None else {**figures, "f1": score.figure, "error": 1 - score.figure}
+            found = model.log_prob(features) if scores is None else model.logits(features)
+            groups.append((found.numpy(), lengths))
+        return tag_decision.Scored(order, groups, labels, held_to(labels, self.sentences.scheme, scores)), total
+
+    def _fitted(self, scored: tag_decision.Scored, gold: Sequence[Sequence[str]]) -> float:
+        """What the score of O is lowered by, where that is asked for."""
+        return tag_decision.fitted_outside(scored, gold) if self._fits_outside else 0.0
+
+    @property
+    def _fits_outside(self) -> bool:
+        return self.config.model.outside == "fitted"
 
     def save(self, model: torch.nn.Module, run_dir: Path) -> None:
         """Write weights, configuration, vocabulary and labels as the bundle that the run half loads."""
-        config, tensors = model.export()  # type: ignore[operator]
+        assert isinstance(model, Transducer)
+        config, tensors = model.export()
+        if self._fits_outside:
+            with torch.no_grad():
+                scored, _ = self._scored(model, len(self.sentences.valid))
+            gold = [self.sentences.valid.tagged.tags[row] for row in scored.rows]
+            config["model"]["outside_bias"] = self._fitted(scored, gold)
         files = {labels_file.NAME: labels_file.to_bytes(self.sentences.labels), **self._files()}
         write_bundle(run_dir, config=config, tensors=tensors, files=files)
 
@@ -219,4 +244,4 @@ class TaggingTask(WholeSequencesTask):
     def _judge(
         self, run_dir: Path, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]
     ) -> dict[str, Any]:
-        return judge(run_dir, name=self.name, config=self.config, sentences=self.sentences, report=report)
+        return judge(run_dir, name=self.name, config=self.config, sentences=self.sentences, report=report, others=peers)

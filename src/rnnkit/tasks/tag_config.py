@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rnnkit.tasks.sections import LayersConfig, Section, SequencesConfig, SequencesRunConfig, Widths
+from rnnkit.tasks.sections import LayersConfig, Section, SeedsConfig, SequencesConfig, SequencesRunConfig, Widths
 
 
 class TagDataConfig(SequencesConfig):
@@ -35,6 +35,9 @@ class TagDataConfig(SequencesConfig):
     }
 
 
+FeatureName = Literal["shape", "prefix1", "prefix2", "prefix3", "prefix4", "suffix1", "suffix2", "suffix3", "suffix4"]
+
+
 class TagWordsConfig(Section):
     """What is read of a word."""
 
@@ -43,6 +46,11 @@ class TagWordsConfig(Section):
     characters: bool = Field(default=True, description="Also read how each word is spelled.")
     max_characters: int = Field(
         default=24, ge=2, le=1000, description="Of a longer word its first and its last half of so many are read."
+    )
+
+    features: tuple[FeatureName, ...] = Field(
+        default=(),
+        description="Also read of each word: its shape (Xx, d …), its first or last letters (prefix2, suffix3 …).",
     )
 
     owners: ClassVar = {"max_characters": (lambda words: words.characters, "without characters")}
@@ -57,6 +65,7 @@ class TagModelConfig(LayersConfig):
     character_hidden_size: int = Field(
         default=48, ge=1, description="Units per direction of the LSTM that reads a word's characters."
     )
+    feature_embedding_size: int = Field(default=20, ge=1, description="Numbers per feature of a word.")
     input_dropout: float = Field(default=0.3, ge=0, lt=1, description="On what the first layer reads.")
     output_dropout: float = Field(default=0.4, ge=0, lt=1, description="On what is read out.")
     word_dropout: float = Field(
@@ -64,6 +73,10 @@ class TagModelConfig(LayersConfig):
     )
     bidirectional: bool = Field(default=True, description="Read in both directions.")
     crf: bool | None = Field(default=None, description="Score whole sequences of tags; None: where they mark spans.")
+    outside: Literal["plain", "fitted"] = Field(
+        default="plain",
+        description="Of spans; fitted: lower the score of O by what gives the best F1 on the validation part.",
+    )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Share of the target spread over all tags (Szegedy et al. 2016)."
     )
@@ -72,7 +85,7 @@ class TagModelConfig(LayersConfig):
 TagBaselineName = Literal["most-frequent-tag", "hmm", "feature-crf"]
 
 
-class TagBaselinesConfig(Section):
+class TagBaselinesConfig(SeedsConfig):
     """What the model must beat."""
 
     kinds: tuple[TagBaselineName, ...] | None = Field(
@@ -91,8 +104,11 @@ class TagConfig(SequencesRunConfig):
     baselines: TagBaselinesConfig = Field(default_factory=TagBaselinesConfig)
 
     @model_validator(mode="after")
-    def _spelling_is_read(self) -> TagConfig:
-        for name in ("character_embedding_size", "character_hidden_size"):
-            if not self.words.characters and getattr(self.model, name) != TagModelConfig.model_fields[name].default:
-                raise ValueError(f"model.{name} has no effect without words.characters: leave it out")
+    def _what_is_sized_is_read(self) -> TagConfig:
+        read = {"character_embedding_size": "characters", "character_hidden_size": "characters",
+                "feature_embedding_size": "features"}  # fmt: skip
+        for name, what in read.items():
+            is_default = getattr(self.model, name) == TagModelConfig.model_fields[name].default
+            if not getattr(self.words, what) and not is_default:
+                raise ValueError(f"model.{name} has no effect without words.{what}: leave it out")
         return self

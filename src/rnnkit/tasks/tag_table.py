@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from rnnkit import durable
 from rnnkit.bundle import strict_json
 from rnnkit.metrics.tagging import TaggingScore, Tags
 from rnnkit.runtime import Transducer
-from rnnkit.tasks.run_facts import run_facts
+from rnnkit.tasks.run_facts import over_seeds, run_facts
 from rnnkit.tasks.sections import Section
 from rnnkit.tasks.tag_score import TaggedBy
 from rnnkit.tasks.task import TrainingReport
@@ -27,12 +28,19 @@ _NUM_BUCKETS = 4
 
 
 def judge(
-    run_dir: Path, *, name: str, config: Section, sentences: TaggedSentences, report: TrainingReport
+    run_dir: Path,
+    *,
+    name: str,
+    config: Section,
+    sentences: TaggedSentences,
+    report: TrainingReport,
+    others: Sequence[tuple[str, TrainingReport]] = (),
 ) -> dict[str, Any]:
     """Score the bundle in `run_dir` and its baselines, fitted here and saved in `run_dir/baselines`, on the test part.
 
     Validation sentences choose the model's weights; no baseline has a choice, so none is shown them.
 
+    Args:    others: the model from further seeds, in `run_dir/baselines` too.
     Returns: what it writes to `run_dir/metrics.json`.
     """
     model, test = Transducer.load(run_dir), sentences.test
@@ -44,6 +52,11 @@ def judge(
     systems = [sentences.judged(name, model, own)]
     systems += [_baseline(kind, sentences, run_dir) for kind in sentences.baselines]
     row, *baselines = sentences.rows(systems)
+    seeds = [_of_seed(row, report)]
+    for other, its_report in others:
+        system = sentences.judged(other, Transducer.load(run_dir / "baselines" / other), {})
+        seeds.append(_of_seed(sentences.rows([system])[0], its_report))
+    row |= over_seeds([one.get("f1", one["accuracy"]) for one in seeds])
     known = {*sentences.words.words} if sentences.task == "tag" else None
     of_spans = sentences.scheme is not None
     metrics = {
@@ -54,10 +67,16 @@ def judge(
         "scheme": sentences.scheme,
         "report": details(model, systems[0].tags, test.tagged, known=known, of_spans=of_spans),
         **run_facts(config, report),
+        "seeds": seeds,
         "data": {part: _describe(of_part) for part, of_part in sentences.parts().items()},
     }
     durable.write_file(run_dir / "metrics.json", strict_json.dumps(metrics))
     return metrics
+
+
+def _of_seed(row: dict[str, Any], report: TrainingReport) -> dict[str, Any]:
+    figures = {key: row[key] for key in ("f1", "precision", "recall", "accuracy") if key in row}
+    return {"seed": report.training["seed"], **figures}
 
 
 def details(model: Transducer, tags: Tags, tagged: Tagged, *, known: set[str] | None, of_spans: bool) -> dict[str, Any]:

@@ -65,8 +65,11 @@ class WholeSequencesTask:
         return None
 
     def peers(self) -> Mapping[str, Peer]:
-        """None: the baselines are fitted, in `finish`."""
-        return {}
+        """The model from further seeds; the baselines are fitted, in `finish`."""
+        seeds = getattr(self.config.baselines, "seeds", 1)  # there are tasks that train once
+        count = seeds if len(self._of_run.parts()["test"]) else 1
+        again: Any = self  # whole once a kind of task has added the rest
+        return {f"seed-{later}": Peer(again, later_seed=later) for later in range(1, count)}
 
     def finish(
         self,
