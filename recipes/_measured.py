@@ -100,6 +100,7 @@ _COLUMNS: dict[str, dict[str, Any]] = {
         "figure": lambda _, model, *__: "span F1" if "f1" in model else "accuracy",
         "model": lambda _, model, *__: f"{_tagged(model):.2%}",
         "95 % interval": lambda _, model, *__: f"{model['low']:.2%} to {model['high']:.2%}",
+        "mean of seeds": lambda _, model, *__: f"{model['seeds_mean']:.2%}" if "seeds_mean" in model else "",
         "best baseline": lambda _, __, best, ___: best["name"],
         "its figure": lambda _, __, best, ___: f"{_tagged(best):.2%}",
         "p (paired)": lambda _, __, best, ___: f"{best['p_value']:.2g}",

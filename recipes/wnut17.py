@@ -1,12 +1,13 @@
-"""Emerging entities in noisy text (WNUT 17): a character-aware BiLSTM-CRF against a CRF over features.
+"""Emerging entities in noisy text (WNUT 17): a BiLSTM-CRF over words, spelling and shapes against a feature CRF.
 
 Reproduces: spans of six types; 3,394 training, 1,009 validation and 1,287 test sentences, in which few names of the
-            training part come again. No vectors, no gazetteers.
-Expected:   span F1 of at least 20 % and above the feature CRF's (the shared task's systems, with both: 26 to 42 %).
-Found:      17.3 %, above the feature CRF, not surely so (p 0.28), and below what is wanted: three spans of ten that it
-            finds are right and one in eight is found, names that it never read. Wider layers and more dropout moved
-            it by a point; lowering the score of O by what suits validation best, which is not built, by up to two.
-Takes:      about six minutes on two cores.
+            training part come again. No vectors, no gazetteers, no text but the training part's.
+Expected:   span F1 of at least 20 %, the mean of three seeds, and above the feature CRF's (the shared task's systems,
+            with vectors and gazetteers: 26 to 42 %).
+Chosen by:  the F1 on the validation part alone. Without shapes and ends it is 0.03 less there; 64 to 100 units, 25 to
+            64 of the characters' LSTM, word dropout of 0.3 or 0.5 differ by no more than two epochs do; more than about
+            eight epochs are worse.
+Takes:      about four minutes on one core.
 """
 
 from _recipe import Recipe
@@ -20,18 +21,25 @@ metrics = recipe.tag(
     [train],
     valid_sources=[str(valid)],
     test_sources=[str(test)],
-    epochs=16,
+    seeds=3,
+    epochs=8,
     batch_size=16,
     lr=3e-3,
+    ema=0.99,
+    eval_every_steps=424,
     min_count=3,
+    features=["shape", "prefix1", "prefix2", "prefix3", "suffix1", "suffix2", "suffix3"],
+    max_characters=16,
     hidden_size=100,
-    character_embedding_size=50,
-    character_hidden_size=100,
+    character_embedding_size=25,
+    character_hidden_size=25,
     input_dropout=0.5,
     output_dropout=0.5,
     word_dropout=0.3,
+    outside="fitted",
 )
-f1 = {row["name"]: row["f1"] for row in (metrics["model"], *metrics["baselines"])}
-recipe.claim("span F1", metrics["model"]["f1"], at_least=0.20)
-recipe.claim("span F1 over the feature CRF's", metrics["model"]["f1"] - f1["feature-crf"], above=0.0)
+f1 = {row["name"]: row["f1"] for row in metrics["baselines"]}
+recipe.claim("span F1, mean of three seeds", metrics["model"]["seeds_mean"], at_least=0.20)
+over_crf = metrics["model"]["seeds_mean"] - f1["feature-crf"]
+recipe.claim("mean span F1 over the feature CRF's", over_crf, above=0.0)
 recipe.finish(main=metrics)

@@ -452,6 +452,12 @@ def repacked(folder, good, change):
     tiny.forge(folder, good | {"model.safetensors": b"".join(bytes(piece) for piece in tensors.pack(arrays))})
 
 
+def changed(array, at, value):
+    array = array.copy()
+    array[at] = value
+    return array
+
+
 @case(
     TensorError,
     r"recurrent\.weight_ih_l0 has the shape \[15,",
@@ -472,6 +478,16 @@ def a_missing(folder, good, change):
     TensorError,
     r"head\.weight has the shape \[\d+, 5\]",
     vocabulary=lambda a: a.update({"head.weight": a["head.weight"][1:]}),
+)
+@case(
+    TensorError,
+    r"tensor head\.weight holds nan at \[3, 2\]; take a bundle with finite weights",
+    nan=lambda a: a.update({"head.weight": changed(a["head.weight"], (3, 2), np.nan)}),
+)
+@case(
+    TensorError,
+    r"tensor recurrent\.bias_hh_l0 holds -inf at \[19\]",
+    infinity=lambda a: a.update({"recurrent.bias_hh_l0": changed(a["recurrent.bias_hh_l0"], -1, -np.inf)}),
 )
 def a_tensor(folder, good, change):
     repacked(folder, good, change)

@@ -3,7 +3,7 @@ import pytest
 import safetensors.numpy
 
 from rnnkit.bundle import tensors
-from rnnkit.errors import DtypeError
+from rnnkit.errors import DtypeError, TensorError
 
 
 def some_arrays():
@@ -53,3 +53,11 @@ def test_an_unpadded_header_gives_aligned_arrays():
 def test_a_dtype_that_other_readers_may_not_know_is_not_written():
     with pytest.raises(DtypeError, match="tensor z has dtype complex128; a bundle stores float64, float32"):
         tensors.pack({"z": np.zeros(1, complex)})
+
+
+def test_the_first_value_that_is_no_number_is_named_wherever_it_stands():
+    array = np.zeros((3, tensors._CHUNK // 2), np.float32)
+    tensors.check_finite({"a": array, "scalar": np.array(1.0, np.float32), "none": np.zeros((0, 2), np.float32)})
+    array[2, 5] = np.inf  # in the second chunk
+    with pytest.raises(TensorError, match=r"tensor a holds inf at \[2, 5\]"):
+        tensors.check_finite({"a": array})

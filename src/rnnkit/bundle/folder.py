@@ -159,6 +159,7 @@ def _read(descriptor: int, folder: Path, listed: Manifest) -> Bundle:
     if config["precision"] == "int8":
         arrays = int8.restored(arrays, shapes)
     schema.check_tensors(config, arrays)
+    tensors.check_finite(arrays)
     return Bundle(config, arrays, files, tokenizer, listed.digest)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.bundle import strict_json
-from rnnkit.errors import DtypeError, TensorFileError
+from rnnkit.errors import DtypeError, TensorError, TensorFileError
 
 DTYPES = {
     "F64": np.dtype("<f8"),
@@ -28,6 +28,7 @@ DTYPES = {
 }
 MAX_HEADER_BYTES = 1 << 20
 _MAX_RANK = 8
+_CHUNK = 1 << 18  # values that are looked at together
 _SIZE_BYTES = 8  # the u64 that opens the file, and the alignment of what follows the header
 
 
@@ -85,6 +86,21 @@ def unpack(data: bytes | memoryview | np.ndarray, *, what: str = "model.safetens
     if position != values.size:
         raise TensorFileError(f"{what} has {values.size - position} bytes that belong to no tensor; it is damaged")
     return found
+
+
+def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse weights with which everything that is computed would be no number.
+
+    Raises: TensorError naming the tensor and the first value. Cost: a fortieth of the file's SHA-256; 256 KiB.
+    """
+    for name, array in arrays.items():
+        flat = array.reshape(-1)
+        for first in range(0, flat.size, _CHUNK):
+            is_finite = np.isfinite(flat[first : first + _CHUNK])
+            if not is_finite.all():
+                at = first + int(is_finite.argmin())
+                where = [int(index) for index in np.unravel_index(at, array.shape)]
+                raise TensorError(f"tensor {name} holds {flat[at]} at {where}; take a bundle with finite weights")
 
 
 def _check_metadata(metadata: Any, what: str) -> None:
