@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnkit.api import (
+        BidirectionalLanguageModel,
         Classifier,
         FrameTagger,
         LanguageModel,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "BidirectionalLanguageModel",
     "Classifier",
     "FrameTagger",
     "LanguageModel",
@@ -50,6 +52,7 @@ __all__ = [
     "set_num_threads",
 ]
 _HOMES = {
+    "BidirectionalLanguageModel": "rnnkit.api",
     "Classifier": "rnnkit.api",
     "FrameTagger": "rnnkit.api",
     "LanguageModel": "rnnkit.api",

@@ -12,6 +12,7 @@ from rnnkit import api, runtime
 from rnnkit.api.trained import Trained
 
 PUBLIC = {
+    "BidirectionalLanguageModel",
     "Classifier",
     "FrameTagger",
     "LanguageModel",

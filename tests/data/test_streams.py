@@ -164,3 +164,19 @@ def test_arguments_that_do_not_fit_are_refused(options, message):
     arguments = {"tokens": np.arange(9), "document_starts": [0], "begin_id": 0, "batch_size": 2, "window": 4} | options
     with pytest.raises(ArgumentError, match=message):
         Streams(arguments.pop("tokens"), arguments.pop("document_starts"), **arguments)
+
+
+@given(layout=layouts())
+def test_the_tokens_on_both_sides_are_those_of_the_document(layout):
+    lengths, options = layout
+    begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    last = np.cumsum(lengths) - 1
+    one_sided, both = streams(lengths, **options), streams(lengths, **options, both_sides=True)
+    for single, pair in zip(one_sided, both, strict=True):
+        assert flat(single)[1:] == flat(pair)[1:]
+        valid = np.arange(len(pair.targets))[:, None] < pair.lengths
+        before, after = pair.inputs[..., 0], pair.inputs[..., 1]
+        np.testing.assert_array_equal(single.inputs, before)
+        wanted = np.where(np.isin(pair.targets, last), BEGIN, pair.targets + 1)
+        np.testing.assert_array_equal(np.where(valid, wanted, 0), after)
+        assert (before[valid & np.isin(pair.targets, begins)] == BEGIN).all()

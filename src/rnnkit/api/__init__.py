@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnkit.api.benchmark import bench
+    from rnnkit.api.bidirectional import BidirectionalLanguageModel
     from rnnkit.api.classification_report import classification_table
     from rnnkit.api.classifier import Classifier
     from rnnkit.api.comparison import compare
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rnnkit.runtime import Hypothesis
 
 _HOMES = {
+    "BidirectionalLanguageModel": "rnnkit.api.bidirectional",
     "Classifier": "rnnkit.api.classifier",
     "FrameTagger": "rnnkit.api.frame_tagger",
     "Hypothesis": "rnnkit.runtime",
@@ -46,6 +48,7 @@ _HOMES = {
     "tagging_table": "rnnkit.api.tagging_report",
 }
 __all__ = [
+    "BidirectionalLanguageModel",
     "Classifier",
     "FrameTagger",
     "Hypothesis",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import data, runtime
+from rnnkit.api.bidirectional import BidirectionalLanguageModel
 from rnnkit.api.classifier import Classifier
 from rnnkit.api.language_model import LanguageModel
 from rnnkit.api.loading import load
@@ -120,6 +121,8 @@ def _check(precisions: Sequence[str], threads: Sequence[int], seconds: float) ->
 
 def _loaded(run: str | Path, precision: str) -> LanguageModel | Classifier:
     model = load(run, precision=precision)
+    if isinstance(model, BidirectionalLanguageModel):
+        raise ArgumentError(f"{run} holds a bidirectional language model, without steps to time; judge it with eval")
     if isinstance(model, Tagger):
         raise ArgumentError(f"{run} holds a tagger; only language models and classifiers are timed, judge it with eval")
     return model

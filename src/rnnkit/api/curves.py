@@ -12,18 +12,23 @@ from rnnkit.errors import MissingExtraError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Of a bidirectional model there is no figure per character.
+_UNITS = {"nats_per_character": "nats per character", "nats_per_token": "nats per token, given all others"}
+
 
 def draw_run(metrics: Mapping[str, Any]) -> bytes:
     """The learning curve of one run as PNG: training and held-out loss over seconds, baselines as horizontal lines."""
     figure, axes = _axes()
-    per_token = metrics["model"]["nats_per_character"] / metrics["model"]["nats_per_token"]
+    unit = _unit(metrics)
+    axes.set_ylabel(_UNITS[unit])
+    per_token = metrics["model"][unit] / metrics["model"]["nats_per_token"]
     _draw_curve(axes, metrics["curve"], scale=per_token, label="model, held out", color="C0")
     points = [(p["seconds"], p["loss"] * per_token) for p in metrics["curve"] if p["loss"] is not None]
     axes.plot(*zip(*points, strict=True), color="C0", alpha=0.4, linestyle="--", label="model, training")
-    shown = sorted(metrics["baselines"], key=lambda entry: entry["nats_per_character"])
+    shown = sorted(metrics["baselines"], key=lambda entry: entry[unit])
     for number, entry in enumerate(shown[:4], start=1):
-        axes.axhline(entry["nats_per_character"], color=f"C{number}", linewidth=1, label=entry["name"])
-    _frame_values(axes, [y for _, y in points] + [entry["nats_per_character"] for entry in shown[:4]])
+        axes.axhline(entry[unit], color=f"C{number}", linewidth=1, label=entry["name"])
+    _frame_values(axes, [y for _, y in points] + [entry[unit] for entry in shown[:4]])
     return _png(figure, axes)
 
 
@@ -31,11 +36,13 @@ def draw_runs(runs: Mapping[str, Mapping[str, Any]]) -> bytes:
     """The held-out curves of several runs, by name, as one PNG; a line for the best baseline that all of them share."""
     figure, axes = _axes()
     values: list[float] = []
+    unit = _unit(next(iter(runs.values())))
+    axes.set_ylabel(_UNITS[unit])
     for number, (name, metrics) in enumerate(runs.items()):
-        per_token = metrics["model"]["nats_per_character"] / metrics["model"]["nats_per_token"]
+        per_token = metrics["model"][unit] / metrics["model"]["nats_per_token"]
         _draw_curve(axes, metrics["curve"], scale=per_token, label=name, color=f"C{number}")
         values += [point["nll"] * per_token for point in metrics["curve"]]
-    tables = [{(e["nats_per_character"], e["name"]) for e in metrics["baselines"]} for metrics in runs.values()]
+    tables = [{(e[unit], e["name"]) for e in metrics["baselines"]} for metrics in runs.values()]
     if shared := set.intersection(*tables):
         value, name = min(shared)
         axes.axhline(value, color="0.3", linestyle=":", label=name)
@@ -84,6 +91,11 @@ def write_png(path: str | Path, data: bytes) -> None:
     durable.write_file(Path(path), data)
 
 
+def _unit(metrics: Mapping[str, Any]) -> str:
+    """What a run is drawn by."""
+    return next(unit for unit in _UNITS if unit in metrics["model"])
+
+
 def _axes() -> tuple[Any, Axes]:
     try:
         from matplotlib.figure import Figure
@@ -91,7 +103,7 @@ def _axes() -> tuple[Any, Axes]:
         raise MissingExtraError("drawing needs matplotlib", extra="train") from error
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
-    axes.set(xlabel="training, seconds", ylabel="nats per character")
+    axes.set_xlabel("training, seconds")
     axes.grid(alpha=0.3)
     return figure, axes
 

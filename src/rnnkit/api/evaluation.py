@@ -12,15 +12,25 @@ import numpy as np
 
 from rnnkit import data, runtime
 from rnnkit.api.comparison import read_metrics
-from rnnkit.baselines import ArpaModel, BackoffModel, NgramModel, UniformModel, ngram_name, write_arpa
+from rnnkit.baselines import (
+    ArpaModel,
+    BackoffModel,
+    NgramModel,
+    TwoSidedNgramModel,
+    UniformModel,
+    ngram_name,
+    write_arpa,
+)
 from rnnkit.errors import ArgumentError, RnnkitError, UnsafePathError
+from rnnkit.metrics import LanguageModelScore, PseudoLikelihoodScore
 from rnnkit.runtime import WindowMLP
-from rnnkit.tasks.lm_score import scores, total_by_line
+from rnnkit.tasks.lm_score import scores, total_by_line, two_sided_name
 
 if TYPE_CHECKING:
+    from rnnkit.api.bidirectional import BidirectionalLanguageModel
     from rnnkit.api.language_model import LanguageModel
 
-_Baseline = BackoffModel | UniformModel | WindowMLP
+_Baseline = BackoffModel | TwoSidedNgramModel | UniformModel | WindowMLP
 _UNIFORM = "uniform"
 _LINES = 512  # scored side by side
 
@@ -29,7 +39,7 @@ _OF_THE_MODEL = ("name", "n", "num_train_tokens", "bytes", "num_parameters", "tr
 
 
 def evaluate(
-    model: LanguageModel,
+    model: LanguageModel | BidirectionalLanguageModel,
     sources: str | Path | Sequence[str | Path],
     *,
     reset_per_line: bool = False,
@@ -37,21 +47,24 @@ def evaluate(
     as_bytes: bool = False,
     arpa: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
-    """As `LanguageModel.evaluate`."""
+    """As `LanguageModel.evaluate`, or as the bidirectional one's."""
     metrics = _metrics(model)
+    measure = PseudoLikelihoodScore if isinstance(model, runtime.BidirectionalLanguageModel) else LanguageModelScore
     foreign = [ArpaModel(path, model.tokenizer) for path in arpa]
     sources = [sources] if isinstance(sources, str | Path) else sources
     documents = data.read_documents(sources, encoding=encoding, as_bytes=as_bytes)
     with tempfile.TemporaryDirectory(prefix="rnnkit-") as cache:  # memory-mapped: the text may be larger than memory
         corpus = data.Corpus.build(documents, model.tokenizer, Path(cache) / "text.tokens")
 
-        def row(trained: dict[str, Any], scorer: LanguageModel | _Baseline) -> dict[str, Any]:
+        def row(trained: dict[str, Any], scorer: Any) -> dict[str, Any]:
             values = {key: trained[key] for key in _OF_THE_MODEL if key in trained}
             if isinstance(scorer, ArpaModel) and scorer.has_sentences:  # a line is all it can see
                 nll = total_by_line(scorer, corpus, model.tokenizer)
                 by_line = scores(scorer, corpus, model.tokenizer, nll=nll, with_lines=False)
                 return values | by_line | ({"reset_per_line": by_line} if reset_per_line else {})
-            values |= scores(scorer, corpus, model.tokenizer, with_lines=reset_per_line)
+            values |= scores(scorer, corpus, model.tokenizer, with_lines=reset_per_line, measure=measure)
+            if isinstance(scorer, TwoSidedNgramModel):
+                values["unseen_share"] = scorer.unseen_share(corpus.tokens, corpus.document_starts)
             if isinstance(scorer, BackoffModel):
                 values["unseen_share"] = float(scorer.unseen_share(corpus.tokens, corpus.document_starts)[-1])
             return values
@@ -65,8 +78,10 @@ def evaluate(
     return report
 
 
-def score_lines(model: LanguageModel, lines: Iterable[str | bytes]) -> Iterator[dict[str, Any]]:
-    """As `LanguageModel.score_lines`."""
+def score_lines(
+    model: LanguageModel | BidirectionalLanguageModel, lines: Iterable[str | bytes]
+) -> Iterator[dict[str, Any]]:
+    """As `LanguageModel.score_lines`, or as the bidirectional one's."""
     metrics, waiting, first = _metrics(model), iter(lines), 1
     best = min(metrics["baselines"], key=lambda row: row.get("nll", 0.0))
     scorers = {"model": (metrics["model"]["name"], model), "baseline": (best["name"], _baseline(best, model))}
@@ -115,7 +130,7 @@ def export_arpa(run: str | Path, path: str | Path, *, order: int | None = None) 
     write_arpa(model, path, token_texts=[tokenizer.token_text(token) for token in range(tokenizer.vocab_size)])
 
 
-def _metrics(model: LanguageModel) -> dict[str, Any]:
+def _metrics(model: LanguageModel | BidirectionalLanguageModel) -> dict[str, Any]:
     """metrics.json of a run; of a bundle that no training here made, the model's name and a uniform guess to beat.
 
     Raises: MissingFileError for a run that is not finished.
@@ -126,11 +141,13 @@ def _metrics(model: LanguageModel) -> dict[str, Any]:
     return {"model": own, "baselines": [{"name": _UNIFORM}]}
 
 
-def _baseline(row: dict[str, Any], model: LanguageModel) -> _Baseline:
+def _baseline(row: dict[str, Any], model: LanguageModel | BidirectionalLanguageModel) -> _Baseline:
     """What a row of `_metrics` was judged from."""
     if row["name"] == _UNIFORM:
         return UniformModel(model.vocab_size)
     assert model.path is not None  # else there were no metrics
+    if isinstance(model, runtime.BidirectionalLanguageModel):
+        return TwoSidedNgramModel.load(model.path / "baselines" / two_sided_name(row["n"]).lower())
     folder = _folder_of(row, model.path)
     return NgramModel.load(folder) if "n" in row else WindowMLP.load(folder)
 

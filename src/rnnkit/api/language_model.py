@@ -8,6 +8,7 @@ from typing import Any
 
 from rnnkit import runtime
 from rnnkit.api.trained import Trained
+from rnnkit.errors import ConfigError
 
 
 class LanguageModel(Trained, runtime.LanguageModel):
@@ -30,6 +31,16 @@ class LanguageModel(Trained, runtime.LanguageModel):
         from rnnkit.api.training import RunConfig
 
         return RunConfig
+
+    @classmethod
+    def _prepared(cls, settings: Any, run: Path, *, force: bool, observers: Sequence[Any]) -> Any:
+        """Raises: ConfigError for a model of another class."""
+        if settings.model.bidirectional:
+            raise ConfigError(
+                "model.bidirectional makes a rnnkit.BidirectionalLanguageModel: train that, on the command line with "
+                "--bidirectional, or leave it out"
+            )
+        return settings
 
     def score_lines(self, lines: Iterable[str | bytes]) -> Iterator[dict[str, Any]]:
         """How likely each line is, from a fresh state, beside the best baseline of the run: to rank lines by.

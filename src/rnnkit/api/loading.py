@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rnnkit.api.bidirectional import BidirectionalLanguageModel
 from rnnkit.api.classifier import Classifier
 from rnnkit.api.frame_tagger import FrameTagger
 from rnnkit.api.language_model import LanguageModel
@@ -11,14 +12,17 @@ from rnnkit.api.tagger import Tagger
 from rnnkit.bundle import read_bundle
 from rnnkit.errors import SchemaError
 
-_CLASSES: dict[str, type[LanguageModel] | type[Classifier] | type[Tagger]] = {
+_CLASSES: dict[str, type[LanguageModel] | type[BidirectionalLanguageModel] | type[Classifier] | type[Tagger]] = {
     "language_model": LanguageModel,
+    "bidirectional_language_model": BidirectionalLanguageModel,
     "acceptor": Classifier,
     "transducer": Tagger,
 }
 
 
-def load(run: str | Path, *, precision: str | None = None) -> LanguageModel | Classifier | Tagger:
+def load(
+    run: str | Path, *, precision: str | None = None
+) -> LanguageModel | BidirectionalLanguageModel | Classifier | Tagger:
     """The model of a run folder, whatever task it was trained for; needs no torch.
 
         rnnkit.load("runs/reviews").predict(["a fine film"])

@@ -8,8 +8,23 @@ from typing import Any
 
 from rnnkit.metrics import ResultTable, Row
 from rnnkit.metrics.language import LANGUAGE_MODEL_COLUMNS
+from rnnkit.metrics.pseudo import PSEUDO_LIKELIHOOD_COLUMNS
 
 MODEL = "model"
+
+# What it is, how every row of its table scores, and a first command.
+_FORWARD = (
+    "A recurrent language model",
+    """each predicted from those before it, the state carried through the text. Nats and bits per character compare
+across tokenisers.""",
+    'rnnkit sample . --prompt "…"',
+)
+_BOTH_WAYS = (
+    "A bidirectional recurrent language model, in each direction",
+    """each told from all the others of its document. exp of their mean is a pseudo-perplexity: it compares with no
+perplexity and with no other tokeniser's, and it says nothing of how probable a text is.""",
+    'rnnkit complete . "…" --after "…"',
+)
 
 
 def result_table(metrics: Mapping[str, Any], *, reset_per_line: bool = False) -> ResultTable:
@@ -21,8 +36,9 @@ def result_table(metrics: Mapping[str, Any], *, reset_per_line: bool = False) ->
     rows += [Row(entry["name"], entry, is_baseline=True) for entry in metrics["baselines"]]
     if reset_per_line:
         rows = [Row(row.name, row.values["reset_per_line"], is_baseline=row.is_baseline) for row in rows]
-    rows.sort(key=lambda row: row.values["nats_per_character"])
-    return ResultTable(rows, columns=LANGUAGE_MODEL_COLUMNS)
+    is_of_both_sides = "pseudo_perplexity" in rows[0].values
+    rows.sort(key=lambda row: row.values["nats_per_token" if is_of_both_sides else "nats_per_character"])
+    return ResultTable(rows, columns=PSEUDO_LIKELIHOOD_COLUMNS if is_of_both_sides else LANGUAGE_MODEL_COLUMNS)
 
 
 def model_card(metrics: Mapping[str, Any], *, name: str) -> str:
@@ -33,9 +49,12 @@ def model_card(metrics: Mapping[str, Any], *, name: str) -> str:
     widths = shape["hidden_size"] if isinstance(shape["hidden_size"], list) else [shape["hidden_size"]]
     num_layers = max(shape["num_layers"], len(widths))
     projection = f" projected to {shape['proj_size']}" if shape.get("proj_size") else ""
+    kind, how, use = _FORWARD
+    if shape.get("bidirectional"):
+        kind, how, use = _BOTH_WAYS
     return f"""# {name}
 
-A recurrent language model: {num_layers} × {shape["cell"]} with {", ".join(map(str, widths))} units{projection},
+{kind}: {num_layers} × {shape["cell"]} with {", ".join(map(str, widths))} units{projection},
 {model["num_parameters"]:,} parameters, tokens: {config["tokenizer"]["kind"]}.
 
 ## Measured
@@ -43,8 +62,7 @@ A recurrent language model: {num_layers} × {shape["cell"]} with {", ".join(map(
 {result_table(metrics).to_markdown()}
 
 On {model["num_tokens"]:,} held-out tokens ({model["num_characters"]:,} characters). Every row scores the same tokens,
-each predicted from those before it, the state carried through the text. Nats and bits per character compare
-across tokenisers.
+{how}
 
 ## Trained
 
@@ -57,7 +75,7 @@ across tokenisers.
 ## Use
 
 ```sh
-rnnkit sample . --prompt "…"
+{use}
 rnnkit eval . FILE
 ```
 

@@ -13,7 +13,7 @@ from rnnkit.api import curves, observers, report
 from rnnkit.errors import MissingExtraError, UsageError
 
 try:
-    from pydantic import Field
+    from pydantic import Field, model_validator
 
     from rnnkit.api import config as configuration
     from rnnkit.api.config import ModelT
@@ -36,6 +36,16 @@ class RunConfig(LmConfig):
 
     training: TrainConfig = Field(default_factory=lambda: TrainConfig.model_validate({}))
 
+    @model_validator(mode="after")
+    def _sees_what_follows(self) -> RunConfig:
+        window, stride = self.training.window, self.training.stride
+        if self.model.bidirectional and stride not in (None, window):
+            raise ValueError(
+                f"stride {stride} has no use for a bidirectional model, whose windows of {window} tokens are read from "
+                "both ends: leave it out"
+            )
+        return self
+
     @property
     def task_name(self) -> str:
         return "lm"
@@ -43,13 +53,32 @@ class RunConfig(LmConfig):
     def make_task(self) -> Any:
         """The task, its text read. Raises: MissingExtraError, DataError."""
         require_torch()
+        config = LmConfig(**{name: getattr(self, name) for name in LmConfig.model_fields})
+        if config.model.bidirectional:
+            from rnnkit.tasks.bidirectional_lm import BidirectionalTask
+
+            return BidirectionalTask(config)
         from rnnkit.tasks.lm import LanguageModelTask
 
-        return LanguageModelTask(LmConfig(**{name: getattr(self, name) for name in LmConfig.model_fields}))
+        return LanguageModelTask(config)
 
     def pages(self, metrics: Mapping[str, Any], name: str) -> dict[str, bytes]:
         """What people look at in a finished run's folder, by file name."""
         return {"curve.png": curves.draw_run(metrics), "README.md": report.model_card(metrics, name=name).encode()}
+
+
+class BidirectionalRunConfig(RunConfig):
+    """Everything that can be chosen about a run of a bidirectional language model: as of `RunConfig`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_both_ways(cls, values: Any) -> Any:
+        model = values.get("model", {})
+        if isinstance(model, dict) and model.setdefault("bidirectional", True) is not True:
+            raise ValueError(
+                "model.bidirectional is off, which makes a rnnkit.LanguageModel: train one, or leave it out"
+            )
+        return {**values, "model": model}
 
 
 class Settings(Protocol):

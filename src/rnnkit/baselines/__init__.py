@@ -16,6 +16,7 @@ from rnnkit.baselines.tags import (
     TagBaseline,
     require_crfsuite,
 )
+from rnnkit.baselines.two_sided import TwoSidedNgramModel
 from rnnkit.baselines.uniform import UniformModel
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "NgramModel",
     "NgramRow",
     "TagBaseline",
+    "TwoSidedNgramModel",
     "UniformModel",
     "draw_bytes_and_unseen",
     "ngram_name",

@@ -182,7 +182,7 @@ def _interpolate(
     keys: Sequence[Ints], counts: Sequence[Ints], discounts: Sequence[Discounts], vocab_size: int
 ) -> list[Level]:
     """Every n-gram's probability and back-off weight: from order 1 up, each with the order below mixed in."""
-    discounted, removed = _discount(counts[0], discounts[0])
+    discounted, removed = discount(counts[0], discounts[0])
     total = counts[0].sum()
     probs = (discounted + removed.sum() / vocab_size) / total if total else np.full(vocab_size, 1 / vocab_size)
     levels, suffixes = [], np.zeros(vocab_size, dtype=np.int64)
@@ -192,7 +192,7 @@ def _interpolate(
         suffixes = tokens if k == 2 else level_rows(keys[k - 2], suffixes[contexts] * vocab_size + tokens)
         if (suffixes < 0).any():
             raise DataError(f"an n-gram of {k} tokens ends with one of {k - 1} that was never counted")
-        discounted, removed = _discount(counts[k - 1], discounts[k - 1])
+        discounted, removed = discount(counts[k - 1], discounts[k - 1])
         totals = np.bincount(contexts, weights=counts[k - 1], minlength=len(probs))
         backoffs = np.ones(len(probs))
         np.divide(np.bincount(contexts, weights=removed, minlength=len(probs)), totals, out=backoffs, where=totals > 0)
@@ -202,7 +202,7 @@ def _interpolate(
     return levels
 
 
-def _discount(counts: Ints, discounts: Discounts) -> tuple[Floats, Floats]:
-    """What is left of each count, and what was taken."""
+def discount(counts: Ints, discounts: Discounts) -> tuple[Floats, Floats]:
+    """What is left of each count, and what is taken."""
     removed = np.array([0.0, *discounts.values], dtype=np.float64)[np.minimum(counts, 3)]
     return counts - removed, removed

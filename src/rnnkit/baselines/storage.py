@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from rnnkit.errors import DataError
 MAX_ORDER = 16
 _FORMAT = 1
 _MAX_HEAD_BYTES = 1 << 16
+
+
+Check = Callable[[Path, "Head", Mapping[str, NDArray[Any]]], None]
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,12 @@ def write_counts(folder: str | Path, head: Head, arrays: Mapping[str, NDArray[An
     durable.write_file(folder / "ngram.json", json.dumps(written, indent=2).encode() + b"\n")
 
 
-def read_counts(folder: str | Path) -> tuple[Head, dict[str, NDArray[np.unsignedinteger]]]:
+def read_counts(
+    folder: str | Path, *, check: Check | None = None
+) -> tuple[Head, dict[str, NDArray[np.unsignedinteger]]]:
     """Read both files and check all that can be damaged: checksum, names, types, sizes, ranges.
 
+    Args:   check: is given path, head and arrays, and raises; None: of the arrays of `NgramModel`.
     Raises: DataError naming the file.
     """
     head, digest = _read_head(Path(folder) / "ngram.json")
@@ -68,7 +74,7 @@ def read_counts(folder: str | Path) -> tuple[Head, dict[str, NDArray[np.unsigned
             arrays = {name: archive[name] for name in archive.files}
     except (zipfile.BadZipFile, ValueError, OSError, EOFError, MemoryError) as error:
         raise DataError(f"{path} holds no plain arrays ({error}); fit the model again") from error
-    _check(path, head, arrays)
+    (check or _check)(path, head, arrays)
     return head, arrays
 
 

@@ -128,6 +128,12 @@ def _language_model(model: Mapping[str, Any]) -> Shapes:
     return shapes | {"head.bias": (V,)}
 
 
+def _bidirectional_language_model(model: Mapping[str, Any]) -> Shapes:
+    shapes, H = _language_model(model), output_widths(model)[-1]
+    shapes |= _layers(model, _size(model, "embedding_size", least=0) or _size(model, "vocab_size"), prefix="reverse.")
+    return shapes | {"merge.weight": (H, 2 * H), "merge.bias": (H,)}
+
+
 def _layers(
     model: Mapping[str, Any], input_size: int, ends: tuple[str, ...] = _FORWARD, *, prefix: str = "recurrent."
 ) -> Shapes:
@@ -293,6 +299,7 @@ def _reader(
 
 KINDS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {
     "language_model": _language_model,
+    "bidirectional_language_model": _bidirectional_language_model,
     "window_mlp": _window_mlp,
     "acceptor": _acceptor,
     "transducer": _transducer,

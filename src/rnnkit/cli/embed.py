@@ -14,7 +14,7 @@ import typer
 from rnnkit.errors import RnnkitError, UsageError
 
 if TYPE_CHECKING:
-    from rnnkit.api import Classifier, LanguageModel
+    from rnnkit.api import BidirectionalLanguageModel, Classifier, LanguageModel
 
 _AT_ONCE = 512  # lines
 
@@ -80,7 +80,7 @@ def embed(
 
 
 def _sequences(
-    model: LanguageModel | Classifier, file: Path | None, encoding: str, as_bytes: bool
+    model: LanguageModel | BidirectionalLanguageModel | Classifier, file: Path | None, encoding: str, as_bytes: bool
 ) -> Iterator[tuple[str, Any]]:
     """Every sequence after its place."""
     from rnnkit import api
@@ -94,7 +94,7 @@ def _sequences(
             yield f"{name}, line {number}", text
 
 
-def _encoded(model: LanguageModel | Classifier, place: str, sequence: Any) -> Any:
+def _encoded(model: LanguageModel | BidirectionalLanguageModel | Classifier, place: str, sequence: Any) -> Any:
     """What the layers read. Raises: as the model's tokeniser, naming the place."""
     from rnnkit import api
 

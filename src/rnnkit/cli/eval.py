@@ -47,6 +47,8 @@ def evaluate(
     columns = {"label": label_column, "text": text_column, "word": word_column, "tag": tag_column}
     of_text = {"--reset-per-line": reset_per_line, "--bytes": as_bytes, "--arpa": bool(arpa)}
     noun, readable = ("language model", ())
+    if isinstance(model, api.BidirectionalLanguageModel) and arpa:
+        raise UsageError("--arpa names n-grams of one side, a bidirectional model is judged on both: leave it out")
     if isinstance(model, api.Classifier):
         noun, readable = "classifier", ("label", "text")
     elif isinstance(model, api.FrameTagger):
@@ -58,7 +60,7 @@ def evaluate(
     for flag, is_given in given.items():
         if is_given:
             raise UsageError(f"{flag} has no effect on a {noun}; leave it out")
-    if not isinstance(model, api.LanguageModel):
+    if not isinstance(model, api.LanguageModel | api.BidirectionalLanguageModel):
         named: Any = {f"{name}_column": columns[name] for name in readable}
         metrics = model.evaluate(file, **named, encoding=encoding)
         if as_json:
@@ -68,7 +70,8 @@ def evaluate(
         table = api.tagging_table(metrics) if isinstance(model, api.Tagger) else api.classification_table(metrics)
         terminal.print_result_table(table, title=f"{file}: {metrics['model'][f'num_{counted}']:,} {counted}")
         return
-    metrics = model.evaluate(file, reset_per_line=reset_per_line, encoding=encoding, as_bytes=as_bytes, arpa=arpa or ())
+    more: dict[str, Any] = {"arpa": arpa} if arpa else {}
+    metrics = model.evaluate(file, reset_per_line=reset_per_line, encoding=encoding, as_bytes=as_bytes, **more)
     if as_json:
         terminal.print_json(metrics)
         return

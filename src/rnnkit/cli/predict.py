@@ -16,7 +16,7 @@ import typer
 from rnnkit.errors import DataError, RnnkitError, UsageError
 
 if TYPE_CHECKING:
-    from rnnkit.api import Classifier, FrameTagger, LanguageModel, Tagger
+    from rnnkit.api import BidirectionalLanguageModel, Classifier, FrameTagger, LanguageModel, Tagger
 
 
 class LineFormat(StrEnum):
@@ -69,7 +69,11 @@ def predict(
 
 
 def _predict_lines(
-    model: LanguageModel | Classifier, lines: Iterator[bytes] | Iterator[str], name: str, *, is_jsonl: bool
+    model: LanguageModel | BidirectionalLanguageModel | Classifier,
+    lines: Iterator[bytes] | Iterator[str],
+    name: str,
+    *,
+    is_jsonl: bool,
 ) -> None:
     from rnnkit import api
 
@@ -148,7 +152,9 @@ def _framed(
         yield lambda _, place=place: place, [model.labels[log_probs.argmax()]], log_probs
 
 
-def _scored(model: LanguageModel, line: str | bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _scored(
+    model: LanguageModel | BidirectionalLanguageModel, line: str | bytes
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     score = model.score(line).to_dict() if line else {"nll": 0.0, "num_tokens": 0}
     return score, (f"{score['nll']:.4f}", str(score["num_tokens"]))
 

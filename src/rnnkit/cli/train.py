@@ -43,6 +43,7 @@ def _tasks() -> None:
     as_bytes=option(bool, "--bytes", help="Read and model bytes, whatever they mean."),
     **without(TOKENIZER, "split_punctuation"),
     **LAYERS | {"embedding_size": option(int, "--embedding-size", "--emsize", help="Numbers per token; 0: one-hot.")},
+    bidirectional=option(bool, "--bidirectional", help="Each token from both sides; it cannot write."),
     tied=option(bool, "--tied/--untied", help="Score with the embedding table."),
     softmax=option(str, help="full, or adaptive for large vocabularies."),
     cutoffs=option(
@@ -67,6 +68,9 @@ def _tasks() -> None:
 def lm(given: Given) -> None:
     """Train a recurrent language model on every SOURCE, judge it beside its baselines, and let it write.
 
+    With --bidirectional each token is told from all others on both sides of it: judged by pseudo-perplexity, beside
+    n-grams that see both sides too.
+
     Every key of the configuration can be given as KEY=VALUE; the usual ones are also flags.
     """
     from rnnkit import api
@@ -77,10 +81,12 @@ def lm(given: Given) -> None:
     if given.how["dry_run"]:
         given.print_estimate(api.dry_run)
         return
-    model = given.train(api.LanguageModel)
+    is_of_both_sides = given.options.pop("bidirectional", False)
+    model = given.train(api.BidirectionalLanguageModel if is_of_both_sides else api.LanguageModel)
     if given.how["as_json"]:
         terminal.print_json(model.metrics)
         return
     terminal.print_result_table(api.result_table(model.metrics))
-    print(f"\nsample:\n{''.join(model.generate(max_new_tokens=300, temperature=0.8))}\n")
-    print(f"run folder: {model.path}")
+    if isinstance(model, api.LanguageModel):
+        print(f"\nsample:\n{''.join(model.generate(max_new_tokens=300, temperature=0.8))}")
+    print(f"\nrun folder: {model.path}")

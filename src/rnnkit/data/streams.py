@@ -15,7 +15,8 @@ class Window:
     """One window of B streams.
 
     Attributes:
-        inputs: [T, B] int64, the token before each target; a document's first input is the begin token.
+        inputs: [T, B] int64, the token before each target; a document's first input is the begin token. With
+            `both_sides` [T, B, 2]: that one and the token after the target, at a document's end the begin token too.
         targets: [T, B] int64.
         lengths: [B] int64, valid steps of each row; beyond them inputs and targets are 0. T is the longest.
         weights: [T, B] float32, 1 for the steps that count in the loss, else 0. Every token counts once per epoch.
@@ -49,6 +50,7 @@ class Streams:
         begin_id: the input before a document's first token.
         batch_size: streams B. Those that get no token (B > N) stay empty.
         window: tokens per window, at most; stride: tokens to advance, 1 … window; None: window.
+        both_sides: whether inputs are the tokens on both sides of a target.
     Raises: ArgumentError.
     Cost: O(B·window) per window; O(D) per epoch.
     Source: Williams & Peng 1990; parallel streams as in Zaremba et al. 2014.
@@ -63,6 +65,7 @@ class Streams:
         batch_size: int,
         window: int,
         stride: int | None = None,
+        both_sides: bool = False,
     ) -> None:
         starts = np.asarray(document_starts, np.int64)
         if tokens.ndim != 1 or not len(tokens):
@@ -75,7 +78,7 @@ class Streams:
         if not 1 <= stride <= window:
             raise ArgumentError(f"stride is {stride} and window {window}; 1 ≤ stride ≤ window is wanted")
         self.tokens, self.document_starts, self.begin_id = tokens, starts, begin_id
-        self.batch_size, self.window, self.stride = batch_size, window, stride
+        self.batch_size, self.window, self.stride, self.both_sides = batch_size, window, stride, both_sides
         # Segments: stretches of one document in one stream.
         begins = np.arange(batch_size + 1) * len(tokens) // batch_size  # where each stream begins
         self._starts = np.union1d(starts, begins[begins < len(tokens)])
@@ -108,6 +111,8 @@ class Streams:
         inputs[1:] = np.where(valid[1:], targets[:-1], 0)
         inputs[0] = np.where(valid[0], self.tokens[np.maximum(position - 1, 0)], 0)
         inputs[0, reset & self._begins_document[row]] = self.begin_id
+        if self.both_sides:
+            inputs = np.stack([inputs, np.where(valid, self._after(at), 0)], axis=2)
         weights = (valid & (position + steps >= self._counted)).astype(np.float32)
 
         end = position + lengths
@@ -150,6 +155,12 @@ class Streams:
         self._segment = np.array(state["segment"], np.int64)
         self._position = np.array(state["position"], np.int64)
         self._counted = np.array(state["counted"], np.int64)
+
+    def _after(self, at: np.ndarray) -> np.ndarray:
+        """The token after each place, the begin token after a document's last one."""
+        document = np.searchsorted(self.document_starts, at, side="right")
+        is_last = at + 1 == np.append(self.document_starts, len(self.tokens))[document]
+        return np.where(is_last, self.begin_id, self.tokens[np.minimum(at + 1, len(self.tokens) - 1)])
 
     def _settings(self) -> dict[str, Any]:
         names = ("batch_size", "window", "stride", "begin_id")

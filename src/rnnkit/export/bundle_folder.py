@@ -12,7 +12,14 @@ from rnnkit.errors import ArgumentError
 from rnnkit.export.cost import MAX_RELATIVE_LOSS, judged, relative_loss
 
 _CLASSES = {
-    kind.kind: kind for kind in (runtime.LanguageModel, runtime.WindowMLP, runtime.Acceptor, runtime.Transducer)
+    kind.kind: kind
+    for kind in (
+        runtime.LanguageModel,
+        runtime.BidirectionalLanguageModel,
+        runtime.WindowMLP,
+        runtime.Acceptor,
+        runtime.Transducer,
+    )
 }
 
 

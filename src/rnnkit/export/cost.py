@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from rnnkit.metrics import ClassificationScore
-from rnnkit.runtime import Acceptor, LanguageModel, WindowMLP
+from rnnkit.runtime import Acceptor, BidirectionalLanguageModel, LanguageModel, WindowMLP
 
 MAX_RELATIVE_LOSS = 0.01  # of int8: of the nats per token, or of a classifier's accuracy
 
 
-def judged(model: LanguageModel | WindowMLP | Acceptor, sample: tuple[Any, np.ndarray]) -> dict[str, float]:
+def judged(
+    model: LanguageModel | BidirectionalLanguageModel | WindowMLP | Acceptor, sample: tuple[Any, np.ndarray]
+) -> dict[str, float]:
     """A model's own metric on what its `evaluation_sample` gives: `nats_per_token`, or `accuracy` and more."""
     if isinstance(model, Acceptor):
         return of_decisions(model.log_probs(sample[0]), sample[1])

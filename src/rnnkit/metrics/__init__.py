@@ -3,6 +3,7 @@
 from rnnkit.metrics.classification import ClassificationScore, mean_interval, paired_difference
 from rnnkit.metrics.language import LanguageModelScore
 from rnnkit.metrics.memorization import Memorization, memorization
+from rnnkit.metrics.pseudo import PseudoLikelihoodScore
 from rnnkit.metrics.spans import SpanScore, convert, detect_scheme, spans_of
 from rnnkit.metrics.table import Column, ResultTable, Row
 
@@ -11,6 +12,7 @@ __all__ = [
     "Column",
     "LanguageModelScore",
     "Memorization",
+    "PseudoLikelihoodScore",
     "ResultTable",
     "Row",
     "SpanScore",

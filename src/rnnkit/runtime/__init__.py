@@ -5,12 +5,14 @@ from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.kernels.threads import get_num_threads, isa, set_num_threads
 from rnnkit.runtime.acceptor import Acceptor
 from rnnkit.runtime.beam import Hypothesis
+from rnnkit.runtime.bidirectional import BidirectionalLanguageModel
 from rnnkit.runtime.language_model import LanguageModel
 from rnnkit.runtime.transducer import Transducer
 from rnnkit.runtime.window_mlp import WindowMLP
 
 __all__ = [
     "Acceptor",
+    "BidirectionalLanguageModel",
     "Hypothesis",
     "LanguageModel",
     "Transducer",

@@ -17,6 +17,12 @@ from rnnkit.runtime.stack import Parts
 from rnnkit.state import State
 from rnnkit.text import Tokenizer
 
+# What a kind of model cannot do, for a message.
+_CANNOT = {
+    "bidirectional_language_model": "it reads what is before and after each token, so it cannot write, go on with a "
+    "text or be stepped; rnnkit eval, score, embed and complete --after run it, rnnkit.load in Python",
+}
+
 
 class BundledModel(ABC):
     """A model that comes from a bundle and can be saved as one; its state is a value that the caller holds."""
@@ -74,6 +80,8 @@ class BundledModel(ABC):
 
     @classmethod
     def _check_kind(cls, config: Mapping[str, Any], what: str = "this") -> None:
+        if config["kind"] != cls.kind and config["kind"] in _CANNOT:
+            raise SchemaError(f"{what} is of kind {config['kind']}, not {cls.kind}: {_CANNOT[config['kind']]}")
         if config["kind"] != cls.kind:
             raise SchemaError(
                 f"{what} is of kind {config['kind']}, not {cls.kind}; rnnkit.load finds the class of a run, and "

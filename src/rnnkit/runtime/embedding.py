@@ -9,16 +9,20 @@ import numpy as np
 
 from rnnkit.errors import ArgumentError, DtypeError
 from rnnkit.runtime.bundled import integers
+from rnnkit.runtime.likelihood import checked_range
 from rnnkit.runtime.reader import ROWS, padded
 from rnnkit.runtime.readout import Readout
 
 if TYPE_CHECKING:
+    from rnnkit.runtime.bidirectional import BidirectionalLanguageModel
     from rnnkit.runtime.language_model import LanguageModel
 
 READOUTS = ("last", "mean", "max")
 
 
-def embed(model: LanguageModel, texts: Sequence[Any], readout: str | Sequence[str]) -> np.ndarray:
+def embed(
+    model: LanguageModel | BidirectionalLanguageModel, texts: Sequence[Any], readout: str | Sequence[str]
+) -> np.ndarray:
     """See `LanguageModel.embed`."""
     kinds = (readout,) if isinstance(readout, str) else tuple(readout)
     if not kinds or len(set(kinds)) < len(kinds) or set(kinds) - set(READOUTS):
@@ -33,20 +37,18 @@ def embed(model: LanguageModel, texts: Sequence[Any], readout: str | Sequence[st
         for text in texts
     ]
     order = sorted(range(len(arrays)), key=lambda row: len(arrays[row]))
-    width = model._parts[-1][0][1]  # of h
+    width = model._output_size
     vectors = np.empty((len(arrays), len(kinds) * width), np.float32)
     reader = Readout(kinds, width, {}, model.precision)
     for first in range(0, len(order), ROWS):
         rows = order[first : first + ROWS]
         ids, lengths = padded([arrays[row] for row in rows])
-        hidden, _ = model._forward(ids, model._initial_parts(len(rows)), lengths=lengths)
+        hidden = model._outputs(ids, lengths)
         kept = reader.advance(hidden, reader.initial(len(rows)), lengths)
         vectors[rows] = reader.features(hidden[lengths - 1, np.arange(len(rows))], kept)
     return vectors
 
 
-def _ids(model: LanguageModel, text: Any) -> np.ndarray:
+def _ids(model: LanguageModel | BidirectionalLanguageModel, text: Any) -> np.ndarray:
     ids = integers(text, "ids", rank=1)
-    if len(ids) and not 0 <= ids.min() <= ids.max() < model.vocab_size:
-        raise ArgumentError(f"ids must lie in 0..{model.vocab_size - 1}, got {ids.min()}..{ids.max()}")
-    return ids
+    return checked_range(ids, model.vocab_size) if len(ids) else ids

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -274,18 +273,9 @@ class LanguageModel(NextTokenModel):
 
         Raises: DataError for text that does not encode; ArgumentError for a text without a token.
         """
-        encoded = [self.tokenizer.encode(piece) for piece in (_lines(text) if reset_per_line else [text])]
-        encoded = [piece for piece in encoded if len(piece)]
-        ids = np.concatenate([np.zeros(0, np.int32), *encoded])
-        starts = np.cumsum([0, *(len(piece) for piece in encoded)])[:-1]
-        num_unknown = 0 if self.tokenizer.unk_id is None else int((ids == self.tokenizer.unk_id).sum())
-        return LanguageModelScore(
-            nll=self.total_nll(ids, starts) + num_unknown * self.tokenizer.unknown_nats,
-            num_tokens=len(ids),
-            num_characters=len(text.decode("utf-8", "replace") if isinstance(text, bytes) else text),
-            num_bytes=len(text if isinstance(text, bytes) else text.encode()),
-            unit=self.tokenizer.kind,
-        )
+        from rnnkit.runtime import scoring
+
+        return LanguageModelScore(**scoring.measured(self, text, reset_per_line=reset_per_line))
 
     def embed(self, texts: Sequence[Any], *, readout: str | Sequence[str] = "last") -> np.ndarray:
         """A vector for every text, each from a fresh state: the top layer's outputs over its tokens, float32 [N, R·H].
@@ -310,6 +300,15 @@ class LanguageModel(NextTokenModel):
             del self._grammars[next(iter(self._grammars))]
         return found
 
+    @property
+    def _output_size(self) -> int:
+        """How wide what `_outputs` gives is."""
+        return self._parts[-1][0][1]  # of h
+
+    def _outputs(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """The top layer's outputs over [T, B] from a fresh state, for `embed`: [T, B, H]."""
+        return self._stack.forward(ids, self._stack.initial(len(lengths)), lengths=lengths)[0]
+
     def _initial_parts(self, batch: int) -> Parts:
         return self._stack.initial(batch)
 
@@ -318,8 +317,3 @@ class LanguageModel(NextTokenModel):
 
     def _step(self, ids: np.ndarray, parts: Parts) -> tuple[np.ndarray, Parts]:
         return self._stack.step(ids, parts)
-
-
-def _lines(text: str | bytes) -> list[str] | list[bytes]:
-    """The lines of a text with their "\n"; other line separators stay inside a line, as they do in training."""
-    return re.findall(rb"[^\n]*\n|[^\n]+", text) if isinstance(text, bytes) else re.findall(r"[^\n]*\n|[^\n]+", text)

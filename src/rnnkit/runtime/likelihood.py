@@ -37,23 +37,33 @@ def _windows(
     model: NextTokenModel, ids: np.ndarray, document_starts: Any, state: State | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield places in `ids` and the nats of the tokens there, each place once; `ids` is read window by window."""
+    starts, ends = documents(ids, document_starts)
+    rows = row_limit(model.vocab_size)
+    if state is not None and len(ids):  # the first document has a state of its own
+        yield from _score(model, ids, starts[:1], ends[:1], state, rows)
+        starts, ends = starts[1:], ends[1:]
+    for group in side_by_side(ends - starts, rows):
+        yield from _score(model, ids, starts[group], ends[group], model.initial_state(len(group)), rows)
+
+
+def documents(ids: np.ndarray, document_starts: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Where every document begins and ends. Raises: ShapeError, DtypeError, ArgumentError."""
     if ids.ndim != 1:
         raise ShapeError(f"ids must have one axis [N], got the shape {list(ids.shape)}")
     if ids.dtype.kind not in "iu" and ids.size:
         raise DtypeError(f"ids must be integers, got {ids.dtype}; encode text with model.tokenizer.encode")
     starts = _checked_starts(document_starts, len(ids))
-    ends = np.append(starts[1:], len(ids))
-    order = np.argsort(starts - ends, kind="stable")  # longest first, so that rows that end are the last ones
-    rows = row_limit(model.vocab_size)
-    batch = min(_MAX_BATCH, rows)
-    first = 0
-    if state is not None and len(ids):  # the first document has a state of its own
-        yield from _score(model, ids, starts[:1], ends[:1], state, rows)
-        order = order[order != 0]
-    while first < len(order):
-        group = order[first : first + batch]
-        yield from _score(model, ids, starts[group], ends[group], model.initial_state(len(group)), rows)
-        first += batch
+    return starts, np.append(starts[1:], len(ids))[: len(starts)]
+
+
+def side_by_side(lengths: np.ndarray, rows: int) -> Iterator[np.ndarray]:
+    """Yield which documents are read together: of similar lengths, longest first, so that rows end from the last on.
+
+    Args: rows: as of `row_limit`.
+    """
+    order, batch = np.argsort(-lengths, kind="stable"), min(_MAX_BATCH, rows)
+    for first in range(0, len(order), batch):
+        yield order[first : first + batch]
 
 
 def row_limit(vocab_size: int) -> int:
@@ -83,13 +93,18 @@ def _score(
             inputs[1:length, row] = targets[: length - 1, row]
             inputs[0, row] = ids[start - 1] if offset else model.begin_id
         counts = np.arange(len(inputs))[:, None] < lengths
-        wanted = targets[counts]
-        if wanted.min() < 0 or wanted.max() >= model.vocab_size:
-            raise ArgumentError(f"ids must lie in 0..{model.vocab_size - 1}, got {wanted.min()}..{wanted.max()}")
+        wanted = checked_range(targets[counts], model.vocab_size)
         features, parts = model._forward(inputs, parts, lengths=lengths)
         log_probs = model._softmax.log_probs(features[counts])
         places = (starts[:B] + offset + np.arange(len(inputs))[:, None])[counts]
         yield places, -log_probs[np.arange(len(wanted)), wanted].astype(np.float64)
+
+
+def checked_range(ids: np.ndarray, vocab_size: int) -> np.ndarray:
+    """Ids of the vocabulary, one at least. Raises: ArgumentError."""
+    if ids.min() < 0 or ids.max() >= vocab_size:
+        raise ArgumentError(f"ids must lie in 0..{vocab_size - 1}, got {ids.min()}..{ids.max()}")
+    return ids
 
 
 def _checked_starts(document_starts: Any, size: int) -> np.ndarray:

@@ -31,6 +31,7 @@ class Stack:
 
     Args: model: the `model` object of the configuration. tensors: float32 arrays, already checked against it.
         precision: of the products. embeds: whether `forward` and `step` are given ids; else what the first layer reads.
+        prefix: before the names of the layers' parameters.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Stack:
         precision: Precision,
         *,
         embeds: bool = True,
+        prefix: str = "recurrent.",
     ) -> None:
         cell, info = layer_cell(model)
         self.part_names: tuple[str, ...] = info.parts
@@ -51,20 +53,18 @@ class Stack:
         self.layers: list[Any] = []
         """Of every layer its directions, one behind the other, as their states stand."""
         for suffix in suffixes:
-            weight = tensors[f"recurrent.weight_ih{suffix}"]
+            weight = tensors[f"{prefix}weight_ih{suffix}"]
             if not self.layers and self.table is not None and 4 * len(self.table) * len(weight) <= _FOLD_BYTES:
                 # Then ids enter as one-hot rows, without a product: the same bits, but in int8, which need not round.
                 weight = heads.linear(self.table, weight, precision="fp32" if precision == "int8" else precision).T
                 self.table = None
-            weights: dict[str, Any] = {
-                name: tensors.get(f"recurrent.{name}{suffix}") for name in layer_parameters(model)
-            }
+            weights: dict[str, Any] = {name: tensors.get(f"{prefix}{name}{suffix}") for name in layer_parameters(model)}
             weights["weight_ih"] = weight
             run = LAYERS.get(cell, Layer)
             self.layers.append(run(cell, **weights, precision=precision, zoneout=zoneout_shares(model)))
         self.first = [  # the state of a text that has not begun: what was learned, or zeros
             tuple(
-                tensors.get(f"recurrent.initial_{part}{suffix}", np.zeros(size, np.float32))
+                tensors.get(f"{prefix}initial_{part}{suffix}", np.zeros(size, np.float32))
                 for part, size in zip(self.part_names, layer.part_sizes, strict=True)
             )
             for suffix, layer in zip(suffixes, self.layers, strict=True)

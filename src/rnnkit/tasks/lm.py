@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,9 +17,10 @@ from rnnkit.bundle import evaluation, write_bundle
 from rnnkit.models.generator import Generator, GeneratorConfig
 from rnnkit.models.window_mlp import WindowMLP, WindowMLPConfig
 from rnnkit.runtime import LanguageModel
-from rnnkit.tasks.lm_config import LmConfig
+from rnnkit.tasks.lm_config import LmConfig, ModelConfig
 from rnnkit.tasks.lm_table import judge
 from rnnkit.tasks.task import Epoch, Peer, TrainingReport
+from rnnkit.text import Tokenizer
 
 _EVALUATED_ROWS = 32
 _EVALUATED_WINDOW = 256
@@ -73,11 +74,13 @@ class Texts:
         }
 
 
-class _TextTask:
+class TextTask:
     """What every model of a text shares: how its windows are cut, and how it is judged while it trains."""
 
     name: str
     texts: Texts
+    both_sides: ClassVar[bool] = False
+    """Whether the model is given the tokens on both sides of a target."""
 
     @property
     def epoch(self) -> Epoch:
@@ -93,6 +96,7 @@ class _TextTask:
             batch_size=batch_size,
             window=window,
             stride=stride,
+            both_sides=self.both_sides,
         )
 
     def penalty(self, hidden: Tensor, lengths: Tensor, *, ar: float, tar: float) -> Tensor:
@@ -111,7 +115,7 @@ class _TextTask:
         """The mean loss on the validation text, read in 32 places at once, at most `max_tokens` of it.
 
         Each place starts from the initial state, so the figure lies slightly above the one of the table, which carries
-        the state through all of the text.
+        the state through all of the text; of what is read from the end each window of 256 tokens does.
         """
         corpus, state = self.texts.valid, None
         streams = data.Streams(
@@ -120,6 +124,7 @@ class _TextTask:
             begin_id=self.texts.tokenizer.begin_id,
             batch_size=min(_EVALUATED_ROWS, len(corpus)),
             window=_EVALUATED_WINDOW,
+            both_sides=self.both_sides,
         )
         total, count = 0.0, 0
         for window in streams:
@@ -143,7 +148,7 @@ class _TextTask:
         return {"tokenizer.json": self.texts.tokenizer.to_json().encode()}
 
 
-class LanguageModelTask(_TextTask):
+class LanguageModelTask(TextTask):
     """Train a recurrent language model on the texts of a configuration.
 
     Raises: DataError and ArgumentError for texts and tokenisers that cannot be used, naming file, place and remedy.
@@ -153,17 +158,15 @@ class LanguageModelTask(_TextTask):
         self.config = config
         self.texts = Texts(config)
         shape = config.model
-        self.name = shape.cell.replace("_", "-") if shape.num_layers == 1 else f"{shape.num_layers}-layer {shape.cell}"
+        self.name = name_of(shape)
 
     def identity(self) -> dict[str, Any]:
         """The model's configuration and the digests of texts and tokeniser."""
-        model = self.config.model.model_dump(mode="json")
+        model = self.config.model.model_dump(mode="json", exclude={"bidirectional"})
         return {**{f"model.{key}": value for key, value in model.items()}, **self.texts.identity()}
 
     def build_model(self) -> Generator:
-        tokenizer = self.texts.tokenizer
-        fields = self.config.model.model_dump()
-        return Generator(GeneratorConfig(vocab_size=tokenizer.vocab_size, unk_id=tokenizer.unk_id, **fields))
+        return Generator(generator_config(self.config.model, self.texts.tokenizer))
 
     def sample(self, model: torch.nn.Module, *, seed: int) -> str | None:
         """A text from the run half, as `rnnkit sample` would write it with these weights."""
@@ -202,7 +205,7 @@ class LanguageModelTask(_TextTask):
         return judge(run_dir, name=self.name, config=self.config, texts=self.texts, report=report, peers=peers)
 
 
-class WindowMlpTask(_TextTask):
+class WindowMlpTask(TextTask):
     """Train the fixed-window MLP on texts that are already there."""
 
     name = "window-mlp"
@@ -233,6 +236,17 @@ class WindowMlpTask(_TextTask):
 
     def sample(self, model: torch.nn.Module, *, seed: int) -> str | None:
         return None
+
+
+def name_of(shape: ModelConfig) -> str:
+    """What the table calls a model of these layers."""
+    return shape.cell.replace("_", "-") if shape.num_layers == 1 else f"{shape.num_layers}-layer {shape.cell}"
+
+
+def generator_config(shape: ModelConfig, tokenizer: Tokenizer) -> GeneratorConfig:
+    """The configuration of a run's model on the tokens of its text."""
+    fields = shape.model_dump(exclude={"bidirectional"})
+    return GeneratorConfig(vocab_size=tokenizer.vocab_size, unk_id=tokenizer.unk_id, **fields)
 
 
 def cache_folder(config: LmConfig) -> Path:

@@ -55,6 +55,10 @@ class DataConfig(Section):
 class ModelConfig(LayersConfig):
     """The recurrent model: the fields of `rnnkit.models.generator.GeneratorConfig` that the text does not decide."""
 
+    bidirectional: bool = Field(
+        default=False,
+        description="Score each token by all others on both sides of it, with layers for each; it cannot write.",
+    )
     tied: bool = Field(default=False, description="Score with the embedding table itself.")
     softmax: Literal["full", "adaptive"] = Field(
         default="full", description="adaptive saves time with a large vocabulary of words."
@@ -73,7 +77,11 @@ class BaselinesConfig(Section):
         default=("unigram", "kneser-ney", "window-mlp"), min_length=1, description="Which baselines the table shows."
     )
     ngram_order: int = Field(
-        default=6, ge=2, le=6, description="Longest n of the n-gram models; all from 2 up are shown."
+        default=6,
+        ge=2,
+        le=9,
+        description="Longest n of the n-gram models; all from 2 up are shown. Of a bidirectional model the context's "
+        "n - 1 tokens are the nearest on both sides, and the default is 9.",
     )
     mlp_order: int | None = Field(
         default=None, ge=2, description="n of the window MLP; None: 11 for characters and bytes, else 6."
@@ -116,8 +124,32 @@ class LmConfig(Section):
     baselines: BaselinesConfig = Field(default_factory=BaselinesConfig)
     samples: SamplesConfig = Field(default_factory=SamplesConfig)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_both_sides(cls, values: Any) -> Any:
+        """A bidirectional model writes no samples, and is judged beside n-grams that see both sides too."""
+        if not isinstance(values, dict) or not _is_bidirectional(values.get("model")):
+            return values
+        judged, written = values.get("baselines", {}), values.get("samples", {})
+        if isinstance(judged, dict):
+            kinds = judged.get("kinds", ("unigram", "kneser-ney"))
+            order = {"ngram_order": 9} if "kneser-ney" in kinds else {}
+            values = {**values, "baselines": {"kinds": kinds, **order, **judged}}
+        if isinstance(written, dict):
+            values = {**values, "samples": {"sample_tokens": 0, **written}}
+        return values
+
     @model_validator(mode="after")
     def _fits_together(self) -> LmConfig:
+        if self.model.bidirectional and "window-mlp" in self.baselines.kinds:
+            raise ValueError(
+                "the baseline window-mlp sees what is before a token alone, a bidirectional model both sides; "
+                "choose from unigram, kneser-ney"
+            )
+        if self.model.bidirectional and self.samples.sample_tokens:
+            raise ValueError(
+                f"sample_tokens is {self.samples.sample_tokens}, and a bidirectional model cannot write: leave it out"
+            )
         if self.data.as_bytes and self.tokenizer.kind != "byte":
             raise ValueError(f"as_bytes goes with tokenizer kind byte, not {self.tokenizer.kind}")
         if self.model.softmax == "adaptive" and self.tokenizer.kind != "word":
@@ -126,3 +158,8 @@ class LmConfig(Section):
                 "choose kind word, or softmax full"
             )
         return self
+
+
+def _is_bidirectional(model: Any) -> bool:
+    """Whether a section `model`, checked or not, asks for both sides."""
+    return bool(model.get("bidirectional") if isinstance(model, dict) else getattr(model, "bidirectional", False))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from rnnkit.data import Corpus
-from rnnkit.metrics import LanguageModelScore
+from rnnkit.metrics import LanguageModelScore, PseudoLikelihoodScore
 
 if TYPE_CHECKING:
     from rnnkit.text import Tokenizer
@@ -23,17 +23,24 @@ class Scorer(Protocol):
 
 
 def scores(
-    scorer: Scorer, corpus: Corpus, tokenizer: Tokenizer, *, nll: float | None = None, with_lines: bool = True
+    scorer: Scorer,
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    *,
+    nll: float | None = None,
+    with_lines: bool = True,
+    measure: type[LanguageModelScore] | type[PseudoLikelihoodScore] = LanguageModelScore,
 ) -> dict[str, Any]:
     """How well all of `corpus` was predicted, the state carried through each document; and under `reset_per_line` from
     a fresh state for every line: the same tokens, and the same characters to divide by.
 
-    Args: nll: nats of the former in all, where they are known.
+    Args: nll: nats of the former in all, where they are known.  measure: what is made of nats; of models that see both
+        sides of a token the other one, and a line is then all that is seen.
     Cost: the corpus is read in pieces; one larger than memory is judged.
     """
 
     def measured(nll: float) -> dict[str, Any]:
-        return LanguageModelScore(
+        return measure(
             nll=nll + corpus.num_unknown * tokenizer.unknown_nats,  # so that vocabularies compare
             num_tokens=len(corpus),
             num_characters=corpus.num_characters,
@@ -45,6 +52,11 @@ def scores(
     if with_lines:
         values["reset_per_line"] = measured(total_by_line(scorer, corpus, tokenizer))
     return values
+
+
+def two_sided_name(order: int) -> str:
+    """What the table calls an n-gram model whose context lies on both sides."""
+    return "unigram" if order == 1 else f"two-sided-{order}"
 
 
 def total_by_line(scorer: Scorer, corpus: Corpus, tokenizer: Tokenizer) -> float:

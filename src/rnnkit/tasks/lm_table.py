@@ -49,7 +49,7 @@ def judge(
         "model": row,
         "baselines": baselines,
         **run_facts(config, report),
-        "data": {part: _describe(corpus) for part, corpus in texts.parts().items()},
+        "data": {part: describe(corpus) for part, corpus in texts.parts().items()},
         "peers": {peer: asdict(peer_report) for peer, peer_report in peers},
     }
     durable.write_file(run_dir / "metrics.json", strict_json.dumps(metrics))
@@ -93,7 +93,8 @@ def _ngrams(run_dir: Path, config: LmConfig, texts: Texts) -> list[NgramRow]:
     return rows
 
 
-def _describe(corpus: Any) -> dict[str, Any]:
+def describe(corpus: Any) -> dict[str, Any]:
+    """What metrics.json says of a text."""
     return {
         "num_tokens": len(corpus),
         "num_characters": corpus.num_characters,

@@ -89,7 +89,7 @@ class TruncatedBPTT:
         targets = torch.as_tensor(batch.targets)
         lengths = torch.as_tensor(batch.lengths)
         counted = torch.as_tensor(batch.weights if weights is None else weights, dtype=torch.float32)
-        steps, rows = inputs.shape
+        steps, rows = inputs.shape[:2]
         if steps > self.window:
             raise ArgumentError(f"a batch of {steps} steps is longer than the window, {self.window}; cut it first")
         state = model.initial_state(rows) if carry is None else begin(model, batch, carry)
