@@ -61,6 +61,7 @@ enum class Bug {
   norm_gradient_without_its_slope,
   norm_gain_gradient_of_the_last_block_only,
   normalised_memory_carried,
+  convolution_gradient_of_the_last_images_only,
 };
 
 #ifdef RNNKIT_MUTANTS

@@ -14,6 +14,7 @@ import datetime
 import json
 import operator
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -127,6 +128,13 @@ class Recipe:
         path = self._folder / "data" / f"{name}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, allow_pickle=False, **arrays)
+        return path
+
+    def folder(self, name: str) -> Path:
+        """An empty folder for files that the recipe makes itself, likewise."""
+        path = self._folder / "data" / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
         return path
 
     def claim(self, what: str, value: float, **limit: float) -> None:

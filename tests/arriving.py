@@ -67,10 +67,11 @@ def check_options(
             is_flag = "bool" in annotation
             wanted = True if is_flag else 0.25 if "float" in annotation else 3 if "int" in annotation else "latin-1"
             arguments = [flag] if is_flag else [flag, str(wanted)]
+        source = "f.mp4" if flag in ("--frame-size", "--grey", "--cnn-channels", "--cnn-kernel") else "f.csv"
         beside = ["--num-layers", "2"] if flag in ("--dropout", "--residual") else []
         beside += ["--input-dropout", "0.1"] if flag == "--locked-dropout" else []
         beside += ["--optimizer", "sgd"] if flag == "--momentum" else []
         with pytest.raises(Arrived):
-            main(["train", task, "f.csv", *arguments, *beside])
+            main(["train", task, source, *arguments, *beside])
         section, _, name = key.partition(".")
         assert getattr(getattr(seen[-1], section), name) == wanted, flag

@@ -120,6 +120,66 @@ nb::object linear_backward(nb::handle x, nb::handle weight, nb::handle dy, bool 
   return nb::make_tuple(dx.object, dweight.object, dbias.object);
 }
 
+// Of x [N, height, width, C] and a square window. Raises ArgumentError, ShapeError.
+Images images_of(const FloatArray& x, int64_t kernel, int64_t stride, int64_t padding) {
+  const auto wanted = [](const char* name, int64_t value, int64_t least, int64_t most) {
+    if (value < least || value > most)
+      raise("ArgumentError", std::string(name) + " is " + std::to_string(value) + ", wanted " + std::to_string(least) +
+                                 " to " + std::to_string(most));
+  };
+  constexpr int64_t kMost = 1 << 15;
+  wanted("the window's size", kernel, 1, kMost);
+  wanted("stride", stride, 1, kMost);
+  wanted("padding", padding, 0, kernel - 1);  // a window that saw nothing but zeros would say nothing
+  const Images images{x.size(0), x.size(1), x.size(2), x.size(3), kernel, stride, padding};
+  if (images.channels == 0) raise("ShapeError", "x has no channels, wanted at least one");
+  for (const int64_t size : {images.height, images.width})
+    if (size == 0 || size + 2 * padding < kernel)
+      raise("ShapeError", "x has images of " + std::to_string(images.height) + " x " + std::to_string(images.width) +
+                              ", with padding too small for a window of " + std::to_string(kernel));
+  checked_product("the patches of an image", {images.rows(), images.columns(), kernel, kernel, images.channels},
+                  sizeof(float));
+  return images;
+}
+
+nb::object convolution(nb::handle x, const PackedLinearHandle& weight, int64_t kernel, int64_t stride,
+                       int64_t padding) {
+  const FloatArray from = float_array(x, "x", 4, "[N, height, width, C]");
+  const Images images = images_of(from, kernel, stride, padding);
+  want_size("the weight's window times its channels", weight.inputs(), images.patch(),
+            "kernel * kernel * x's last axis");
+  const auto y = new_array<float>("the result [N, rows, columns, O]",
+                                  {images.count, images.rows(), images.columns(), weight.outputs()});
+  const nb::gil_scoped_release release;
+  decode::run_convolution(weight.packed(), images, from.data, y.data);
+  return y.object;
+}
+
+nb::object convolution_backward(nb::handle x, nb::handle weight, nb::handle dy, int64_t stride, int64_t padding,
+                                bool need_dx, bool with_bias, const std::string& precision) {
+  const FloatArray from = float_array(x, "x", 4, "[N, height, width, C]");
+  const FloatArray w = float_array(weight, "weight", 4, "[O, K, K, C]");
+  const FloatArray gradient = float_array(dy, "d_y", 4, "[N, rows, columns, O]");
+  const Images images = images_of(from, w.size(1), stride, padding);
+  want_size("weight's third axis", w.size(2), w.size(1), "windows are square");
+  want_size("weight's last axis", w.size(3), images.channels, "x's last axis");
+  const int64_t O = w.size(0);
+  if (O == 0) raise("ShapeError", "weight has no rows, wanted at least one");
+  const int64_t wanted[] = {images.count, images.rows(), images.columns(), O};
+  for (int axis = 0; axis < 4; ++axis)
+    want_size("d_y's axis " + std::to_string(axis), gradient.size(axis), wanted[axis], "the size of the result");
+  const auto dweight = new_array<float>("dweight [O, K, K, C]", {O, images.kernel, images.kernel, images.channels});
+  NewArray<float> dx{nb::none(), nullptr}, dbias{nb::none(), nullptr};
+  if (need_dx) dx = new_array<float>("dx", {images.count, images.height, images.width, images.channels});
+  if (with_bias) dbias = new_array<float>("dbias [O]", {O});
+  const ConvolutionGradient call{images, from.data, w.data, gradient.data, O, dx.data, dweight.data, dbias.data};
+  with_precision(precision, [&](const auto& heads) {
+    const nb::gil_scoped_release release;
+    heads.convolution_gradient(call);
+  });
+  return nb::make_tuple(dx.object, dweight.object, dbias.object);
+}
+
 nb::object log_softmax(nb::handle logits) {
   const FloatArray in = float_array(logits, "logits", 2, "[N, V]");
   if (in.size(1) == 0) raise("ShapeError", "logits has no columns, wanted at least one; check the vocabulary");
@@ -193,6 +253,9 @@ void bind_heads(nb::module_& m) {
       .def_prop_ro("output_size", &PackedLinearHandle::outputs);
   m.def("linear", &linear, any(), any(), any(), nb::arg());
   m.def("linear_backward", &linear_backward, any(), any(), any(), nb::arg(), nb::arg(), nb::arg());
+  m.def("convolution", &convolution, any(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
+  m.def("convolution_backward", &convolution_backward, any(), any(), any(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg());
   m.def("log_softmax", &log_softmax, any());
   m.def("linear_cross_entropy", &linear_cross_entropy, any(), any(), any(), any(), any(), nb::arg(), nb::arg());
   m.def("embedding", &embedding, any(), any());

@@ -47,6 +47,9 @@ int64_t linear_parts(const AnyLinear& linear, int64_t rows) {
 void run_linear(const AnyLinear& linear, const float* x, int64_t rows, float* y) {
   std::visit([&](const auto& packed) { heads_of(packed).linear(packed, x, rows, y); }, linear);
 }
+void run_convolution(const AnyLinear& linear, const Images& images, const float* x, float* y) {
+  std::visit([&](const auto& packed) { heads_of(packed).convolution(packed, images, x, y); }, linear);
+}
 int64_t inputs_of(const AnyLinear& linear) {
   return std::visit([](const auto& packed) { return packed.inputs; }, linear);
 }

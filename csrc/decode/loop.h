@@ -17,6 +17,8 @@ namespace rnnkit::decode {
 using AnyLinear = std::variant<PackedLinear<float>, PackedLinear<Pair>, PackedLinear<Triple>, PackedLinear<Quad>>;
 // y [rows, outputs] of x [rows, inputs], by as many workers as that is worth.
 void run_linear(const AnyLinear& linear, const float* x, int64_t rows, float* y);
+// Likewise of images; linear: of [outputs, patch].
+void run_convolution(const AnyLinear& linear, const Images& images, const float* x, float* y);
 int64_t inputs_of(const AnyLinear& linear);
 int64_t outputs_of(const AnyLinear& linear);
 

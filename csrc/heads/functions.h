@@ -15,7 +15,11 @@ void linear(const PackedLinear<T>& packed, const float* x, int64_t rows, float* 
 template <class T>
 void linear_part(const PackedLinear<T>& packed, const float* x, int64_t rows, float* y, int64_t part, int64_t parts);
 template <class T>
+void convolution(const PackedLinear<T>& packed, const Images& images, const float* x, float* y);
+template <class T>
 void linear_gradient(const LinearGradient& call);
+template <class T>
+void convolution_gradient(const ConvolutionGradient& call);
 template <class T>
 void linear_cross_entropy(const LinearCrossEntropy& call);
 void log_softmax(const float* logits, int64_t rows, int64_t columns, float* out);

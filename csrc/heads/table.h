@@ -30,6 +30,28 @@ struct LinearGradient {
   float* dbias;    // [outputs] or null
 };
 
+// Images side by side, channels innermost, and how a square window of `kernel` walks over them: from `padding` zeros
+// before the first row and column, by `stride`, as long as it ends within `padding` zeros behind the last.
+struct Images {
+  int64_t count, height, width, channels;
+  int64_t kernel, stride, padding;
+  int64_t rows() const { return (height + 2 * padding - kernel) / stride + 1; }
+  int64_t columns() const { return (width + 2 * padding - kernel) / stride + 1; }
+  int64_t patch() const { return kernel * kernel * channels; }
+  int64_t image_size() const { return height * width * channels; }
+};
+
+struct ConvolutionGradient {
+  Images images;
+  const float* x;       // [count, height, width, channels]
+  const float* weight;  // [outputs, kernel, kernel, channels]
+  const float* dy;      // [count, rows, columns, outputs]
+  int64_t outputs;
+  float* dx;       // as x, or null
+  float* dweight;  // as weight
+  float* dbias;    // [outputs] or null
+};
+
 struct LinearCrossEntropy {
   const float* x;            // [rows, inputs]
   const float* weight;       // [outputs, inputs]
@@ -52,7 +74,10 @@ struct ProductHeads {
   // One of `parts` about equal shares of the columns of y, in the calling thread.
   void (*linear_part)(const PackedLinear<T>& packed, const float* x, int64_t rows, float* y, int64_t part,
                       int64_t parts);
-  void (*linear_gradient)(const LinearGradient& call);  // this and the next: null where T has no gradients
+  // y [count, rows, columns, outputs] of x [count, height, width, channels]; packed: of [outputs, patch].
+  void (*convolution)(const PackedLinear<T>& packed, const Images& images, const float* x, float* y);
+  void (*linear_gradient)(const LinearGradient& call);  // this and the next two: null where T has no gradients
+  void (*convolution_gradient)(const ConvolutionGradient& call);
   void (*linear_cross_entropy)(const LinearCrossEntropy& call);
 };
 

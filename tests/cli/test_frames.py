@@ -17,6 +17,8 @@ from rnnkit.api.frames import FramesRunConfig
 SMALL = ("--hidden-size=4", "--max-steps=4", "--batch-size=8", "--threads=1", "--window=10")
 SPECIAL = {
     **COMMON,
+    "--frame-size": (["--frame-size", "24x48"], "data.frame_size", (24, 48)),
+    "--cnn-channels": (["--cnn-channels", "4,5"], "model.cnn_channels", (4, 5)),
     "--window": (["--window", "32"], "data.window_frames", 32),
     "--baseline": (["--baseline", "frame-mlp"], "baselines.kinds", ("frame-mlp",)),
 }

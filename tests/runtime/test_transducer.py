@@ -12,10 +12,12 @@ import torch
 
 from rnnkit import data, runtime
 from rnnkit.bundle import schema
-from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError, StateError
+from rnnkit.errors import ArgumentError, ConfigError, DtypeError, SchemaError, ShapeError, StateError
 from rnnkit.metrics import spans
 from rnnkit.metrics.chain import Chain, best_path, best_paths, log_marginals
+from rnnkit.models import frame_cnn
 from rnnkit.models.transducer import NO_TARGET, Transducer, TransducerConfig
+from rnnkit.runtime import frame_cnn as runtime_cnn
 from rnnkit.text import WordReader
 
 VOCABULARY = ["the", "cat", "sat", "on", "a", "mat"]
@@ -39,6 +41,11 @@ SHAPES: dict[str, dict[str, Any]] = {
     "crf-free": {"crf": True},
     "frames": {"input_size": 3, "vocab_size": 0, "embedding_size": 0, "bidirectional": False, "cell": "elman_tanh"},
 }
+PICTURES: dict[str, Any] = {"input_size": 60, "frame_shape": (5, 6, 2), "cnn_channels": (4, 3), "embedding_size": 0}
+SHAPES |= {
+    "pictures": {**PICTURES, "vocab_size": 0},
+    "pictures-forwards": {**PICTURES, "vocab_size": 0, "cnn_kernel": 5, "bidirectional": False, "num_layers": 2},
+}
 STREAMING = [name for name, shape in SHAPES.items() if not shape.get("bidirectional", True)]
 
 
@@ -61,6 +68,8 @@ def make(name: str, seed: int = 0) -> tuple[Transducer, runtime.Transducer]:
 def sequences(model: runtime.Transducer, count: int = 90) -> list[Any]:
     rng = np.random.default_rng(3)
     lengths = [0, 1, *rng.integers(1, 20, count - 2)]
+    if model._cnn is not None:
+        return [rng.integers(0, 256, (length, 5, 6, 2), np.uint8) for length in lengths]
     if model.words is None:
         return [rng.normal(size=(length, 3)).astype(np.float32) for length in lengths]
     known = [*VOCABULARY, "Cat", "cats", "unknown", "", "mats!"]
@@ -235,6 +244,95 @@ def test_what_it_cannot_read_is_refused_by_name() -> None:
     _, frames = make("frames")
     with pytest.raises(ShapeError, match=r"sequence 0 is float64 \[4, 2\], wanted \[T, 3\]"):
         frames.predict([np.zeros((4, 2))])
+
+
+def test_pictures_are_bytes_or_numbers_of_0_to_1_also_side_by_side() -> None:
+    _, model = make("pictures-forwards")
+    given = sequences(model, 6)[2:]
+    as_numbers = [one.astype(np.float32) / np.float32(255) for one in given]
+    wanted = model.log_probs(given)
+    mixed = model.log_probs([given[0], *as_numbers[1:]])
+    for bytes_alone, with_numbers in zip(wanted, mixed, strict=True):
+        assert np.array_equal(bytes_alone, with_numbers)
+    log_probs, _ = model([given[0][:1], as_numbers[1][:1]])
+    assert np.array_equal(np.stack([wanted[0][0], wanted[1][0]]), log_probs[0])
+
+
+def test_pictures_it_cannot_read_are_refused_by_name() -> None:
+    _, model = make("pictures-forwards")
+    good = np.zeros((3, 5, 6, 2), np.uint8)
+    with pytest.raises(ShapeError, match=r"sequence 1 has the shape \[3, 6, 5, 2\], its last axes must be \[5, 6, 2\]"):
+        model.predict([good, good.transpose(0, 2, 1, 3)])
+    with pytest.raises(ShapeError, match=r"sequence 0 has the shape \[3, 60\], wanted \['T', 5, 6, 2\]"):
+        model.predict([good.reshape(3, 60)])
+    with pytest.raises(ShapeError, match=r"sequence 0 is int64; wanted are bytes \(uint8\), or floats of 0 to 1"):
+        model.predict([good.astype(int)])
+    spoilt = good.astype(np.float32)
+    spoilt[1, 2, 3, 1] = np.nan
+    with pytest.raises(ArgumentError, match="sequence 1 holds a value that is not finite"):
+        model.predict([good, spoilt])
+    with pytest.raises(ArgumentError, match="inputs holds a value that is not finite"):
+        model(spoilt[:, None])
+    with pytest.raises(ShapeError, match=r"inputs has the shape \[3, 5, 6, 2\], wanted are pictures"):
+        model(good)
+    with pytest.raises(ArgumentError, match="also reads from the end"):
+        make("pictures")[1].step(good[:1])
+
+
+def test_frame_by_frame_knows_of_no_other_frame() -> None:
+    _, model = make("pictures")
+    alone = runtime.FrameByFrame(model)
+    (clip,) = sequences(model, 3)[2:]
+    clip = np.concatenate([clip, clip[:1]])
+    (scores,) = alone.log_probs([clip])
+    assert np.array_equal(scores[0], scores[-1])  # the same picture
+    assert np.array_equal(scores[:1], model.log_probs([clip[:1]])[0])
+    assert not np.array_equal(scores, model.log_probs([clip])[0])
+    labels = [[LABELS[best] for best in scores.argmax(1)]]
+    assert alone.predict([clip]) == labels
+    assert [one.shape for one in alone.log_probs([clip[:0], clip[:2]])] == [(0, 3), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frame_shape": [5, 6]}, r"model\.frame_shape \[5, 6\], .*wanted are height, width and channels"),
+        ({"frame_shape": [5, 6, 3]}, r"input_size numbers in all"),
+        ({"frame_shape": [5, 6, -2]}, r"must be sizes"),
+        ({"frame_shape": "5x6x2"}, r"must be sizes"),
+        ({"frame_shape": [5, True, 2]}, r"must be sizes"),
+        ({"cnn_channels": []}, r"some layers"),
+        ({"cnn_channels": [2**40]}, r"must be sizes"),
+        ({"cnn_kernel": 4}, r"an odd window"),
+        ({"cnn_kernel": 0}, r"must be sizes"),
+        ({"frame_shape": []}, r"some layers|height, width"),
+        ({"vocab_size": 7, "input_size": 0, "embedding_size": 6}, r"input_size numbers in all"),
+    ],
+)
+def test_a_configuration_of_pictures_that_lies_is_refused(change: dict[str, Any], message: str) -> None:
+    config, _ = make("pictures")[0].export()
+    with pytest.raises(SchemaError, match=message):
+        schema.check_config({**config, "model": {**config["model"], **change}})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frame_shape": (5, 6)}, "are height, width and channels, of input_size=60 in all"),
+        ({"frame_shape": (5, 6, 1)}, "are height, width and channels, of input_size=60 in all"),
+        ({"frame_shape": ()}, "give both or neither"),
+        ({"cnn_channels": ()}, "give both or neither"),
+        ({"cnn_channels": (4, 0)}, "cnn_channels"),
+        ({"cnn_kernel": 2}, "must be odd"),
+    ],
+)
+def test_a_model_of_pictures_that_does_not_fit_together_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TransducerConfig(**{**PICTURES, "num_labels": 3, **change})
+
+
+def test_how_far_a_window_moves_is_the_same_in_both_halves_and_in_the_schema() -> None:
+    assert frame_cnn.STRIDE == runtime_cnn.STRIDE == schema._STRIDE
 
 
 @pytest.mark.parametrize(

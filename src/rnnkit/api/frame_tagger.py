@@ -11,7 +11,8 @@ from rnnkit.api.tagger import Tagger
 from rnnkit.baselines import FrameMlp
 from rnnkit.baselines.frames import FrameBaselineName
 from rnnkit.errors import DataError
-from rnnkit.tasks.frames_score import LabelledBy, frame_rows
+from rnnkit.runtime import FrameByFrame
+from rnnkit.tasks.frames_score import PEER, LabelledBy, frame_rows
 
 
 class FrameTagger(Tagger):
@@ -40,7 +41,8 @@ class FrameTagger(Tagger):
         """
         is_known = self.path is not None and (self.path / "metrics.json").exists()
         trained = self.metrics["config"]["data"] if is_known else {"label_column": None, "window_frames": None}
-        found = data.read_framed(file, label_column=trained["label_column"], encoding=encoding, labelled=False)
+        how: Any = {"label_column": trained["label_column"], "encoding": encoding, **self._pictures()}
+        found = data.read_framed(file, labelled=False, **how)
         return self._fitting(found).cut(trained["window_frames"])
 
     def evaluate(  # type: ignore[override]
@@ -57,7 +59,8 @@ class FrameTagger(Tagger):
         Raises:  DataError naming the row, also of a label that was not trained on; UnsafePathError.
         """
         trained = self.metrics["config"]["data"]
-        found = data.read_framed(sources, label_column=label_column or trained["label_column"], encoding=encoding)
+        how: Any = {"label_column": label_column or trained["label_column"], "encoding": encoding, **self._pictures()}
+        found = data.read_framed(sources, **how)
         framed = self._fitting(found).cut(trained["window_frames"])
         data.tag_ids(framed, self.labels)  # names a label that it does not know
         systems = [
@@ -68,13 +71,19 @@ class FrameTagger(Tagger):
         return {"model": model, "baselines": baselines, "labels": self.labels}
 
     def _fitting(self, framed: data.Framed) -> data.Framed:
-        if framed.input_size != self._size:
+        wanted = tuple(self.config["model"].get("frame_shape", ())) or (self._size,)
+        if framed.frame_shape != wanted:
             raise DataError(
-                f"{framed.place(0)}: frames of {framed.input_size} numbers, trained is on frames of {self._size}; "
+                f"{framed.place(0)}: {data.frames_of(framed.frame_shape)}, trained is on {data.frames_of(wanted)}; "
                 "give what was trained on"
             )
         return framed
 
+    def _pictures(self) -> dict[str, Any]:
+        """How videos are read: as the model wants them."""
+        shape = self.config["model"].get("frame_shape")
+        return {"frame_size": tuple(shape[:2]), "grey": shape[2] == 1} if shape else {}
+
     @classmethod
     def _baseline_kinds(cls) -> Mapping[str, Any]:
-        return dict.fromkeys(get_args(FrameBaselineName), FrameMlp)
+        return {**dict.fromkeys(get_args(FrameBaselineName), FrameMlp), PEER: FrameByFrame}

@@ -259,8 +259,15 @@ def _transducer(model: Mapping[str, Any]) -> Shapes:
     R, N, J = (_size(model, name, least=0) if name in model else 0 for name in table)
     if not bool(R) == bool(N) == bool(J) or (R and not model.get("vocab_size")):
         raise SchemaError(f"model.{', model.'.join(table)} are {R}, {N}, {J}; they go together, and with words")
-    own, more = {*spelling, "crf", "scheme"}, {*table, "outside_bias"}
-    shapes, F, C = _reader(model, own, may=more, more_inputs=2 * S + N * J)
+    picture, layers, kernel, width = _pictures(model)
+    own, more = {*spelling, "crf", "scheme"}, {*table, "outside_bias", *_PICTURES}
+    shapes, F, C = _reader(model, own, may=more, more_inputs=width or 2 * S + N * J)
+    if picture:
+        shapes |= {"scale.mean": picture[2:], "scale.deviation": picture[2:]}
+        for number, (O, before) in enumerate(zip(layers, (picture[2], *layers), strict=False)):
+            shapes |= {
+                f"cnn.layers.{number}.weight": (O, kernel, kernel, before), f"cnn.layers.{number}.bias": (O,)
+            }  # fmt: skip
     if R:
         shapes |= {"features.weight": (R, J)}
     bias = model.get("outside_bias", 0.0)
@@ -277,13 +284,38 @@ def _transducer(model: Mapping[str, Any]) -> Shapes:
     return shapes | {"head.weight": (C, F), "head.bias": (C,)}
 
 
+_PICTURES = ("frame_shape", "cnn_channels", "cnn_kernel")  # a transducer of none may leave them out
+_STRIDE = 2  # of the layers that read pictures; tests hold it to models.frame_cnn, which bundle cannot see
+
+
+def _pictures(model: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
+    """Height, width and channels of frames that are pictures, the channels of every layer that reads them, its window,
+    and what the last one gives beyond I; without pictures nothing. Raises: SchemaError.
+    """
+    shape, layers, kernel = model.get("frame_shape", ()), model.get("cnn_channels", ()), model.get("cnn_kernel", 3)
+    sizes = [shape, layers, [kernel]]
+    if not all(isinstance(of, list | tuple) and all(type(n) is int and 1 <= n <= _LARGEST for n in of) for of in sizes):
+        raise SchemaError(f"model.{', model.'.join(_PICTURES)} must be sizes, not {str(sizes)[:80]}")
+    if not shape and not layers:
+        return (), (), kernel, 0
+    if len(shape) != 3 or math.prod(shape) != model.get("input_size") or not layers or kernel % 2 == 0:
+        raise SchemaError(
+            f"model.frame_shape {str(shape)[:40]}, model.cnn_channels {str(layers)[:40]}, model.cnn_kernel {kernel}: "
+            "wanted are height, width and channels, input_size numbers in all, some layers, and an odd window"
+        )
+    height, width, _ = shape
+    for _ in layers:
+        height, width = -(-height // _STRIDE), -(-width // _STRIDE)
+    return tuple(shape), tuple(layers), kernel, height * width * layers[-1] - math.prod(shape)
+
+
 def _reader(
     model: Mapping[str, Any], own: set[str], *, may: set[str] | frozenset[str] = frozenset(), more_inputs: int = 0
 ) -> tuple[Shapes, int, int]:
     """The tensors of what an acceptor and a transducer have in common, the width D*H that is read of it, and C.
 
     own: further keys that the configuration must have. may: those that it may have. more_inputs: what is read
-    beside an embedding.
+    beside an embedding, or in place of a frame.
     """
     own = own | {"num_labels", "input_size", "bidirectional"}
     _check_keys(model, _LAYERS | own, _MAY_BE_LEFT_OUT | _OF_TRAINING | may | {"label_smoothing"}, "model")

@@ -10,6 +10,7 @@ from rnnkit.cli.train_options import (
     TRAINING,
     Given,
     baselines,
+    listed,
     only,
     option,
     run_of,
@@ -18,7 +19,10 @@ from rnnkit.cli.train_options import (
     without,
 )
 
-_SOURCES = "Tables (.csv, .tsv), each a recording with a row for every frame, or .npz: a label for every frame."
+_SOURCES = (
+    "Tables (.csv, .tsv), each a recording with a row for every frame, or .npz; or videos, or a folder of them, each "
+    "with a table of its frames' labels beside it."
+)
 
 
 @taking(
@@ -27,6 +31,12 @@ _SOURCES = "Tables (.csv, .tsv), each a recording with a row for every frame, or
     label_column=option(str, help="The label's column; all others are numbers."),
     encoding=option(str, help="Of all tables."),
     window_frames=option(int, "--window", help="Cut recordings into windows of so many frames."),
+    frame_size=option(str, metavar="HxW", help="Of videos: the size that frames are averaged down to."),
+    grey=option(bool, "--grey/--colour", help="Of videos: brightness alone; or their colours."),
+    cnn_channels=option(
+        str, metavar="N,N", parser=listed(int, "16,32,32", is_alone=False), help="Of videos: their layers' channels."
+    ),
+    cnn_kernel=option(int, help="Of videos: rows and columns of the windows."),
     **without(LAYERS, "embedding_size"),
     bidirectional=option(bool, "--bidirectional/--forward", help="Read in both directions; or forward alone: streams."),
     crf=option(bool, "--crf/--no-crf", help="Score whole sequences of labels."),
@@ -34,7 +44,7 @@ _SOURCES = "Tables (.csv, .tsv), each a recording with a row for every frame, or
     label_smoothing=option(float, help="Share of the target spread over all labels."),
     **PRECISION,
     **TRAINING,
-    **only(baselines("majority, frame-mlp, window-mlp"), "kinds"),
+    **only(baselines("majority, frame-mlp, window-mlp; of videos majority, frame-cnn"), "kinds"),
     context=option(int, help="Frames that window-mlp reads beside each."),
 )
 def frames(given: Given) -> None:

@@ -18,7 +18,8 @@ class Batch:
     """B whole sequences.
 
     Attributes:
-        inputs: [T, B] int64 ids, or [T, B, I] float32 frames; 0 beyond a row's length. T is the longest.
+        inputs: [T, B] int64 ids, [T, B, I] float32 frames, or uint8 pictures [T, B, height, width, channels]; 0 beyond
+            a row's length. T is the longest.
         targets: [1, B] int64: the labels; or [T, B], a label for every step, −1 beyond a row's length.
         lengths: [B] int64.
         weights: as targets, float32: how much each label counts in the loss; 0 beyond a row's length.
@@ -119,10 +120,10 @@ class Batches:
 
 
 def padded(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """([T, B] ids, [T, B, 1 + W] spelled words or [T, B, I] frames, 0 behind each end; their lengths int64 [B])."""
+    """([T, B] ids, [T, B, 1 + W] spelled words, [T, B, I] frames or pictures, 0 behind each end; lengths int64 [B])."""
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
     first = sequences[0]
-    dtype = np.float32 if first.dtype.kind == "f" else np.int64
+    dtype = np.uint8 if first.dtype == np.uint8 else np.float32 if first.dtype.kind == "f" else np.int64
     inputs = np.zeros((int(lengths.max()), len(sequences), *first.shape[1:]), dtype)
     for row, sequence in enumerate(sequences):
         inputs[: len(sequence), row] = sequence

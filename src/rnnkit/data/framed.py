@@ -1,4 +1,4 @@
-"""Recordings with a label for every frame, out of tables and `.npz` files; faults are named by file, row and column."""
+"""Recordings with a label for every frame, out of tables, `.npz` files and videos; faults are named by their place."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rnnkit.data.readers import read_documents
 from rnnkit.data.series import npz_recordings
 from rnnkit.data.tables import SEPARATORS, cells_of, column_of
 from rnnkit.data.tagged import Tagged
+from rnnkit.data.video import SUFFIXES, clips_of, is_video, labels_beside, read_clip
 from rnnkit.errors import ArgumentError, DataError
 
 _Recording = tuple[list[str], np.ndarray, str, list[int]]  # labels, frames, what stands before a row, rows
@@ -27,7 +28,8 @@ class Framed(Tagged):
     """Recordings with a label for every frame.
 
     Attributes:
-        sentences: float32 [T, I] each.  tags: a label for each frame; of recordings read without them all "".
+        sentences: float32 [T, I] each; of videos uint8 [T, height, width, channels].
+        tags:      a label for each frame; of recordings read without them all "".
         files:     for each what stands before the number of a row, as "my.csv, line" or "my.npz, row 3, frame".
         lines:     for each frame that number.
     """
@@ -37,16 +39,21 @@ class Framed(Tagged):
     def __post_init__(self) -> None:
         """Raises: DataError for frames of more than one size, naming the first of another."""
         for number, frames in enumerate(self.sentences):
-            if frames.shape[1] != self.input_size:
+            if frames.shape[1:] != self.frame_shape:
                 raise DataError(
-                    f"{self.place(number)}: frames of {frames.shape[1]} numbers among frames of {self.input_size}; "
+                    f"{self.place(number)}: {frames_of(frames.shape[1:])} among {frames_of(self.frame_shape)}; "
                     "give recordings of one size"
                 )
 
     @property
     def input_size(self) -> int:
         """The numbers I of every frame."""
-        return self.sentences[0].shape[1]
+        return math.prod(self.frame_shape)
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """The axes of every frame: (I,), or of videos height, width and channels."""
+        return self.sentences[0].shape[1:]
 
     def place(self, sentence: int, word: int = 0) -> str:
         return f"{self.files[sentence]} {self.lines[sentence][word]}"
@@ -85,27 +92,38 @@ def read_framed(
     label_column: str | None = None,
     encoding: str = "utf-8",
     labelled: bool = True,
+    frame_size: tuple[int, int] = (32, 32),
+    grey: bool = False,
 ) -> Framed:
     """The labelled recordings of files, in order.
 
     Args:
         sources: .csv or .tsv with a header line, also as .gz: a recording, each row a frame, one column its label and
             all others numbers; or .npz with X [N, T, I], y [N, T] of integers or texts, and where recordings differ
-            in length `lengths` [N].
+            in length `lengths` [N]. Or videos (.mp4 and others that PyAV opens), or a folder of them: beside each,
+            under the same name with .csv or .tsv, a table with its frames' labels, whose other columns are not read.
         label_column: of tables; None: the only one of `LABEL_COLUMNS` that is there, whatever its case.
         encoding: of all tables.
         labelled: False: no labels are read, nor need there be any; a column of them is passed over.
+        frame_size: height and width that a video's frames are brought to, by area averaging.
+        grey: of videos, their brightness alone.
     Raises: DataError naming file, row and remedy: a file that cannot be read or has no frame, a missing column, a
-        ragged row, a cell that is no number or not finite, an empty label, labels that are not as many as frames.
-    Cost:   holds all of them in memory.
+        ragged row, a cell that is no number or not finite, an empty label, labels that are not as many as frames;
+        MissingExtraError for a video without PyAV.
+    Cost:   holds all of them in memory, of videos height · width · channels bytes for each frame.
     """
     found: list[_Recording] = []
     for source in [sources] if isinstance(sources, str | Path) else sources:
         path = str(source)
+        if is_video(path):
+            clips = clips_of(path)
+            found += [_of_video(clip, label_column, labelled, encoding, frame_size, grey) for clip in clips]
+            continue
         suffix = Path(path.removesuffix(".gz")).suffix.lower()
         if suffix not in (*SEPARATORS, ".npz") and Path(path).exists():  # what is not there is named where it is opened
             raise DataError(
-                f"{path}: cannot tell its format by the name; it must end in {', '.join(SEPARATORS)} or .npz "
+                f"{path}: cannot tell its format by the name; it must end in {', '.join(SEPARATORS)} or .npz, "
+                f"a video in {', '.join(SUFFIXES)} "
                 "(a .ts file has one label for a whole series: rnnkit train classify)"
             )
         if suffix == ".npz" and label_column is not None and labelled:
@@ -130,6 +148,32 @@ def read_framed(
             place = framed.place(number, [label.strip() for label in labels].index(""))
             raise DataError(f"{place}: the label is empty; fill it in, or take the row out")
     return framed
+
+
+def frames_of(shape: tuple[int, ...]) -> str:
+    """What a message calls frames of these axes."""
+    return f"frames of {shape[0]} numbers" if len(shape) == 1 else f"pictures of {' x '.join(map(str, shape))}"
+
+
+def _of_video(
+    path: str, label_column: str | None, labelled: bool, encoding: str, size: tuple[int, int], grey: bool
+) -> _Recording:
+    clip = read_clip(path, size=size, grey=grey)
+    numbers = list(range(len(clip)))
+    if not labelled:
+        return [""] * len(clip), clip, f"{path}, frame", numbers
+    table = labels_beside(path)
+    (document,) = read_documents([table], encoding=encoding)
+    assert isinstance(document.text, str)
+    rows = cells_of(table, document.text, SEPARATORS[Path(table).suffix])
+    header, first = next(rows)
+    at = header.index(column_of(header, label_column, LABEL_COLUMNS, "--label-column", first))
+    labels = [cells[at] for cells, _ in rows]
+    if len(labels) != len(clip):
+        raise DataError(
+            f"{table}: {len(labels)} rows of labels, {path} has {len(clip)} frames; give every frame one row"
+        )
+    return labels, clip, f"{path}, frame", numbers
 
 
 def _of_table(rows: Iterator[tuple[list[str], str]], name: str, label_column: str | None, labelled: bool) -> _Recording:

@@ -1,4 +1,4 @@
-"""What stands between a hidden vector and a loss or a distribution: linear layers, softmax, cross-entropy, embedding.
+"""What surrounds the recurrence: embedding, convolution, linear layers, softmax, cross-entropy.
 
 Every result is float32 and bit-identical for any number of threads; a row's result depends on its own input alone.
 `precision="bf16"` rounds what a product multiplies to bfloat16, "int8" (no gradients) to integers with scales, as in
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnnkit.errors import ShapeError
 from rnnkit.kernels import _core
 from rnnkit.kernels.recurrent import Precision
 
@@ -72,6 +73,65 @@ def linear_backward(
     Cost:    4·N·O·I flop; sums over rows run in blocks of 256, so their error does not grow with N.
     """
     return LinearGradients(*_core.linear_backward(x, weight, d_y, need_dx, with_bias, precision))
+
+
+def convolution(
+    x: Any, weight: Any, bias: Any | None = None, *, stride: int = 1, padding: int = 0, precision: Precision = "fp32"
+) -> np.ndarray:
+    """y[n, r, c, o] = b[o] + Σ over i, j, k of W[o, i, j, k] · x[n, r·stride + i − padding, c·stride + j − padding, k].
+
+    Each element is one fixed chain over the window: it does not depend on the other images. Outside of an image is 0.
+
+    Args:    x: [N, height, width, C].  weight: [O, K, K, C].  bias: [O] or None.  All float32.
+             stride: ≥ 1.  padding: rows and columns of zeros on each side, below K.
+    Returns: [N, rows, columns, O] with rows = (height + 2·padding − K) // stride + 1, columns alike.
+    Raises:  ShapeError naming the axis, ArgumentError, DtypeError.
+    Cost:    2·N·rows·columns·O·K·K·C flop; patches of at most 4 MiB, or of one image, side by side.
+    """
+    return PackedConvolution(weight, bias, stride=stride, padding=padding, precision=precision)(x)
+
+
+class PackedConvolution:
+    """`convolution` with the weight packed once. Same bits as `convolution`.
+
+    Args:    weight: [O, K, K, C].  bias: [O] or None.  Both float32; they are copied.
+    Raises:  ShapeError naming the axis, DtypeError.
+    """
+
+    __slots__ = ("_packed", "_window")
+
+    def __init__(
+        self, weight: Any, bias: Any | None = None, *, stride: int = 1, padding: int = 0, precision: Precision = "fp32"
+    ) -> None:
+        weight = np.asarray(weight)
+        if weight.ndim != 4 or weight.shape[1] != weight.shape[2] or 0 in weight.shape:
+            raise ShapeError(f"weight has shape {list(weight.shape)}, wanted [O, K, K, C], of square windows")
+        self._packed = _core.PackedLinear(weight.reshape(len(weight), -1), bias, precision)
+        self._window = (weight.shape[1], stride, padding)
+
+    def __call__(self, x: Any) -> np.ndarray:  # [N, height, width, C] -> [N, rows, columns, O]
+        return _core.convolution(x, self._packed, *self._window)
+
+
+def convolution_backward(
+    x: Any,
+    weight: Any,
+    d_y: Any,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    need_dx: bool = True,
+    with_bias: bool = True,
+    precision: Precision = "fp32",
+) -> LinearGradients:
+    """Gradients of `convolution`, in its axes.
+
+    Args:    x, weight, stride, padding: as of `convolution`.  d_y: float32 [N, rows, columns, O].
+    Returns: (dx or None, dweight, dbias or None); with N = 0 the last two are zero.
+    Raises:  ShapeError naming the axis, ArgumentError, DtypeError.
+    Cost:    twice `convolution`.
+    """
+    return LinearGradients(*_core.convolution_backward(x, weight, d_y, stride, padding, need_dx, with_bias, precision))
 
 
 def log_softmax(logits: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,12 +77,14 @@ class Reader(RecurrentModel):
 
     head: nn.Linear
 
-    def __init__(self, config: ReaderConfig, *, more_inputs: int = 0) -> None:
-        """Args: more_inputs: numbers that `_inputs` of a subclass puts behind every embedding."""
+    def __init__(self, config: ReaderConfig, *, more_inputs: int = 0, scaled: int = 0) -> None:
+        """Args: more_inputs: numbers that `_inputs` of a subclass puts behind every embedding, or in place of a frame
+        (then less than I). scaled: the last axis of frames, of which each entry has a scale; 0: I.
+        """
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size) if config.vocab_size else None
-        self.scale = None if config.vocab_size else Scale(config.input_size)
+        self.scale = None if config.vocab_size else Scale(scaled or config.input_size)
         read = (config.embedding_size or config.input_size) + more_inputs
         self._add_layers(read, bidirectional=config.bidirectional)
 
@@ -137,8 +140,19 @@ class Scale(nn.Module):
 
     def fit(self, frames: np.ndarray) -> None:
         """Of the training frames [N, I]; a dimension that never changes keeps the deviation 1."""
-        deviation = frames.std(0, dtype=np.float64)
-        self.mean.copy_(torch.from_numpy(frames.mean(0, dtype=np.float64)))
+        self._set(frames.mean(0, dtype=np.float64), frames.std(0, dtype=np.float64))
+
+    def fit_bytes(self, pictures: Iterable[np.ndarray]) -> None:
+        """Of training pictures, uint8 [..., channels], as numbers of 0 to 1."""
+        counts = np.zeros((len(self.mean), 256))
+        for of_one in pictures:
+            counts += [np.bincount(of_one[..., c].reshape(-1), minlength=256) for c in range(len(counts))]
+        shares, values = counts / counts.sum(1, keepdims=True), np.arange(256) / 255
+        mean = shares @ values
+        self._set(mean, np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1)))
+
+    def _set(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        self.mean.copy_(torch.from_numpy(mean))
         self.deviation.copy_(torch.from_numpy(np.where(deviation > 0, deviation, 1.0)))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnkit.errors import ConfigError
+from rnnkit.models.frame_cnn import FrameCnn, num_features
 from rnnkit.models.reader import Reader, ReaderConfig, steps_of
+from rnnkit.models.recurrent import check_sizes
 from rnnkit.nn import Recurrent
 from rnnkit.nn.dropout import dropout
 from rnnkit.state import State
@@ -27,12 +30,19 @@ class TransducerConfig(ReaderConfig):
         character_embedding_size, character_hidden_size: Q and S of the layer that reads them.
         num_features, features_per_word, feature_embedding_size: rows and width of the table of the features of a word
             (its shape, its ends), and how many each has, N; 0: none.
+        frame_shape: height, width and channels of frames that are pictures, of input_size numbers in all; (): they are
+            none. cnn_channels, cnn_kernel: of the convolutional layers that read them, see `FrameCnn`.
         crf: score whole sequences of labels, see `Transducer`.
         scheme: "bio", "iob1" or "bioes": what the run half holds predictions to; None: nothing.
         outside_bias: with a scheme, what the run half lowers the score of O by when it predicts; in nats.
     Raises: ConfigError, naming the field.
     """
 
+    lists = (*ReaderConfig.lists, "frame_shape", "cnn_channels")
+
+    frame_shape: tuple[int, ...] = ()
+    cnn_channels: tuple[int, ...] = ()
+    cnn_kernel: int = 3
     num_characters: int = 0
     character_embedding_size: int = 0
     character_hidden_size: int = 0
@@ -55,6 +65,19 @@ class TransducerConfig(ReaderConfig):
         for name in ("features_per_word", "feature_embedding_size"):
             if bool(getattr(self, name)) != bool(self.num_features):
                 raise ConfigError(f"{name}={getattr(self, name)} goes with num_features={self.num_features}")
+        for name in ("frame_shape", "cnn_channels", "cnn_kernel"):
+            check_sizes(name, getattr(self, name), least=1)
+        if self.frame_shape and (len(self.frame_shape) != 3 or math.prod(self.frame_shape) != self.input_size):
+            raise ConfigError(
+                f"frame_shape={self.frame_shape} are height, width and channels, of input_size={self.input_size} in all"
+            )
+        if bool(self.cnn_channels) != bool(self.frame_shape):
+            raise ConfigError(
+                f"cnn_channels={self.cnn_channels}, frame_shape={self.frame_shape}: pictures, and nothing else, are "
+                "read by convolutional layers; give both or neither"
+            )
+        if self.cnn_kernel % 2 == 0:
+            raise ConfigError(f"cnn_kernel={self.cnn_kernel} must be odd: a window has a middle")
         if self.crf and self.label_smoothing:
             raise ConfigError(f"label_smoothing={self.label_smoothing} has no effect on whole sequences: leave it out")
 
@@ -66,7 +89,8 @@ class Transducer(Reader):
         losses = model.loss(features, labels)          # nats per step [T, B]
 
     x_t = E[word_t], beside it the rows of its features (with `num_features`) and the last h, forward and backward, of
-    an LSTM over the characters of word_t (with `num_characters`); or (frame_t − mean) / deviation.
+    an LSTM over the characters of word_t (with `num_characters`); or (frame_t − mean) / deviation; or of pictures
+    `FrameCnn` of that, with a mean and a deviation for each channel.
 
     h_1 … h_T = top layer over x;  logits_t = U h_t + c;  and
 
@@ -76,9 +100,10 @@ class Transducer(Reader):
     A word with features or characters is a row of 1 + N + W integers: its id, its features' ids, then its characters'
     ids + 1, and 0 behind its end.
 
-    Parameters: those of `Reader`; `features.weight` [num_features, feature_embedding_size];
-    `characters.embedding.weight` [K, Q], `characters.recurrent.*`; `head.weight` [C, D*H], `head.bias` [C];
-    `crf.start`, `crf.end` [C], `crf.transition` [C, C], from the row's label to the column's.
+    Parameters: those of `Reader`; `cnn.layers.{i}.weight` and `.bias`, see `FrameCnn`; `features.weight`
+    [num_features, feature_embedding_size]; `characters.embedding.weight` [K, Q], `characters.recurrent.*`;
+    `head.weight` [C, D*H], `head.bias` [C]; `crf.start`, `crf.end` [C], `crf.transition` [C, C], from the row's label
+    to the column's.
 
     Source: Lample et al. 2016, arXiv:1603.01360 (characters, CRF); Lafferty, McCallum and Pereira 2001 (CRF).
     """
@@ -87,8 +112,14 @@ class Transducer(Reader):
     config_class = TransducerConfig
 
     def __init__(self, config: TransducerConfig) -> None:
-        beside = 2 * config.character_hidden_size + config.features_per_word * config.feature_embedding_size
-        super().__init__(config, more_inputs=beside)
+        more = 2 * config.character_hidden_size + config.features_per_word * config.feature_embedding_size
+        if config.frame_shape:
+            more = num_features(config.frame_shape, config.cnn_channels) - config.input_size
+        super().__init__(config, more_inputs=more, scaled=config.frame_shape[2] if config.frame_shape else 0)
+        self.cnn = None
+        if config.frame_shape:
+            how = {"kernel": config.cnn_kernel, "precision": config.precision}
+            self.cnn = FrameCnn(config.frame_shape, config.cnn_channels, **how)
         self.characters = _Characters(config) if config.num_characters else None
         self.features = None
         if config.num_features:
@@ -100,14 +131,19 @@ class Transducer(Reader):
     def forward(self, inputs: Tensor, state: State | None = None, *, lengths: Any = None) -> tuple[Tensor, State]:
         """Read sequences.
 
-        Args:    inputs: ids [T, B], words with characters [T, B, 1 + W], or frames [T, B, I]. state: what the rows have
-                     read, None: nothing. lengths: [B]; None: all T.
+        Args:    inputs: ids [T, B], words with characters [T, B, 1 + W], frames [T, B, I], or pictures [T, B, height,
+                     width, channels], uint8 or of 0 to 1. state: what the rows have read, None: nothing. lengths: [B];
+                     None: all T.
         Returns: what the outputs are made of, [T, B, D*H], and the layers' State after each row's last step.
         """
         hidden, after = self._read(inputs, state, steps_of(inputs, lengths))
         return dropout(hidden, self.config.output_dropout if self.training else 0.0), after
 
     def _inputs(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.cnn is not None:
+            pictures = inputs.float() / 255 if inputs.dtype == torch.uint8 else inputs
+            scaled, _ = super()._inputs(pictures.flatten(0, 1))
+            return self.cnn(scaled).unflatten(0, inputs.shape[:2]), None
         if self.characters is None and self.features is None:
             return super()._inputs(inputs)
         words, table = super()._inputs(inputs[..., 0])

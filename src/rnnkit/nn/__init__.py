@@ -6,7 +6,7 @@ from rnnkit.nn.backends import SpecBackendWarning, explain_backend
 from rnnkit.nn.cells import GRUCell, LSTMCell, RNNCell
 from rnnkit.nn.dropout import embedding_dropout, locked_dropout, word_dropout
 from rnnkit.nn.layers import GRU, LSTM, RNN
-from rnnkit.nn.operators import DifferentiationError, linear, linear_cross_entropy
+from rnnkit.nn.operators import DifferentiationError, convolution, linear, linear_cross_entropy
 from rnnkit.nn.options import Options
 from rnnkit.nn.recurrent import Recurrent
 
@@ -22,6 +22,7 @@ __all__ = [
     "RNNCell",
     "Recurrent",
     "SpecBackendWarning",
+    "convolution",
     "embedding_dropout",
     "explain_backend",
     "linear",

@@ -255,6 +255,59 @@ def _linear_gradient(ctx: Any, d_y: Tensor) -> Any:
 linear.register_autograd(_linear_gradient, setup_context=_linear_setup)
 
 
+@torch.library.custom_op("rnnkit::convolution", mutates_args=(), device_types="cpu")
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, precision: str) -> Tensor:
+    """`operators.convolution` for tracing."""
+    how: Any = {"stride": stride, "padding": padding, "precision": precision}
+    return torch.from_numpy(heads.convolution(_array(x), _array(weight), None if bias is None else _array(bias), **how))
+
+
+@convolution.register_fake
+def _(x: Tensor, weight: Tensor, bias: Any, stride: int, padding: int, precision: str) -> Tensor:
+    rows, columns = ((size + 2 * padding - weight.shape[1]) // stride + 1 for size in x.shape[1:3])
+    return x.new_empty(x.shape[0], rows, columns, weight.shape[0])
+
+
+@torch.library.custom_op("rnnkit::convolution_backward", mutates_args=(), device_types="cpu")
+def _convolution_backward(
+    d_y: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    stride: int,
+    padding: int,
+    need_dx: bool,
+    with_bias: bool,
+    precision: str,
+) -> list[Tensor]:
+    how: Any = {"stride": stride, "padding": padding, "precision": precision}
+    got = heads.convolution_backward(
+        _array(x), _array(weight), _array(d_y), need_dx=need_dx, with_bias=with_bias, **how
+    )
+    return [torch.from_numpy(array) for array in got if array is not None]
+
+
+@_convolution_backward.register_fake
+def _(
+    d_y: Any, x: Tensor, weight: Tensor, stride: int, padding: int, need_dx: bool, with_bias: bool, precision: str
+) -> list[Tensor]:
+    dx = [x.new_empty(x.shape)] if need_dx else []
+    return [*dx, weight.new_empty(weight.shape), *([weight.new_empty(weight.shape[0])] if with_bias else [])]
+
+
+def _convolution_setup(ctx: Any, inputs: Any, output: Tensor) -> None:
+    x, weight, _, *ctx.window, ctx.precision = inputs
+    ctx.save_for_backward(x, weight)
+
+
+def _convolution_gradient(ctx: Any, d_y: Tensor) -> Any:
+    need_dx, _, with_bias, *_ = ctx.needs_input_grad
+    got = _convolution_backward(d_y, *ctx.saved_tensors, *ctx.window, need_dx, with_bias, ctx.precision)
+    return got.pop(0) if need_dx else None, got.pop(0), got.pop(0) if with_bias else None, None, None, None
+
+
+convolution.register_autograd(_convolution_gradient, setup_context=_convolution_setup)
+
+
 # ---- scoring words ------------------------------------------------------------------------------------------------
 
 

@@ -212,6 +212,58 @@ class _Linear(torch.autograd.Function):
         return None if dx is None else dx.view(x.shape), _tensor(d_weight), _tensor(d_bias), None
 
 
+def convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    precision: str = "fp32",
+) -> Tensor:
+    """A square window over images, channels last; on the native core for float32 on the CPU.
+
+    y[n, r, c, o] = b[o] + Σ over i, j, k of W[o, i, j, k] · x[n, r·stride + i − padding, c·stride + j − padding, k]
+
+    Args: x: `[N, height, width, C]`. weight: `[O, K, K, C]`. bias: `[O]`. precision: as of `linear`.
+    Returns: `[N, rows, columns, O]`. Raises: ShapeError, ArgumentError. Cost: 2·N·rows·columns·O·K²·C flop.
+    """
+    if not is_native(x, weight, bias):
+        y = F.conv2d(x.permute(0, 3, 1, 2), weight.permute(0, 3, 1, 2), bias, stride, padding)
+        return y.permute(0, 2, 3, 1)
+    if torch.compiler.is_compiling():
+        return torch.ops.rnnkit.convolution(x, weight, bias, stride, padding, precision)
+    return _Convolution.apply(x, weight, bias, stride, padding, precision)  # type: ignore[return-value]
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: int,
+        padding: int,
+        precision: recurrent.Precision,
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.how = {"stride": stride, "padding": padding, "precision": precision}
+        return torch.from_numpy(
+            heads.convolution(_array(x), _array(weight), None if bias is None else _array(bias), **ctx.how)
+        )
+
+    @staticmethod
+    def backward(ctx: Any, d_y: Tensor) -> Any:  # type: ignore[override]
+        _refuse_double_backward()
+        x, weight = ctx.saved_tensors
+        need_dx, _, with_bias, *_ = ctx.needs_input_grad
+        got = heads.convolution_backward(
+            _array(x), _array(weight), _array(d_y), need_dx=need_dx, with_bias=with_bias, **ctx.how
+        )
+        return *map(_tensor, got), None, None, None
+
+
 def _rows(x: Tensor) -> np.ndarray:
     return _array(x).reshape(-1, x.shape[-1])
 

@@ -6,6 +6,7 @@ from rnnkit.kernels.threads import get_num_threads, isa, set_num_threads
 from rnnkit.runtime.acceptor import Acceptor
 from rnnkit.runtime.beam import Hypothesis
 from rnnkit.runtime.bidirectional import BidirectionalLanguageModel
+from rnnkit.runtime.frame_by_frame import FrameByFrame
 from rnnkit.runtime.language_model import LanguageModel
 from rnnkit.runtime.transducer import Transducer
 from rnnkit.runtime.window_mlp import WindowMLP
@@ -13,6 +14,7 @@ from rnnkit.runtime.window_mlp import WindowMLP
 __all__ = [
     "Acceptor",
     "BidirectionalLanguageModel",
+    "FrameByFrame",
     "Hypothesis",
     "LanguageModel",
     "Transducer",

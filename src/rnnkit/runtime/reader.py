@@ -51,7 +51,8 @@ class Reader(BundledModel):
     @property
     def num_parameters(self) -> int:
         """How many numbers were learned."""
-        return super().num_parameters - 2 * self._size  # the frames' mean and deviation are counted, not learned
+        counted = self._tensors["scale.mean"].size if self._size else 0
+        return super().num_parameters - 2 * counted  # the frames' mean and deviation are counted, not learned
 
     @property
     def is_causal(self) -> bool:
@@ -94,8 +95,13 @@ class Reader(BundledModel):
 
     def _unroll(self, x: np.ndarray, parts: Parts, lengths: np.ndarray | None) -> tuple[np.ndarray, Parts]:
         """ids [T, B] or frames [T, B, I] -> the top layer's [T, B, D*H], and the layers' parts at each row's length."""
-        x = (x - self._tensors["scale.mean"]) / self._tensors["scale.deviation"] if self._size else self._embedded(x)
-        return self._stack.forward(x, parts[: len(self._stack.layers)], lengths=lengths)
+        return self._stack.forward(self._entering(x), parts[: len(self._stack.layers)], lengths=lengths)
+
+    def _entering(self, x: np.ndarray) -> np.ndarray:
+        """What the first layer reads."""
+        if not self._size:
+            return self._embedded(x)
+        return (x - self._tensors["scale.mean"]) / self._tensors["scale.deviation"]
 
     def _embedded(self, ids: np.ndarray, table: str = "embedding.weight") -> np.ndarray:
         """ids [T, B] -> [T, B, E]."""

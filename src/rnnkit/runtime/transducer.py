@@ -13,6 +13,7 @@ from rnnkit.errors import ArgumentError, DataError, DtypeError, SchemaError, Sha
 from rnnkit.kernels import heads
 from rnnkit.metrics.chain import Chain, best_path, held_to, log_marginals
 from rnnkit.metrics.spans import OUTSIDE
+from rnnkit.runtime.frame_cnn import FrameCnn, brightness
 from rnnkit.runtime.reader import ROWS, Reader, padded
 from rnnkit.state import State
 from rnnkit.text import WordReader
@@ -64,6 +65,8 @@ class Transducer(Reader):
                     f"the vocabulary has {sizes[at]} {what.format(sizes[at + 1])}, the model "
                     f"{wanted[at]} and {wanted[at + 1]}; take both from one run"
                 )
+        picture = tuple(model.get("frame_shape", ()))
+        self._cnn = FrameCnn(picture, self._weights, self.precision) if picture else None
         self._spelling = []
         if model["num_characters"]:
             self._spelling = [self._layer("characters.recurrent.", "lstm", f"_l0{end}") for end in ("", "_reverse")]
@@ -114,8 +117,8 @@ class Transducer(Reader):
 
         Under a CRF those of the label given the whole sequence (its marginals).
 
-        Args:   sequences: lists of words, or what `words.encode` gives; of a model of frames, arrays [T, I]; T may be
-                0.
+        Args:   sequences: lists of words, or what `words.encode` gives; of frames, [T, I]; of pictures [T, height,
+                width, channels], uint8 or floats of 0 to 1. T may be 0.
         Raises: DtypeError, ShapeError, ArgumentError naming the sequence.
         Cost:   64 sequences of similar length at a time.
         """
@@ -126,7 +129,14 @@ class Transducer(Reader):
         return scored
 
     def encode(self, sequence: Any, number: int = 0) -> np.ndarray:
-        """What the layers read of a sequence: words int64 [T] or [T, 1 + N + W], or float32 [T, I]."""
+        """What the layers read of a sequence: words int64 [T] or [T, 1 + N + W], float32 [T, I], or pictures."""
+        if self._cnn is not None:
+            pictures = np.asarray(sequence)
+            if pictures.ndim != 4:
+                raise ShapeError(
+                    f"sequence {number} has the shape {list(pictures.shape)}, wanted {['T', *self._cnn.shape]}"
+                )
+            return self._cnn.checked(pictures, f"sequence {number}")
         if self._size:
             return self._series(sequence, number)
         assert self.words is not None
@@ -145,6 +155,8 @@ class Transducer(Reader):
     def _scores(self, sequences: Sequence[Any]) -> list[np.ndarray]:
         """log-softmax of the logits; under a CRF the logits themselves."""
         arrays = self._encoded(sequences)
+        if len({array.dtype for array in arrays}) > 1:  # pictures of both kinds
+            arrays = [brightness(array) for array in arrays]
         order = sorted(range(len(arrays)), key=lambda row: len(arrays[row]))
         result: list[np.ndarray] = [np.empty(0)] * len(arrays)
         for first in range(0, len(order), ROWS):
@@ -175,8 +187,14 @@ class Transducer(Reader):
             rows = self._encoded(inputs)
             if len({len(row) for row in rows}) > 1:
                 raise ShapeError(f"the rows have {[len(row) for row in rows]} steps; give each row the same number")
-            inputs = np.stack(rows, axis=1)
-        inputs = self._frames(inputs) if self._size else inputs
+            inputs = np.stack([brightness(row) for row in rows] if self._cnn is not None else rows, axis=1)
+        if self._cnn is not None:
+            if inputs.ndim != 5:
+                wanted = ["T", "B", *self._cnn.shape]
+                raise ShapeError(f"inputs has the shape {list(inputs.shape)}, wanted are pictures {wanted}")
+            inputs = self._cnn.checked(inputs, "inputs")
+        elif self._size:
+            inputs = self._frames(inputs)
         state = self.initial_state(inputs.shape[1]) if state is None else state
         if not np.isfinite(inputs).all():
             raise ArgumentError("inputs hold a value that is not finite; fill it in, or leave it out")
@@ -184,12 +202,19 @@ class Transducer(Reader):
         return self._outputs(hidden), self._state(after)
 
     def step(self, inputs: Any, state: State | None = None) -> tuple[np.ndarray, State]:
-        """One step of B rows: words, or frames [B, I] -> (log-probabilities [B, C], State). As `__call__` of T = 1."""
+        """One step of B rows, as `__call__` of T = 1.
+
+        Args:    inputs: words, frames [B, I] or pictures [B, height, width, channels].
+        Returns: log-probabilities [B, C], State.
+        """
         rows = [[word] for word in inputs] if not self._size else np.asarray(inputs)[None]
         log_probs, after = self(rows, state)
         return log_probs[0], after
 
     # ---- parts -------------------------------------------------------------------------------------------------------
+
+    def _entering(self, x: np.ndarray) -> np.ndarray:
+        return super()._entering(x) if self._cnn is None else self._cnn(super()._entering(brightness(x)))
 
     def _embedded(self, ids: np.ndarray, table: str = "embedding.weight") -> np.ndarray:
         if ids.ndim == 2:

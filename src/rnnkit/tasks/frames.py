@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rnnkit import baselines, data
 from rnnkit.errors import DataError
 from rnnkit.models.transducer import Transducer, TransducerConfig
+from rnnkit.runtime import FrameByFrame
+from rnnkit.state import State
 from rnnkit.tasks.frames_config import FramesConfig
-from rnnkit.tasks.frames_score import LabelledBy, frame_rows
+from rnnkit.tasks.frames_score import PEER, LabelledBy, frame_rows
 from rnnkit.tasks.tag import TaggedSentences, TaggingTask, parts_of
+from rnnkit.tasks.tag_score import TaggedBy
+from rnnkit.tasks.tag_table import judge
+from rnnkit.tasks.task import Peer, TrainingReport
 
 
 class Recordings(TaggedSentences):
@@ -35,17 +43,19 @@ class Recordings(TaggedSentences):
         settings = self._config.data
 
         def read(sources: list[str]) -> data.Framed:
-            found = data.read_framed(sources, label_column=settings.label_column, encoding=settings.encoding)
+            of_videos = {"frame_size": settings.frame_size, "grey": settings.grey}
+            how: Any = {"label_column": settings.label_column, "encoding": settings.encoding, **of_videos}
+            found = data.read_framed(sources, **how)
             return found.cut(settings.window_frames)
 
         assert settings.sources is not None  # the configuration has seen to it
         train = read(settings.sources) if given is None else given.cut(settings.window_frames)
         parts = parts_of(settings, train, read, with_test=given is None)
         for part in parts:
-            if len(part) and part.input_size != train.input_size:
+            if len(part) and part.frame_shape != train.frame_shape:
                 raise DataError(
-                    f"{part.place(0)}: frames of {part.input_size} numbers, trained is on frames of "
-                    f"{train.input_size}; give what was trained on"
+                    f"{part.place(0)}: {data.frames_of(part.frame_shape)}, trained is on "
+                    f"{data.frames_of(train.frame_shape)}; give what was trained on"
                 )
         return parts
 
@@ -54,7 +64,7 @@ class Recordings(TaggedSentences):
 
     @property
     def baselines(self) -> tuple[str, ...]:
-        return self._config.baselines.kinds
+        return tuple(kind for kind in self._config.baseline_kinds if kind != PEER)
 
     def require_baselines(self) -> None:
         if {*self.baselines} - {"majority"}:
@@ -64,6 +74,9 @@ class Recordings(TaggedSentences):
         context = self._config.baselines.context
         after = context // 2 if self._config.model.bidirectional else 0
         train = self.train.tagged
+        if len(train.frame_shape) > 1:  # the commonest label is that of any frames
+            nothing = [np.zeros((len(one), 1), np.float32) for one in train.sentences]
+            return baselines.FrameMlp.fit(kind, nothing, train.tags, before=0, after=0)
         return baselines.FrameMlp.fit(kind, train.sentences, train.tags, before=context - after, after=after)
 
     def judged(self, name: str, system: Any, own: dict[str, Any]) -> LabelledBy:
@@ -88,12 +101,35 @@ class FramesTask(TaggingTask):
         return Recordings(config, tagged)
 
     def build_model(self) -> Transducer:
-        train = self.sentences.train.sequences
-        fields = {**self.config.model.model_dump(), "input_size": train[0].shape[1]}
-        model = Transducer(TransducerConfig(num_labels=len(self.sentences.labels), **fields))
+        train, framed = self.sentences.train.sequences, self.sentences.train.tagged
+        assert isinstance(framed, data.Framed)
+        fields = {**self.config.model.model_dump(), "input_size": framed.input_size}
+        of_pictures = len(framed.frame_shape) > 1
+        fields |= {"frame_shape": framed.frame_shape} if of_pictures else {"cnn_channels": ()}
+        model = self._make(TransducerConfig(num_labels=len(self.sentences.labels), **fields))
         assert model.scale is not None
-        model.scale.fit(np.concatenate(train))
+        if of_pictures:
+            model.scale.fit_bytes(train)
+        else:
+            model.scale.fit(np.concatenate(train))
         return model
+
+    def _make(self, config: TransducerConfig) -> Transducer:
+        return Transducer(config)
+
+    def peers(self) -> Mapping[str, Peer]:
+        """Of videos the same network on single frames, trained as the run is but from another seed."""
+        if PEER not in self.config.baseline_kinds:
+            return {}
+        return {PEER: Peer(FrameByFrameTask(self), later_seed=1)}
+
+    def _judge(
+        self, run_dir: Path, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]
+    ) -> dict[str, Any]:
+        trained = [self._judged_peer(run_dir / "baselines" / name, of_peer) for name, of_peer in peers]
+        return judge(
+            run_dir, name=self.name, config=self.config, sentences=self.sentences, report=report, trained=trained
+        )
 
     def evaluate(self, model: torch.nn.Module, *, max_tokens: int) -> dict[str, float]:
         """As a tagger's; `error`, by which the best weights are chosen, is 1 − accuracy, which grows while nats do."""
@@ -106,3 +142,34 @@ class FramesTask(TaggingTask):
 
     def _files(self) -> dict[str, bytes]:
         return {}
+
+    def _judged_peer(self, folder: Path, report: TrainingReport) -> TaggedBy:
+        peer = FrameByFrame.load(folder)
+        own = {
+            "bytes": (folder / "model.safetensors").stat().st_size,
+            "num_parameters": peer.num_parameters,
+            "train_seconds": report.seconds,
+        }
+        return self.sentences.judged(folder.name, peer, own)
+
+
+class FrameByFrameTask(FramesTask):
+    """Train the neural peer on recordings that are already there."""
+
+    def __init__(self, of_run: FramesTask) -> None:
+        self.sentences, self.config, self._of_run = of_run.sentences, of_run.config, of_run.sentences
+        self.with_crf, self.name = of_run.with_crf, PEER
+
+    def _make(self, config: TransducerConfig) -> Transducer:
+        return _FrameByFrame(dataclasses.replace(config, crf=False))  # whose transitions would know the frame before
+
+    def peers(self) -> Mapping[str, Peer]:
+        return {}
+
+
+class _FrameByFrame(Transducer):
+    """A Transducer that reads every frame as a sequence of its own; its bundle is an ordinary one."""
+
+    def forward(self, inputs: Tensor, state: State | None = None, *, lengths: Any = None) -> tuple[Tensor, State]:
+        features, after = super().forward(inputs.flatten(0, 1)[None])
+        return features[0].unflatten(0, inputs.shape[:2]), after

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from rnnkit.baselines.frames import FrameBaselineName
+from rnnkit.data import is_video
+from rnnkit.tasks.frames_score import PEER
 from rnnkit.tasks.sections import LayersConfig, Section, SequencesConfig, SequencesRunConfig, Widths
+
+
+def _height_and_width(value: Any) -> Any:
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+)x(\d+)", value)
+        if match is None:
+            raise ValueError(f"frame_size is {value!r}: give height and width, as 32x32")
+        return tuple(map(int, match.groups()))
+    return value
+
+
+Pixels = Annotated[int, Field(ge=4, le=1024)]
+FrameSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_height_and_width)]
 
 
 class FramesDataConfig(SequencesConfig):
@@ -19,6 +35,21 @@ class FramesDataConfig(SequencesConfig):
     window_frames: int | None = Field(
         default=None, ge=2, description="Cut recordings into windows of so many frames, each read by itself; None: not."
     )
+    frame_size: FrameSize = Field(
+        default=(32, 32), description="Of videos: height and width that frames are averaged down to, as 32x32."
+    )
+    grey: bool = Field(default=False, description="Of videos: their brightness alone, without colours.")
+
+    owners: ClassVar = {
+        **SequencesConfig.owners,
+        "frame_size": (lambda data: data.of_videos, "without videos"),
+        "grey": (lambda data: data.of_videos, "without videos"),
+    }
+
+    @property
+    def of_videos(self) -> bool:
+        """Whether the sources are videos: files that are called so, or folders."""
+        return any(is_video(source) for source in self.sources or [])
 
 
 class FramesModelConfig(LayersConfig):
@@ -31,6 +62,12 @@ class FramesModelConfig(LayersConfig):
     input_dropout: float = Field(default=0.0, ge=0, lt=1, description="On what the first layer reads.")
     output_dropout: float = Field(default=0.3, ge=0, lt=1, description="On what is read out.")
     bidirectional: bool = Field(default=True, description="Read in both directions; false: it streams.")
+    cnn_channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(16, 32, 32),
+        min_length=1,
+        description="Of videos: the channels of each convolutional layer, which halves height and width.",
+    )
+    cnn_kernel: int = Field(default=3, ge=1, description="Of videos: rows and columns K of their windows, odd.")
     crf: bool = Field(default=False, description="Score whole sequences of labels.")
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Share of the target spread over all labels (Szegedy et al. 2016)."
@@ -40,8 +77,10 @@ class FramesModelConfig(LayersConfig):
 class FramesBaselinesConfig(Section):
     """What the model must beat."""
 
-    kinds: tuple[FrameBaselineName, ...] = Field(
-        default=("majority", "frame-mlp", "window-mlp"), min_length=1, description="Which the table shows."
+    kinds: tuple[FrameBaselineName | Literal["frame-cnn"], ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Which the table shows; None: majority, frame-mlp, window-mlp; of videos majority, frame-cnn.",
     )
     context: int = Field(
         default=16,
@@ -50,7 +89,9 @@ class FramesBaselinesConfig(Section):
         description="Frames of the window beside its own: half on each side, or all before it where the model streams.",
     )
 
-    owners: ClassVar = {"context": (lambda baselines: "window-mlp" in baselines.kinds, "without window-mlp")}
+    owners: ClassVar = {
+        "context": (lambda baselines: "window-mlp" in (baselines.kinds or ("window-mlp",)), "without window-mlp")
+    }
 
 
 class FramesConfig(SequencesRunConfig):
@@ -59,3 +100,25 @@ class FramesConfig(SequencesRunConfig):
     data: FramesDataConfig = Field(default_factory=FramesDataConfig)
     model: FramesModelConfig = Field(default_factory=FramesModelConfig)
     baselines: FramesBaselinesConfig = Field(default_factory=FramesBaselinesConfig)
+
+    @property
+    def baseline_kinds(self) -> tuple[str, ...]:
+        """What the table shows."""
+        of_all = ("majority", PEER) if self.data.of_videos else ("majority", "frame-mlp", "window-mlp")
+        return self.baselines.kinds or of_all
+
+    @model_validator(mode="after")
+    def _pictures_or_numbers(self) -> FramesConfig:
+        of_videos, kinds = self.data.of_videos, {*self.baseline_kinds}
+        for name in ("cnn_channels", "cnn_kernel"):
+            if not of_videos and getattr(self.model, name) != FramesModelConfig.model_fields[name].default:
+                raise ValueError(f"model.{name} has no effect without videos: leave it out")
+        if self.model.cnn_kernel % 2 == 0:
+            raise ValueError(f"model.cnn_kernel is {self.model.cnn_kernel}: give an odd number, a window has a middle")
+        if of_videos and (wrong := kinds & {"frame-mlp", "window-mlp"}):
+            raise ValueError(f"baselines.kinds: {min(wrong)} reads numbers; videos have majority and {PEER}")
+        if not of_videos and PEER in kinds:
+            raise ValueError(f"baselines.kinds: {PEER} reads pictures; numbers have majority, frame-mlp, window-mlp")
+        if of_videos and self.baselines.context != FramesBaselinesConfig.model_fields["context"].default:
+            raise ValueError("baselines.context has no effect without window-mlp: leave it out, or change that")
+        return self

@@ -12,6 +12,7 @@ from rnnkit.metrics import ClassificationScore
 from rnnkit.metrics.tagging import Tags
 from rnnkit.tasks.tag_score import TaggedBy, tagging_rows
 
+PEER = "frame-cnn"  # the neural peer of videos, which trains as the model does but starts anew at every frame
 BLOCK = 32  # frames resampled together: neighbours are alike, and each alone would say more than it does
 
 

@@ -35,12 +35,14 @@ def judge(
     sentences: TaggedSentences,
     report: TrainingReport,
     others: Sequence[tuple[str, TrainingReport]] = (),
+    trained: Sequence[TaggedBy] = (),
 ) -> dict[str, Any]:
     """Score the bundle in `run_dir` and its baselines, fitted here and saved in `run_dir/baselines`, on the test part.
 
     Validation sentences choose the model's weights; no baseline has a choice, so none is shown them.
 
     Args:    others: the model from further seeds, in `run_dir/baselines` too.
+             trained: the neural peers, as `sentences.judged` gives them.
     Returns: what it writes to `run_dir/metrics.json`.
     """
     model, test = Transducer.load(run_dir), sentences.test
@@ -50,7 +52,7 @@ def judge(
         "train_seconds": report.seconds,
     }
     systems = [sentences.judged(name, model, own)]
-    systems += [_baseline(kind, sentences, run_dir) for kind in sentences.baselines]
+    systems += [*(_baseline(kind, sentences, run_dir) for kind in sentences.baselines), *trained]
     row, *baselines = sentences.rows(systems)
     seeds = [_of_seed(row, report)]
     for other, its_report in others:
