@@ -62,6 +62,8 @@ enum class Bug {
   norm_gain_gradient_of_the_last_block_only,
   normalised_memory_carried,
   convolution_gradient_of_the_last_images_only,
+  convolution_counts_overlapping_windows_once,
+  convolution_leaves_the_edge_stale,
 };
 
 #ifdef RNNKIT_MUTANTS

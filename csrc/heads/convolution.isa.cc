@@ -63,7 +63,10 @@ void gather(const Images& images, int64_t count, const float* x, float* patches)
         [&](int64_t from, int64_t place, int64_t floats) {
           memcpy(to + place, image + from, static_cast<size_t>(floats) * sizeof(float));
         },
-        [&](int64_t place, int64_t floats) { memset(to + place, 0, static_cast<size_t>(floats) * sizeof(float)); });
+        [&](int64_t place, int64_t floats) {
+          if (!planted(Bug::convolution_leaves_the_edge_stale))
+            memset(to + place, 0, static_cast<size_t>(floats) * sizeof(float));
+        });
   });
 }
 
@@ -75,7 +78,8 @@ void scatter(const Images& images, int64_t count, const float* patches, float* d
     walk(
         images,
         [&](int64_t to, int64_t place, int64_t floats) {
-          for (int64_t i = 0; i < floats; ++i) image[to + i] += from[place + i];
+          const bool is_once = planted(Bug::convolution_counts_overlapping_windows_once);
+          for (int64_t i = 0; i < floats; ++i) image[to + i] = (is_once ? 0 : image[to + i]) + from[place + i];
         },
         [](int64_t, int64_t) {});
   });

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from arriving import COMMON, check_options
 from command import Outcome
@@ -83,3 +84,40 @@ def test_train_predict_and_eval(
         assert [row[:2] for row in rows] == [row[:2] for row in found[:10]]  # the first window
         assert streamed.code == 1
         assert "stdin, line 11: inputs hold a value that is not finite" in streamed.err
+
+
+def test_videos_are_trained_on_predicted_and_judged(
+    tmp_path: Path, call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    av = pytest.importorskip("av", reason="PyAV is absent: pip install '.[video]'")
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for number in range(12):
+        with av.open(str(clips / f"{number:02}.mp4"), "w") as file:
+            stream = file.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
+            for value in range(5):
+                picture = np.full((16, 32, 3), 40 * value + number, np.uint8)
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            file.mux(stream.encode())
+        (clips / f"{number:02}.tsv").write_text("way\n" + "dark\n" * 3 + "light\n" * 2, encoding="utf-8")
+    run = tmp_path / "run"
+    how = ("--frame-size=8x16", "--cnn-channels=3,4", "--cnn-kernel=5", "--label-column=way", "--forward")
+    done = call("train", "frames", clips, "--run", run, *SMALL[:-1], *how)
+    assert done.code == 0, done.err
+    for word in ("lstm (this model)", "majority", "frame-cnn", "frame-cnn will train after lstm"):
+        assert word in done.out + done.err
+    for name in ("torch", "sklearn", "scipy", "yaml", "matplotlib"):  # only the run half and PyAV are left
+        monkeypatch.setitem(sys.modules, name, None)
+    done = call("predict", run, clips / "03.mp4")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert [line.split("\t")[2] for line in lines] == [f"{clips / '03.mp4'}, frame {t}" for t in range(5)]
+    judged = json.loads(call("eval", run, clips, "--json").out)
+    assert [row["name"] for row in judged["baselines"]] == ["majority", "frame-cnn"]
+    assert judged["model"]["num_frames"] == 60
+    refused = call("predict", run)
+    assert (refused.code, "reads videos, which do not come on stdin as lines; name a FILE" in refused.err) == (2, True)
+    monkeypatch.setitem(sys.modules, "av", None)
+    refused = call("predict", run, clips / "03.mp4")
+    assert (refused.code, "pip install '.[video]'" in refused.err, refused.err.count("\n")) == (2, True, 1)

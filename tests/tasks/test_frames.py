@@ -14,7 +14,8 @@ import rnnkit
 from rnnkit.api.classification import ClassifyTrainConfig
 from rnnkit.api.frames import FramesRunConfig
 from rnnkit.bundle import read_bundle
-from rnnkit.errors import CheckpointError, DataError
+from rnnkit.errors import ArgumentError, CheckpointError, DataError
+from rnnkit.export import to_bundle, to_onnx
 from rnnkit.tasks.frames import FramesTask
 from rnnkit.tasks.frames_config import FramesConfig
 from rnnkit.tasks.frames_score import LabelledBy, frame_rows
@@ -196,3 +197,112 @@ def test_its_pages_show_table_labels_and_mistakes(file: Path, tmp_path: Path) ->
     card = pages["README.md"].decode()
     assert "A recurrent labeller of frames" in card
     assert "blocks of at most 32 frames" in card
+
+
+# ---- videos ----------------------------------------------------------------------------------------------------------
+
+
+def drawn_clips(folder: Path, count: int, *, seed: int = 0) -> Path:
+    """A bright block on a ring of eight places; the label is whether it has moved since the frame before."""
+    av = pytest.importorskip("av", reason="PyAV is absent: pip install '.[video]'")
+    rng = np.random.default_rng(seed)
+    folder.mkdir()
+    for number in range(count):
+        moves = rng.random(12) < 0.5
+        moves[0] = False
+        places = (rng.integers(8) + moves.cumsum()) % 8
+        with av.open(str(folder / f"{number:03}.mp4"), "w") as file:
+            stream = file.add_stream("libx264", rate=10, options={"qp": "0"})
+            stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+            for place in places:
+                picture = np.full((32, 32), 60, np.uint8)
+                picture[8:24, place * 4 : place * 4 + 4] = 200
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="gray")))
+            file.mux(stream.encode())
+        rows = "".join(f"{'moved' if moved else 'still'}\n" for moved in moves)
+        (folder / f"{number:03}.csv").write_text(f"label\n{rows}", encoding="utf-8")
+    return folder
+
+
+VIDEO = {"model": {"hidden_size": 16, "bidirectional": False, "output_dropout": 0.0, "cnn_channels": [4, 8]},
+         "baselines": {"kinds": ["majority", "frame-cnn"]}}  # fmt: skip
+
+
+def test_motion_is_seen_across_frames_and_not_in_one_and_the_bundle_says_the_same(tmp_path: Path) -> None:
+    sources = {"sources": [str(drawn_clips(tmp_path / "clips", 60))], "frame_size": [8, 8], "grey": True}
+    training = ClassifyTrainConfig(epochs=40, lr=0.02, batch_size=16, threads=1)
+    run = tmp_path / "run"
+    metrics = fit(FramesTask(configure(tmp_path, **VIDEO, data=sources)), run_dir=run, config=training).metrics
+    by_name = {row["name"]: row for row in (metrics["model"], *metrics["baselines"])}
+    assert [*by_name] == ["lstm", "majority", "frame-cnn"]
+    assert by_name["lstm"]["accuracy"] > 0.95
+    assert by_name["frame-cnn"]["accuracy"] < 0.75
+    assert by_name["frame-cnn"]["num_parameters"] == by_name["lstm"]["num_parameters"]
+
+    model = rnnkit.FrameTagger.load(run)
+    assert model.config["model"]["frame_shape"] == [8, 8, 1]
+    again = model.evaluate(tmp_path / "clips")
+    assert [row["name"] for row in (again["model"], *again["baselines"])] == [*by_name]
+    assert again["model"]["accuracy"] > 0.95
+    (clip, *_) = model.read(tmp_path / "clips" / "000.mp4").sentences
+    (whole,) = model.log_probs([clip])
+    state = model.initial_state()
+    for frame, wanted in zip(clip, whole, strict=True):
+        log_probs, state = model.step(frame[None], state)
+        assert np.array_equal(wanted, log_probs[0])
+    with pytest.raises(ArgumentError, match="holds a transducer, which has no ONNX file"):
+        to_onnx(run, tmp_path / "model.onnx")
+    to_bundle(run, tmp_path / "small", int8=True)
+    small = rnnkit.FrameTagger.load(tmp_path / "small")
+    in_int8 = rnnkit.FrameTagger.load(run, precision="int8")
+    assert np.array_equal(small.log_probs([clip])[0], in_int8.log_probs([clip])[0])
+    assert small.predict([clip]) == model.predict([clip])
+
+
+def test_a_run_on_videos_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    clips = drawn_clips(tmp_path / "clips", 20)
+    config = configure(tmp_path, **VIDEO, data={"sources": [str(clips)], "frame_size": [8, 8]})
+    fit(FramesTask(config), run_dir=tmp_path / "whole", config=SMALL)
+
+    class Stop(Exception):
+        pass
+
+    def stop(event: dict[str, Any]) -> None:
+        if (event["event"], event["name"], event.get("step")) == ("checkpoint", "frame-cnn", 4):
+            raise Stop
+
+    with pytest.raises(Stop):
+        fit(FramesTask(config), run_dir=tmp_path / "cut", config=SMALL, observers=[stop])
+    fit(FramesTask(config), run_dir=tmp_path / "cut", config=SMALL, resume=True)
+    for folder in ("", "baselines/frame-cnn"):
+        assert weights(tmp_path / "whole" / folder) == weights(tmp_path / "cut" / folder)
+    assert weights(tmp_path / "whole") != weights(tmp_path / "whole" / "baselines/frame-cnn")
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"data": {"sources": ["a.csv"], "grey": True}}, "grey has no effect without videos"),
+        ({"data": {"sources": ["a.csv"], "frame_size": [8, 8]}}, "frame_size has no effect without videos"),
+        ({"data": {"sources": ["a.csv"]}, "model": {"cnn_channels": [4]}}, "cnn_channels has no effect without videos"),
+        ({"data": {"sources": ["a.csv"]}, "model": {"cnn_kernel": 5}}, "cnn_kernel has no effect without videos"),
+        ({"data": {"sources": ["a.csv"]}, "baselines": {"kinds": ["frame-cnn"]}}, "frame-cnn reads pictures"),
+        ({"data": {"sources": ["a.mp4"]}, "baselines": {"kinds": ["window-mlp"]}}, "window-mlp reads numbers"),
+        ({"data": {"sources": ["a.mp4"]}, "baselines": {"kinds": None, "context": 3}}, "context has no effect"),
+        ({"data": {"sources": ["a.mp4"]}, "model": {"cnn_kernel": 4}}, "give an odd number"),
+        ({"data": {"sources": ["a.mp4"], "frame_size": "8by8"}}, "give height and width, as 32x32"),
+        ({"data": {"sources": ["a.mp4"], "frame_size": [2, 8]}}, "greater than or equal to 4"),
+    ],
+)
+def test_what_does_not_fit_videos_or_numbers_is_refused(sections: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=message):
+        configure(tmp_path, **sections)
+
+
+def test_of_videos_the_table_shows_the_majority_and_single_frames_unless_told(tmp_path: Path) -> None:
+    of = {
+        source: configure(tmp_path, data={"sources": [source]}, baselines={"kinds": None})
+        for source in ("a.mp4", "a.csv")
+    }
+    assert of["a.mp4"].baseline_kinds == ("majority", "frame-cnn")
+    assert of["a.csv"].baseline_kinds == ("majority", "frame-mlp", "window-mlp")

@@ -10,6 +10,7 @@ from rnnkit import data
 from rnnkit.api.tagger import Tagger
 from rnnkit.baselines import FrameMlp
 from rnnkit.baselines.frames import FrameBaselineName
+from rnnkit.data.framed import frames_of
 from rnnkit.errors import DataError
 from rnnkit.runtime import FrameByFrame
 from rnnkit.tasks.frames_score import PEER, LabelledBy, frame_rows
@@ -74,7 +75,7 @@ class FrameTagger(Tagger):
         wanted = tuple(self.config["model"].get("frame_shape", ())) or (self._size,)
         if framed.frame_shape != wanted:
             raise DataError(
-                f"{framed.place(0)}: {data.frames_of(framed.frame_shape)}, trained is on {data.frames_of(wanted)}; "
+                f"{framed.place(0)}: {frames_of(framed.frame_shape)}, trained is on {frames_of(wanted)}; "
                 "give what was trained on"
             )
         return framed

@@ -46,7 +46,7 @@ def predict(
     """Score every line of stdin, or of FILE, with the model of RUN, each from a fresh state; a classifier labels it.
 
     A tagger tags the sentences of a file as it was trained on, or the words of every line of stdin. One of frames
-    labels those of a table or .npz, or where it reads forwards those that come on stdin, a line of numbers for each.
+    labels those of a table, .npz or video, or where it reads forwards those on stdin, a line of numbers for each.
     """
     from rnnkit import api
     from rnnkit.cli import lines
@@ -137,6 +137,8 @@ def _framed(
         for number, frames in enumerate(framed.sentences):
             yield functools.partial(framed.place, number), model.predict([frames])[0], model.log_probs([frames])[0]
         return
+    if model.config["model"].get("frame_shape"):
+        raise UsageError("this labeller of frames reads videos, which do not come on stdin as lines; name a FILE")
     if not model.is_causal:
         raise UsageError(
             "this labeller of frames also looks ahead, so it cannot label frames as they come; name a FILE"

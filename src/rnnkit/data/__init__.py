@@ -21,7 +21,7 @@ from rnnkit.data.examples import (
     split_examples,
     tokenizer_of,
 )
-from rnnkit.data.framed import Framed, frames_of, read_framed
+from rnnkit.data.framed import Framed, read_framed
 from rnnkit.data.prepare import Prepared, prepare, vocabulary_pieces
 from rnnkit.data.readers import FOLDER_SUFFIXES, read_documents
 from rnnkit.data.report import Finding, Report
@@ -35,7 +35,6 @@ from rnnkit.data.tagged import (
     split_tagged,
     tag_ids,
 )
-from rnnkit.data.video import is_video
 
 __all__ = [
     "FOLDER_SUFFIXES",
@@ -55,10 +54,8 @@ __all__ = [
     "Window",
     "default_documents",
     "doctor",
-    "frames_of",
     "in_scheme",
     "is_table",
-    "is_video",
     "known_labels",
     "known_tags",
     "label_ids",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rnnkit import baselines, data
+from rnnkit.data.framed import frames_of
 from rnnkit.errors import DataError
 from rnnkit.models.transducer import Transducer, TransducerConfig
 from rnnkit.runtime import FrameByFrame
@@ -54,8 +55,8 @@ class Recordings(TaggedSentences):
         for part in parts:
             if len(part) and part.frame_shape != train.frame_shape:
                 raise DataError(
-                    f"{part.place(0)}: {data.frames_of(part.frame_shape)}, trained is on "
-                    f"{data.frames_of(train.frame_shape)}; give what was trained on"
+                    f"{part.place(0)}: {frames_of(part.frame_shape)}, trained is on "
+                    f"{frames_of(train.frame_shape)}; give what was trained on"
                 )
         return parts
 
@@ -74,6 +75,7 @@ class Recordings(TaggedSentences):
         context = self._config.baselines.context
         after = context // 2 if self._config.model.bidirectional else 0
         train = self.train.tagged
+        assert isinstance(train, data.Framed)
         if len(train.frame_shape) > 1:  # the commonest label is that of any frames
             nothing = [np.zeros((len(one), 1), np.float32) for one in train.sentences]
             return baselines.FrameMlp.fit(kind, nothing, train.tags, before=0, after=0)

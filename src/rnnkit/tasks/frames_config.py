@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from rnnkit.baselines.frames import FrameBaselineName
-from rnnkit.data import is_video
+from rnnkit.data.video import is_video
 from rnnkit.tasks.frames_score import PEER
 from rnnkit.tasks.sections import LayersConfig, Section, SequencesConfig, SequencesRunConfig, Widths
 
