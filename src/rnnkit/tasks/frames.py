@@ -120,18 +120,19 @@ class FramesTask(TaggingTask):
         return Transducer(config)
 
     def peers(self) -> Mapping[str, Peer]:
-        """Of videos the same network on single frames, trained as the run is but from another seed."""
-        if PEER not in self.config.baseline_kinds:
-            return {}
-        return {PEER: Peer(FrameByFrameTask(self), later_seed=1)}
+        """Of videos also the same network on single frames, trained as the run is but from another seed."""
+        of_seeds = super().peers()
+        if PEER not in self.config.baseline_kinds or not len(self.sentences.test):
+            return of_seeds
+        return {**of_seeds, PEER: Peer(FrameByFrameTask(self), later_seed=1)}
 
     def _judge(
         self, run_dir: Path, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]
     ) -> dict[str, Any]:
-        trained = [self._judged_peer(run_dir / "baselines" / name, of_peer) for name, of_peer in peers]
-        return judge(
-            run_dir, name=self.name, config=self.config, sentences=self.sentences, report=report, trained=trained
-        )
+        others = [(name, of_seed) for name, of_seed in peers if name != PEER]
+        trained = [self._judged_peer(run_dir / "baselines" / name, of) for name, of in peers if name == PEER]
+        of_run: Any = {"name": self.name, "config": self.config, "sentences": self.sentences, "report": report}
+        return judge(run_dir, **of_run, others=others, trained=trained)
 
     def evaluate(self, model: torch.nn.Module, *, max_tokens: int) -> dict[str, float]:
         """As a tagger's; `error`, by which the best weights are chosen, is 1 − accuracy, which grows while nats do."""
