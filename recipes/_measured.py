@@ -43,6 +43,8 @@ def _line(result: dict[str, Any]) -> str:
 
 def _best_of(run: dict[str, Any]) -> str:
     best = _best(run)
+    if "pseudo_perplexity" in best:
+        return f"{best['name']}: pseudo-perplexity {best['pseudo_perplexity']:.4f}"
     if "nats_per_character" in best:
         return f"{best['name']}: {best['nats_per_character']:.4f} nats per character"
     return f"{best['name']}: {_tagged(best):.2%}"
@@ -89,7 +91,8 @@ def _best(run: dict[str, Any]) -> dict[str, Any]:
     if "accuracy" in run["model"]:
         fitted = [row for row in run["baselines"] if row["name"] != "automaton"]  # which is right by definition
         return max(fitted, key=lambda row: row["accuracy"])
-    return min(run["baselines"], key=lambda row: row["nats_per_character"])
+    unit = "pseudo_perplexity" if "pseudo_perplexity" in run["model"] else "nats_per_character"
+    return min(run["baselines"], key=lambda row: row[unit])
 
 
 # By a figure that the task's models have: the columns, each of the run's name, its model, best baseline, and all of it.
@@ -114,6 +117,14 @@ _COLUMNS: dict[str, dict[str, Any]] = {
         "best baseline": lambda _, __, best, ___: best["name"],
         "its accuracy": lambda _, __, best, ___: f"{best['accuracy']:.2%}",
         "p (paired)": lambda _, __, best, ___: f"{best['p_value']:.2g}",
+    },
+    "pseudo_perplexity": {
+        "run": lambda name, *_: name,
+        "precision": lambda *of: of[3]["config"]["model"].get("precision", "fp32"),
+        "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",
+        "pseudo-perplexity": lambda _, model, *__: f"{model['pseudo_perplexity']:.4f}",
+        "best baseline": lambda _, __, best, ___: best["name"],
+        "its pseudo-perplexity": lambda _, __, best, ___: f"{best['pseudo_perplexity']:.4f}",
     },
     "nats_per_character": {
         "run": lambda name, *_: name,

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import _dependencies
 import numpy as np
 
-from rnnkit import Classifier, FrameTagger, LanguageModel, Recognizer, Tagger, api
+from rnnkit import BidirectionalLanguageModel, Classifier, FrameTagger, LanguageModel, Recognizer, Tagger, api
 from rnnkit.api import classification_pages, curves
 from rnnkit.api.comparison import read_metrics
 
@@ -64,6 +64,7 @@ class Recipe:
         time_limit_s: float | None = None,
         max_steps: int | None = None,
         seed: int = 0,
+        both_sides: bool = False,
         **options: Any,
     ) -> dict[str, Any]:
         """Train a language model, print its table, and return its metrics.json. `seed`: added to the recipe's own."""
@@ -73,7 +74,8 @@ class Recipe:
         if max_steps is not None:
             options["max_steps"] = max(1, int(max_steps * share))
         folder = self._started(run)
-        LanguageModel.train(sources, run=folder, force=True, observers=[_progress], seed=self.seed + seed, **options)
+        kind = BidirectionalLanguageModel if both_sides else LanguageModel
+        kind.train(sources, run=folder, force=True, observers=[_progress], seed=self.seed + seed, **options)
         metrics = read_metrics(folder)
         print(f"\n## {run}\n\n{api.result_table(metrics).to_markdown()}\n", flush=True)
         return metrics
@@ -184,10 +186,11 @@ class Recipe:
 
 def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
     """What the result keeps of a run: figures and choices, not the curve or where files lay."""
-    kept = ("name", "perplexity", "nats_per_character", "bits_per_character", "unseen_share", "accuracy",
-            "accuracy_low", "accuracy_high", "macro_f1", "nats", "difference", "difference_low", "difference_high",
-            "p_value", "num_sequences", "f1", "precision", "recall", "low", "high", "sentences_right", "num_sentences",
-            "num_words", "num_frames", "seeds_mean", "seeds_low", "seeds_high", "bytes", "train_seconds")  # fmt: skip
+    kept = ("name", "perplexity", "pseudo_perplexity", "nats_per_character", "bits_per_character", "unseen_share",
+            "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "nats", "difference", "difference_low",
+            "difference_high", "p_value", "num_sequences", "f1", "precision", "recall", "low", "high",
+            "sentences_right", "num_sentences", "num_words", "num_frames", "seeds_mean", "seeds_low", "seeds_high",
+            "bytes", "train_seconds")  # fmt: skip
     rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]
     sections = ("tokenizer", "words", "model", "training")
     config = {name: metrics["config"][name] for name in sections if name in metrics["config"]}

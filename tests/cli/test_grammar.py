@@ -32,7 +32,14 @@ def test_every_option_is_a_configuration_key() -> None:
 
 def test_every_text_option_of_the_grammar_arrives(call: Callable[..., Outcome], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    wanted = {"near_share": 0.25, "short_bias": 0.5, "sample_seed": 3, "test_longest": 9, "symbols": "abc"}
+    wanted = {
+        "near_share": 0.25,
+        "short_bias": 0.5,
+        "sample_seed": 3,
+        "test_longest": 9,
+        "valid_longest": 8,
+        "symbols": "abc",
+    }
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.items()]
     done = call("train", "grammar", "(ab|c)*", "--run", run, *SMALL, *flags, "--forward", "--readout=last", "--json")
     assert done.code == 0, done.err

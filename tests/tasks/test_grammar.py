@@ -31,8 +31,9 @@ def test_parts_are_as_many_and_as_long_as_asked_for_and_each_label_is_right() ->
     drawn = parts(configure(test_longest=30))
     assert {name: len(part) for name, part in drawn.items()} == {"train": 40, "valid": 20, "test": 60}
     longest = {name: max(map(len, part.inputs)) for name, part in drawn.items()}
-    assert longest["train"] <= 9 >= longest["valid"]  # 6, and an edit or three
-    assert 20 < longest["test"] <= 33
+    assert longest["train"] <= 9  # 6, and an edit or three
+    assert 15 < longest["valid"] <= 27 and 20 < longest["test"] <= 33
+    assert max(map(len, parts(configure(valid_longest=6))["valid"].inputs)) <= 9
     language = named("tomita-5")
     for part in drawn.values():
         assert part.labels == [LABELS[not language.accepts(text)] for text in part.inputs]
@@ -144,6 +145,15 @@ def test_a_word_is_a_name_a_file_or_an_expression(tmp_path: Path) -> None:
         ("parity", {"symbols": "01"}, ArgumentError, "symbols='01' belongs to a regular expression"),
         ("a{50,}", {}, ArgumentError, "no text of 0 to 6 characters belongs to the language; ask for longer ones"),
         ("[ab]*", {}, ArgumentError, "every text of 0 to 6 characters belongs"),
+        (
+            "(ab)*",
+            {"symbols": "a"},
+            ArgumentError,
+            r"over 'a' the empty one alone belongs to \(ab\)\*: name in symbols",
+        ),
+        ("(a{7})*", {}, ArgumentError, r"over 'a' the empty one alone belongs .*, or ask for longer ones"),
+        ("parity", {"valid_longest": 5}, ConfigError, "valid_longest 5 is shorter than longest 6; raise it"),
+        ("parity", {"valid_longest": 7, "test_longest": 6}, ConfigError, "valid_longest 7 is above test_longest 6"),
         ("parity", {"test_longest": 5}, ConfigError, "test_longest 5 is shorter than longest 6; raise it"),
         ("parity", {"ngram_order": 3, "kinds": ["automaton"]}, ConfigError, "ngram_order has no effect without"),
         ("parity", {"window": 8}, ConfigError, "window has no effect on whole sequences"),

@@ -29,6 +29,9 @@ class GrammarTrainConfig(ClassifyTrainConfig):
         return values
 
     lr: float = Field(default=1e-2, gt=0, description="Peak learning rate.")
+    clip_norm: float | None = Field(
+        default=0.25, gt=0, description="Longest gradient, as one L2 norm; None: as it comes."
+    )
 
 
 class GrammarRunConfig(GrammarConfig):

@@ -25,6 +25,7 @@ _SOURCES = (
     **run_of("grammar", _SOURCES, metavar="SPEC"),
     symbols=option(str, help="Of a regular expression: what texts are made of."),
     longest=option(int, help="Characters of the longest text trained on."),
+    valid_longest=option(int, help="Of the longest one to choose weights by; default: four times that."),
     test_longest=option(int, help="Of the longest one in the table; default: ten times that."),
     num_train=option(int, help="Texts to train on."),
     num_valid=option(int, help="Texts to choose weights by."),

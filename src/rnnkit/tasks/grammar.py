@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from rnnkit import data
 from rnnkit.automata import balanced
+from rnnkit.errors import ArgumentError
 from rnnkit.metrics import ClassificationScore
 from rnnkit.tasks.classify import ClassificationTask, LabelledSequences
 from rnnkit.tasks.classify_score import Judged
@@ -18,22 +20,20 @@ from rnnkit.tasks.grammar_config import GrammarConfig
 from rnnkit.tasks.grammar_language import LABELS, ExactRecognizer, language_of
 from rnnkit.tasks.task import TrainingReport
 
-TIMES_LONGER = 10
-
 
 class DrawnTexts(LabelledSequences):
-    """Texts of a language and texts outside it, half and half: training and validation up to `longest` characters,
-    test up to `test_longest`. Raises: ArgumentError for a language that has none so short."""
+    """Texts of a language and texts outside it, half and half: training up to `longest` characters, validation up to
+    `valid_longest`, test up to `test_longest`. Raises: ArgumentError for a language that has none so short."""
 
     def _read(self, config: GrammarConfig, examples: object = None) -> tuple[data.Examples, ...]:  # type: ignore[override]
         drawn = config.data
         self.spec = (drawn.sources or [""])[0]  # the configuration has seen to it
         self.language = language_of(self.spec, symbols=drawn.symbols)
         self.longest = drawn.longest
-        self.test_longest = drawn.test_longest or TIMES_LONGER * drawn.longest
+        self.valid_longest, self.test_longest = drawn.longest_judged
         wanted = {
             "training": (drawn.num_train, drawn.longest, drawn.short_bias),
-            "validation": (drawn.num_valid, drawn.longest, 0.0),
+            "validation": (drawn.num_valid, self.valid_longest, 0.0),
             "test": (drawn.num_test, self.test_longest, 0.0),
         }
         parts = []
@@ -41,6 +41,11 @@ class DrawnTexts(LabelledSequences):
             rows = balanced(self.language, range(longest + 1), count=count, seed=3 * drawn.sample_seed + number,
                             near_share=drawn.near_share, short_bias=short_bias)  # fmt: skip
             texts, labels = [text for text, _ in rows], [LABELS[not belongs] for _, belongs in rows]
+            if not any(text for text, belongs in rows if belongs):
+                raise ArgumentError(
+                    f"of all texts of 0 to {longest} characters over {self.language.symbols!r} the empty one alone "
+                    f"belongs to {self.spec}: name in symbols every character of its texts, or ask for longer ones"
+                )
             parts.append(data.Examples(texts, labels, [f"{part} text {at}" for at in range(len(rows))]))
         return tuple(parts)
 
@@ -58,6 +63,11 @@ class GrammarTask(ClassificationTask):
 
     def _read(self, config: Any, examples: data.Examples | None) -> DrawnTexts:
         return DrawnTexts(config, examples)
+
+    def evaluate(self, model: torch.nn.Module, *, max_tokens: int) -> dict[str, float]:
+        """As of a classification; the weights are chosen by how many texts are wrong, then by nats."""
+        figures = super().evaluate(model, max_tokens=max_tokens)
+        return {**figures, "error": 1 - figures["accuracy"]}
 
     def finish(
         self,

@@ -14,6 +14,9 @@ from rnnkit.tasks.classify_config import (
 )
 from rnnkit.tasks.sections import CellName, Section, SeedsConfig, SequencesRunConfig, Widths
 
+# Times `longest`. Weights that only seem right are told by texts longer than those trained on.
+_VALID, _TEST = 4, 10
+
 
 def _found(sources: list[str]) -> list[str]:
     """A file by its whole path, so that a run can be resumed from anywhere."""
@@ -37,8 +40,13 @@ class GrammarDataConfig(Section):
     test_longest: int | None = Field(
         default=None, ge=1, le=100_000, description="Characters of the longest text in the table; None: 10 · longest."
     )
+    valid_longest: int | None = Field(
+        default=None, ge=1, le=100_000, description="Of the longest text to choose weights by; None: 4 · longest."
+    )
     num_train: int = Field(default=8000, ge=20, description="Texts to train on.")
-    num_valid: int = Field(default=1000, ge=20, description="Texts to choose the best weights by, up to `longest`.")
+    num_valid: int = Field(
+        default=1000, ge=20, description="Texts to choose the best weights by, up to `valid_longest`."
+    )
     num_test: int = Field(default=2000, ge=20, description="Texts in the table, up to `test_longest`.")
     near_share: float = Field(
         default=0.5, ge=0, le=1, description="Of the texts that do not belong: one to three edits from one that does."
@@ -58,9 +66,19 @@ class GrammarDataConfig(Section):
 
     @model_validator(mode="after")
     def _reaches_as_far(self) -> GrammarDataConfig:
-        if self.test_longest is not None and self.test_longest < self.longest:
-            raise ValueError(f"test_longest {self.test_longest} is shorter than longest {self.longest}; raise it")
+        for name in ("valid_longest", "test_longest"):
+            if (value := getattr(self, name)) is not None and value < self.longest:
+                raise ValueError(f"{name} {value} is shorter than longest {self.longest}; raise it")
+        valid, test = self.longest_judged
+        if valid > test:
+            raise ValueError(f"valid_longest {valid} is above test_longest {test}; lower it")
         return self
+
+    @property
+    def longest_judged(self) -> tuple[int, int]:
+        """Characters of the longest text to choose weights by, and of the longest in the table."""
+        test = self.test_longest or _TEST * self.longest
+        return self.valid_longest or min(_VALID * self.longest, test), test
 
 
 class GrammarModelConfig(ClassifyModelConfig):
