@@ -13,7 +13,7 @@ import rnnkit
 from rnnkit.api.config import build
 from rnnkit.api.grammar import GrammarRunConfig
 from rnnkit.automata import Dfa, named
-from rnnkit.errors import ArgumentError, ConfigError, DataError, JsonError
+from rnnkit.errors import ArgumentError, CheckpointError, ConfigError, DataError, JsonError, TrainingInterrupted
 from rnnkit.tasks.grammar_language import LABELS, ExactRecognizer, language_of
 
 FEW = {"num_train": 40, "num_valid": 20, "num_test": 60, "longest": 6, "hidden_size": 4, "max_steps": 3, "threads": 1}
@@ -72,9 +72,11 @@ def test_a_near_miss_longer_than_any_text_counts_with_the_longest() -> None:
 
 def test_parity_is_learned_from_short_texts_and_holds_at_ten_times_their_length(tmp_path: Path) -> None:
     model = rnnkit.Recognizer.train(
-        "parity", run=tmp_path / "run", longest=10, num_train=2000, num_valid=200, num_test=400, epochs=12, threads=1
-    )
+        "parity", run=tmp_path / "run", longest=10, num_train=2000, num_valid=200, num_test=400, epochs=12, threads=1,
+        restarts=3,
+    )  # fmt: skip
     metrics = model.metrics
+    assert metrics["training"]["restarts"] == 0  # nothing was wrong
     rows = {row["name"]: row for row in (metrics["model"], *metrics["baselines"])}
     assert list(rows) == ["elman-tanh", "majority", "logistic-regression", "automaton"]
     assert rows["elman-tanh"]["accuracy"] == rows["automaton"]["accuracy"] == 1.0
@@ -175,3 +177,42 @@ def test_a_run_has_one_grammar() -> None:
     with pytest.raises(ConfigError, match="holds 2 grammars, parity, anbn; give one"):
         build(GrammarRunConfig, options={"data.sources": ["parity", "anbn"]})
     assert build(GrammarRunConfig, options={"data.sources": ["parity"], "seed": 3}).training.epochs == 15
+
+
+def test_training_begins_anew_while_a_text_to_choose_by_is_wrong(tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    def watch(event: dict[str, Any]) -> None:
+        if event["event"] == "note":
+            notes.append(event["text"])
+
+    hopeless = {**FEW, "restarts": 2, "num_test": 20}
+    model = rnnkit.Recognizer.train("tomita-5", run=tmp_path / "three", observers=[watch], **hopeless)
+    assert [text.partition(": ")[2] for text in notes if "wrong" in text] == [
+        "beginning anew from other weights, 1 of 2",
+        "beginning anew from other weights, 2 of 2",
+    ]
+    metrics = model.metrics
+    assert metrics["training"]["restarts"] == 2 and metrics["seed"] == 0
+    once = rnnkit.Recognizer.train("tomita-5", run=tmp_path / "once", **{**hopeless, "restarts": 0})
+    assert once.digest != model.digest and once.metrics["training"]["restarts"] == 0
+    last = rnnkit.Recognizer.train("tomita-5", run=tmp_path / "last", **{**hopeless, "restarts": 0, "seed": 2_000_006})
+    assert last.digest == model.digest  # the last start is the run
+
+
+def test_a_run_stopped_in_a_later_start_goes_on_there(tmp_path: Path) -> None:
+    options = {**FEW, "restarts": 1, "num_test": 20, "checkpoint_every_s": 0}
+    whole = rnnkit.Recognizer.train("tomita-5", run=tmp_path / "whole", **options)
+    steps: list[int] = []
+
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "checkpoint":
+            steps.append(event["step"])
+            if steps[-2:] == [1, 2] and len(steps) > 3:
+                raise TrainingInterrupted("enough")
+
+    with pytest.raises(TrainingInterrupted):
+        rnnkit.Recognizer.train("tomita-5", run=tmp_path / "halves", observers=[stop], **options)
+    assert rnnkit.Recognizer.train(run=tmp_path / "halves", resume=True).digest == whole.digest
+    with pytest.raises(CheckpointError, match=r"training\.seed is 5"):
+        rnnkit.Recognizer.train("tomita-5", run=tmp_path / "halves", resume=True, seed=5, **options)

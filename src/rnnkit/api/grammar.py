@@ -29,9 +29,16 @@ class GrammarTrainConfig(ClassifyTrainConfig):
         return values
 
     lr: float = Field(default=1e-2, gt=0, description="Peak learning rate.")
-    clip_norm: float | None = Field(
-        default=0.25, gt=0, description="Longest gradient, as one L2 norm; None: as it comes."
+    restarts: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Starts from other first weights, at most, while a text to choose by is wrong.",
     )
+
+    @property
+    def num_restarts(self) -> int:
+        return self.restarts
 
 
 class GrammarRunConfig(GrammarConfig):

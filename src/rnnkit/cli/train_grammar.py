@@ -39,6 +39,7 @@ _SOURCES = (
     label_smoothing=option(float, help="Share of the target spread over both labels."),
     **PRECISION,
     **TRAINING,
+    restarts=option(int, help="Starts from other weights, at most, while a text to choose by is wrong."),
     **SEEDS,
     **baselines("majority, naive-bayes, logistic-regression, automaton"),
 )

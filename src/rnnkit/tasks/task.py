@@ -41,6 +41,7 @@ class TrainingReport:
         curve:        one entry per evaluation: step, seconds, tokens, loss, nll, lr.
         training:     the TrainConfig as a dict.
         ended_by:     "budget" or "patience".
+        restarts:     how often it began anew; the figures above but for `seconds` are of the last time.
     """
 
     seconds: float
@@ -51,6 +52,7 @@ class TrainingReport:
     curve: list[dict[str, Any]]
     training: dict[str, Any]
     ended_by: str
+    restarts: int = 0
 
     @property
     def tokens_per_s(self) -> float:

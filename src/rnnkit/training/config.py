@@ -103,6 +103,11 @@ class TrainConfig(BaseModel):
     )
     threads: int | None = Field(default=None, ge=1, description="Threads; None: the cores this process may use.")
 
+    @property
+    def num_restarts(self) -> int:
+        """How often training may begin anew; above 0 only in the configuration of a task that has an `error`."""
+        return 0
+
     @model_validator(mode="before")
     @classmethod
     def _default_budget(cls, values: Any) -> Any:

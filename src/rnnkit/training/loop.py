@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from rnnkit.errors import CheckpointError, UsageError
 from rnnkit.tasks.machine import describe_machine, threads
 from rnnkit.tasks.task import Peer, Task, Trainable, TrainingReport
 from rnnkit.training.budget import TimeBudget, count_steps
-from rnnkit.training.checkpoint import has_checkpoint
+from rnnkit.training.checkpoint import has_checkpoint, load_checkpoint
 from rnnkit.training.config import TrainConfig
 from rnnkit.training.run import Observer, Run
+
+_BETWEEN_STARTS = 1_000_003  # seeds: those of further runs lie next to each other
 
 # What a peer takes over from the run it is compared with: the budget, and how the run is kept.
 _SHARED_WITH_PEERS = (
@@ -49,7 +51,8 @@ def fit(
 ) -> Result:
     """Train `task` into `run_dir`.
 
-    Order: weights from the seed; steps with their evaluations; the bundle at the best evaluation; the task's neural
+    Order: weights from the seed; steps with their evaluations, and all of it again from other weights while the
+    configuration has restarts left and the best ones an error; the bundle at the best evaluation; the task's neural
     peers under the same budget, each in `run_dir/baselines/<name>`; the table of all baselines in `metrics.json`.
 
     Args:
@@ -71,12 +74,23 @@ def fit(
         raise CheckpointError(f"{run_dir} does not exist, so there is nothing to resume; leave resume out")
 
     def train(task: Trainable, folder: Path, config: TrainConfig, *, peers: Collection[str] = ()) -> TrainingReport:
-        with torch.random.fork_rng(devices=[]):  # torch's own generator is left as it was
-            run = Run(task, folder, config, resume=resume, observers=observers, clock=clock)
-            if peers:
-                note(f"{', '.join(peers)} will train after {task.name}, under the same budget")
-            run.train()
-            return run.save_best()
+        seeds = [(config.seed + start * _BETWEEN_STARTS) % 2**63 for start in range(config.num_restarts + 1)]
+        stopped, seconds = _seed_of(folder, config) if resume else config.seed, 0.0
+        first = start = seeds.index(stopped) if stopped in seeds else 0  # else another seed than the run's is refused
+        while True:
+            with torch.random.fork_rng(devices=[]):  # torch's own generator is left as it was
+                own = config.model_copy(update={"seed": seeds[start]})
+                run = Run(task, folder, own, resume=resume and start == first, observers=observers, clock=clock)
+                if peers and start == first:
+                    note(f"{', '.join(peers)} will train after {task.name}, under the same budget")
+                run.train()
+                if not run.error or start == config.num_restarts:
+                    report = run.save_best()
+                    training = {**report.training, "seed": config.seed}
+                    return replace(report, seconds=report.seconds + seconds, training=training, restarts=start)
+            seconds += run.seconds
+            start += 1
+            note(f"{run.error:.2%} wrong: beginning anew from other weights, {start} of {config.num_restarts}")
 
     def note(text: str) -> None:
         for observer in observers:
@@ -124,6 +138,12 @@ def dry_run(
     if config.optimizer == "asgd":  # whose average begins later
         peak += 2 * estimate["parameter_bytes"]
     return {**estimate, "peak_bytes": peak, "peers_s": peers_s, "machine": describe_machine()}
+
+
+def _seed_of(folder: Path, config: TrainConfig) -> int:
+    """The seed of the start that a run was stopped in."""
+    last = folder / "checkpoints" / "last"
+    return load_checkpoint(last).values["identity"]["training.seed"] if has_checkpoint(last) else config.seed
 
 
 def _peak_bytes() -> int:

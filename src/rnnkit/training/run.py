@@ -87,6 +87,11 @@ class Run:
         """Seconds of training so far, over all resumed parts."""
         return self._seconds_before + self._clock() - self._started
 
+    @property
+    def error(self) -> float:
+        """Of the best evaluation so far; 0 in a task that has none."""
+        return next((at.get("error", 0.0) for at in self.curve if at["step"] == self.counters["best_step"]), 0.0)
+
     def train(self) -> None:
         """Step until the plan or the patience ends. Raises: DivergedError, TrainingInterrupted."""
         self.run_dir.mkdir(parents=True, exist_ok=True)
