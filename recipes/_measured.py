@@ -47,6 +47,8 @@ def _best_of(run: dict[str, Any]) -> str:
         return f"{best['name']}: pseudo-perplexity {best['pseudo_perplexity']:.4f}"
     if "nats_per_character" in best:
         return f"{best['name']}: {best['nats_per_character']:.4f} nats per character"
+    if "frames_right" in best:
+        return f"{best['name']}: {best['nats']:.4f} nats per frame"
     return f"{best['name']}: {_tagged(best):.2%}"
 
 
@@ -88,6 +90,8 @@ def _interval(row: dict[str, Any]) -> tuple[float, float]:
 def _best(run: dict[str, Any]) -> dict[str, Any]:
     if "sentences_right" in run["model"]:
         return max(run["baselines"], key=_tagged)
+    if "frames_right" in run["model"]:
+        return min(run["baselines"], key=lambda row: row["nats"])
     if "accuracy" in run["model"]:
         fitted = [row for row in run["baselines"] if row["name"] != "automaton"]  # which is right by definition
         return max(fitted, key=lambda row: row["accuracy"])
@@ -125,6 +129,17 @@ _COLUMNS: dict[str, dict[str, Any]] = {
         "pseudo-perplexity": lambda _, model, *__: f"{model['pseudo_perplexity']:.4f}",
         "best baseline": lambda _, __, best, ___: best["name"],
         "its pseudo-perplexity": lambda _, __, best, ___: f"{best['pseudo_perplexity']:.4f}",
+    },
+    "frames_right": {
+        "run": lambda name, *_: name,
+        "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",
+        "nats per frame": lambda _, model, *__: f"{model['nats']:.4f}",
+        "95 % interval": lambda _, model, *__: "{:.4f} to {:.4f}".format(*_interval(model)),
+        "from the second frame on": lambda _, model, *__: f"{model['nats_after_first']:.4f}",
+        "micro F1": lambda _, model, *__: f"{model['f1']:.2%}",
+        "best baseline": lambda _, __, best, ___: best["name"],
+        "its nats": lambda _, __, best, ___: f"{best['nats']:.4f}",
+        "p (paired)": lambda _, __, best, ___: f"{best['p_value']:.2g}",
     },
     "nats_per_character": {
         "run": lambda name, *_: name,

@@ -24,7 +24,7 @@ import _dependencies
 import numpy as np
 
 from rnnkit import BidirectionalLanguageModel, Classifier, FrameTagger, LanguageModel, Recognizer, Tagger, api
-from rnnkit.api import classification_pages, curves
+from rnnkit.api import classification_pages, curves, tagging_report
 from rnnkit.api.comparison import read_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -152,7 +152,7 @@ class Recipe:
         draw = {
             "classify": curves.draw_accuracies,
             "tag": curves.draw_accuracies,
-            "frames": curves.draw_accuracies,
+            "frames": _draw_frames,
             "grammar": classification_pages.draw_lengths,
         }.get(main.get("task", "lm"), curves.draw_runs)
         curves.write_png(folder / f"{self.name}.png", draw(metrics))
@@ -184,12 +184,18 @@ class Recipe:
         return self.runs[run]
 
 
+def _draw_frames(runs: dict[str, dict[str, Any]]) -> bytes:
+    figure = tagging_report.FRAME_FIGURES.get(next(iter(runs.values()))["targets"])
+    return curves.draw_accuracies(runs) if figure is None else curves.draw_figures(runs, figure)
+
+
 def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
     """What the result keeps of a run: figures and choices, not the curve or where files lay."""
     kept = ("name", "perplexity", "pseudo_perplexity", "nats_per_character", "bits_per_character", "unseen_share",
             "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "nats", "difference", "difference_low",
             "difference_high", "p_value", "num_sequences", "f1", "precision", "recall", "low", "high",
-            "sentences_right", "num_sentences", "num_words", "num_frames", "seeds_mean", "seeds_low", "seeds_high",
+            "sentences_right", "num_sentences", "num_words", "num_frames", "nats_after_first", "frames_right",
+            "scaled_rmse", "rmse", "mae", "r2", "seeds_mean", "seeds_low", "seeds_high",
             "bytes", "train_seconds")  # fmt: skip
     rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]
     sections = ("tokenizer", "words", "model", "training")
@@ -202,4 +208,4 @@ def _progress(event: dict[str, Any]) -> None:
     if event["event"] == "eval":
         right = f"  {event['accuracy']:.2%} right" if "accuracy" in event else ""
         seconds = f"{event['seconds']:6.0f} s"
-        print(f"  {event['name']} {seconds}  {event['nll']:.4f} nats{right}", file=sys.stderr, flush=True)
+        print(f"  {event['name']} {seconds}  loss {event['nll']:.4f}{right}", file=sys.stderr, flush=True)

@@ -21,6 +21,10 @@ SPECIAL = {
     "--frame-size": (["--frame-size", "24x48"], "data.frame_size", (24, 48)),
     "--cnn-channels": (["--cnn-channels", "4,5"], "model.cnn_channels", (4, 5)),
     "--window": (["--window", "32"], "data.window_frames", 32),
+    "--targets": (["--targets", "numbers"], "data.targets", "numbers"),
+    "--target-columns": (["--target-columns", "a,b"], "data.target_columns", ("a", "b")),
+    "--feature-columns": (["--feature-columns", "a,b"], "data.feature_columns", ("a", "b")),
+    "--next": (["--next"], "data.next_frame", True),
     "--baseline": (["--baseline", "frame-mlp"], "baselines.kinds", ("frame-mlp",)),
 }
 
@@ -121,3 +125,72 @@ def test_videos_are_trained_on_predicted_and_judged(
     monkeypatch.setitem(sys.modules, "av", None)
     refused = call("predict", run, clips / "03.mp4")
     assert (refused.code, "pip install '.[video]'" in refused.err, refused.err.count("\n")) == (2, True, 1)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("wide") / "wide.csv"
+    rows = "".join(f"{n},{n % 7},{n % 3},{int(n % 7 > 3)},{int(n % 3 > 0)},{n % 5 / 2}\n" for n in range(400))
+    path.write_text(f"time,height,speed,up,fast,heat\n{rows}", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("targets", ["up,fast", "heat"])
+def test_several_labels_and_numbers(
+    targets: str, wide: Path, tmp_path: Path, call: Callable[..., Outcome], monkeypatch: Any
+) -> None:
+    run, names = tmp_path / "run", targets.split(",")
+    chosen = ("--target-columns", targets, "--feature-columns=height,speed", "--forward")
+    done = call("train", "frames", wide, "--run", run, *SMALL, *chosen, "--baseline=frame-mlp")
+    assert done.code == 0, done.err
+    is_numbers = targets == "heat"
+    for word in ("frame-mlp", "RMSE" if is_numbers else "micro"):
+        assert word in done.out
+    assert ("deviations²/frame" if is_numbers else "nats/frame") in done.err
+    for name in ("torch", "sklearn", "scipy", "yaml", "matplotlib"):  # only the run half is left
+        monkeypatch.setitem(sys.modules, name, None)
+    judged = json.loads(call("eval", run, wide, "--json").out)
+    assert judged["targets"] == ("numbers" if is_numbers else "labels")
+    assert judged["labels"] == names
+    assert "400 frames" in call("eval", run, wide).out
+    assert call("eval", run, wide, "--label-column=up").code == 2 if is_numbers else True
+    found = [line.split("\t") for line in call("predict", run, wide).out.splitlines()]
+    assert [row[-1] for row in found] == [f"{wide}, line {number}" for number in range(2, 402)]
+    as_json = [json.loads(line) for line in call("predict", run, wide, "--json").out.splitlines()]
+    for row, value in zip(found, as_json, strict=True):
+        if is_numbers:
+            assert float(row[0]) == pytest.approx(value["numbers"]["heat"], rel=1e-5)
+        else:
+            assert row[0].split() == value["labels"] == [n for n in names if value["probabilities"][n] > 0.5]
+    lines = tmp_path / "lines.txt"
+    lines.write_text("".join(f"{n % 7}, {n % 3}\n" for n in range(10)), encoding="utf-8")
+    with lines.open(encoding="utf-8") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        streamed = call("predict", run)
+    assert [line.split("\t")[0] for line in streamed.out.splitlines()] == [row[0] for row in found[:10]]
+
+
+@pytest.mark.parametrize("columns", ["up,fast", "height,heat"])
+def test_the_next_frame_goes_on_beyond_the_end(
+    columns: str, wide: Path, tmp_path: Path, call: Callable[..., Outcome], monkeypatch: Any
+) -> None:
+    run, is_labels = tmp_path / "run", columns == "up,fast"
+    kinds = ("--baseline=last-value",)
+    done = call("train", "frames", wide, "--run", run, *SMALL, "--next", f"--feature-columns={columns}", *kinds)
+    assert done.code == 0, done.err
+    assert ("first" in done.out) == is_labels  # the figure without it
+    found = [line.split("\t") for line in call("predict", run, wide).out.splitlines()]
+    first = 2 if is_labels else 3
+    assert [row[-1] for row in found] == [f"{wide}, line {number}" for number in range(first, 403)]
+    table = [line.split(",") for line in wide.read_text(encoding="utf-8").splitlines()]
+    at = [table[0].index(name) for name in columns.split(",")]
+    lines = tmp_path / "lines.txt"
+    lines.write_text("".join(",".join(row[k] for k in at) + "\n" for row in table[1:]), encoding="utf-8")
+    with lines.open(encoding="utf-8") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        streamed = [line.split("\t") for line in call("predict", run).out.splitlines()]
+    assert [row[:-1] for row in streamed] == [row[:-1] for row in found]
+    assert [row[-1] for row in streamed] == [f"stdin, line {number}" for number in range(first - 1, 402)]
+    refused = call("train", "frames", wide, "--run", tmp_path / "b", *SMALL, "--next", "--bidirectional")
+    assert refused.code == 2
+    assert "have seen the next frame; leave it out" in refused.err

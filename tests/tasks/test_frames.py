@@ -304,5 +304,5 @@ def test_of_videos_the_table_shows_the_majority_and_single_frames_unless_told(tm
         source: configure(tmp_path, data={"sources": [source]}, baselines={"kinds": None})
         for source in ("a.mp4", "a.csv")
     }
-    assert of["a.mp4"].baseline_kinds == ("majority", "frame-cnn")
-    assert of["a.csv"].baseline_kinds == ("majority", "frame-mlp", "window-mlp")
+    assert of["a.mp4"].baseline_kinds("label") == ("majority", "frame-cnn")
+    assert of["a.csv"].baseline_kinds("label") == ("majority", "frame-mlp", "window-mlp")

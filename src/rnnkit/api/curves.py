@@ -12,6 +12,8 @@ from rnnkit.errors import MissingExtraError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from rnnkit.metrics import Column
+
 # Of a bidirectional model there is no figure per character.
 _UNITS = {"nats_per_character": "nats per character", "nats_per_token": "nats per token, given all others"}
 
@@ -63,6 +65,36 @@ def draw_accuracy(metrics: Mapping[str, Any]) -> bytes:
     return _png(figure, axes)
 
 
+def draw_figure(metrics: Mapping[str, Any], column: Column) -> bytes:
+    """The held-out loss of a run over seconds as PNG, the test figures of all systems as horizontal lines.
+
+    Args: column: the figure, whose square a loss of numbers is.
+    """
+    figure, axes = _axes()
+    axes.set_ylabel(column.label)
+    power = 0.5 if column.key == "scaled_rmse" else 1
+    points = [(p["seconds"], p["nll"] ** power) for p in metrics["curve"]]
+    axes.plot(*zip(*points, strict=True), marker=".", label="model, validation")
+    axes.axhline(metrics["model"][column.key], color="C0", linestyle="--", linewidth=1, label="model, test")
+    for number, entry in enumerate(metrics["baselines"], start=1):
+        axes.axhline(entry[column.key], color=f"C{number}", linewidth=1, label=f"{entry['name']}, test")
+    _frame_values(axes, [y for _, y in points] + [metrics["model"][column.key]])
+    return _png(figure, axes)
+
+
+def draw_figures(runs: Mapping[str, Mapping[str, Any]], column: Column) -> bytes:
+    """A figure of several runs, by name, and of every baseline, as horizontal bars with 95 % intervals."""
+    rows = [(f"{name}: {row['name']}", row, number) for number, (name, metrics) in enumerate(runs.items())
+            for row in (metrics["model"], *metrics["baselines"])]  # fmt: skip
+    figure, axes = _axes()
+    for place, (name, row, number) in enumerate(reversed(rows)):
+        spread = [[row[column.key] - row["low"]], [row["high"] - row[column.key]]]
+        axes.barh(place, row[column.key], xerr=spread, color=f"C{number}", alpha=0.5 if "p_value" in row else 1.0)
+        axes.text(0.01, place, name, va="center", fontsize=7)
+    axes.set(xlabel=f"{column.label} on the test recordings", ylabel="", yticks=[])
+    return png(figure)
+
+
 def draw_accuracies(runs: Mapping[str, Mapping[str, Any]]) -> bytes:
     """The test accuracies of several runs, by name, and of every baseline, as horizontal bars with 95 % intervals.
 
@@ -79,6 +111,18 @@ def draw_accuracies(runs: Mapping[str, Mapping[str, Any]]) -> bytes:
         axes.text(0.01, place, name, va="center", fontsize=7)
     measure = "F1 over spans" if any("f1" in row for _, row, _ in rows) else "accuracy"
     axes.set(xlabel=f"{measure} on the test sequences", ylabel="", yticks=[], xlim=(0, 1))
+    return png(figure)
+
+
+def figure(count: int) -> tuple[Any, list[Axes]]:
+    """A figure of so many pictures under each other. Raises: MissingExtraError."""
+    made, _ = _axes()
+    made.clear()
+    return made, [made.add_subplot(count, 1, number + 1) for number in range(count)]
+
+
+def png(figure: Any) -> bytes:
+    """A figure as PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
@@ -120,6 +164,4 @@ def _frame_values(axes: Axes, values: Sequence[float]) -> None:
 
 def _png(figure: Any, axes: Axes) -> bytes:
     axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return png(figure)

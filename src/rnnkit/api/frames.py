@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rnnkit.api import frames_pages
 from rnnkit.api.classification import ClassifyTrainConfig
 from rnnkit.api.tagging import pages
 from rnnkit.api.training import require_torch
@@ -41,4 +42,4 @@ class FramesRunConfig(FramesConfig):
 
     def pages(self, metrics: Mapping[str, Any], name: str) -> dict[str, bytes]:
         """What people look at in a finished run's folder, by file name."""
-        return pages(metrics, name)
+        return pages(metrics, name) if metrics["targets"] == "label" else frames_pages.pages(metrics, name)

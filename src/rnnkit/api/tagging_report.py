@@ -8,16 +8,30 @@ from typing import Any, NamedTuple
 
 from rnnkit.api import html_page
 from rnnkit.metrics import ResultTable, Row
+from rnnkit.metrics.frames import BLOCK, LABELS_COLUMNS, NUMBERS_COLUMNS
 from rnnkit.metrics.tagging import TAGGING_COLUMNS
-from rnnkit.tasks.frames_score import BLOCK
+
+FRAME_FIGURES = {"labels": LABELS_COLUMNS[0], "numbers": NUMBERS_COLUMNS[0]}
+"""What systems are compared by where a frame has several labels, or numbers."""
 
 
 def tagging_table(metrics: Mapping[str, Any]) -> ResultTable:
-    """The model beside its baselines, the best first: by F1 over spans, or where there are none by accuracy."""
+    """The model beside its baselines, the best first: by F1 over spans, or where there are none by accuracy.
+
+    Of several labels a frame by nats, of numbers by scaled RMSE.
+    """
     rows = [Row(metrics["model"]["name"], metrics["model"], is_baseline=False)]
     rows += [Row(entry["name"], entry, is_baseline=True) for entry in metrics["baselines"]]
+    if (figure := FRAME_FIGURES.get(metrics.get("targets", "label"))) is not None:
+        rows.sort(key=lambda row: row.values[figure.key])
+        return ResultTable(rows, columns=LABELS_COLUMNS if metrics["targets"] == "labels" else NUMBERS_COLUMNS)
     rows.sort(key=lambda row: -row.values.get("f1", row.values["accuracy"]))
     return ResultTable(rows, columns=TAGGING_COLUMNS)
+
+
+def counted(metrics: Mapping[str, Any]) -> str:
+    """How much the table was made on."""
+    return _nouns(metrics).counted(metrics["model"])
 
 
 def page(metrics: Mapping[str, Any], *, name: str, pictures: Mapping[str, bytes]) -> str:
@@ -70,7 +84,9 @@ class _Nouns(NamedTuple):
 def _nouns(metrics: Mapping[str, Any]) -> _Nouns:
     if metrics["task"] == "frames":
         whole = "recording" if metrics["config"]["data"]["window_frames"] is None else "window"
-        return _Nouns("labeller of frames", "label", "frame", whole, "frames")
+        is_numbers = metrics.get("targets") == "numbers"
+        model, label = ("predictor of numbers", "number") if is_numbers else ("labeller of frames", "label")
+        return _Nouns(model, label, "frame", whole, "frames")
     with_spelling = metrics["config"]["words"]["characters"]
     return _Nouns("tagger", "tag", "word", "sentence", "words and their characters" if with_spelling else "words")
 
@@ -91,6 +107,12 @@ def model_card(metrics: Mapping[str, Any], *, name: str) -> str:
     direction = "in both directions" if shape["bidirectional"] else f"from the first {of.step} to the last"
     shown = ", ".join(labels[:20]) + (f" and {len(labels) - 20} more" if len(labels) > 20 else "")
     blocks = "sentences" if of.step == "word" else f"blocks of at most {BLOCK} frames"
+    says = {
+        "labels": "says of each of the labels above whether a frame has it",
+        "numbers": "gives every frame the numbers above",
+    }.get(metrics.get("targets", "label"), f"gives every {of.step} one of the {of.label}s above")
+    if config["data"].get("next_frame"):
+        says += ", which are the frame's own, said from the frames before it"
     scheme = "" if metrics["scheme"] is None else f" They mark spans ({metrics['scheme'].upper()})."
     return f"""# {name}
 
@@ -122,7 +144,7 @@ rnnkit predict . FILE
 rnnkit eval . FILE
 ```
 
-It knows nothing but its training {of.whole}s, and gives every {of.step} one of the {of.label}s above, whatever it is.
+It knows nothing but its training {of.whole}s, and {says}, whatever it is.
 
 ## Configuration
 

@@ -46,6 +46,7 @@ PROJECTED: dict[str, tuple[str, Cell]] = {
 }
 GATES = {name: cell.gates for name, cell in CELLS.items()}
 SCHEMES = ("bio", "iob1", "bioes")  # of tags that mark spans; tests hold them to metrics.spans, which bundle cannot see
+TARGETS = ("label", "labels", "numbers")  # of a frame; tests hold them to metrics.frames, which bundle cannot see
 READOUTS = ("last", "max", "mean", "attention")  # what an acceptor decides by, of the top layer's outputs
 ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
 
@@ -259,9 +260,17 @@ def _transducer(model: Mapping[str, Any]) -> Shapes:
     R, N, J = (_size(model, name, least=0) if name in model else 0 for name in table)
     if not bool(R) == bool(N) == bool(J) or (R and not model.get("vocab_size")):
         raise SchemaError(f"model.{', model.'.join(table)} are {R}, {N}, {J}; they go together, and with words")
+    targets = model.get("targets", "label")
+    if not isinstance(targets, str) or targets not in TARGETS:
+        raise SchemaError(f"model.targets {str(targets)[:40]!r} is not known; one of {', '.join(TARGETS)}")
     picture, layers, kernel, width = _pictures(model)
-    own, more = {*spelling, "crf", "scheme"}, {*table, "outside_bias", *_PICTURES}
-    shapes, F, C = _reader(model, own, may=more, more_inputs=width or 2 * S + N * J)
+    own, more = {*spelling, "crf", "scheme"}, {*table, "outside_bias", "targets", *_PICTURES}
+    least = 2 if targets == "label" else 1
+    shapes, F, C = _reader(model, own, may=more, more_inputs=width or 2 * S + N * J, least_labels=least)
+    if targets != "label" and (model["crf"] or model["scheme"] is not None or model.get("vocab_size")):
+        raise SchemaError(f"model.targets is {targets!r}, which goes with frames, and with neither crf nor scheme")
+    if targets == "numbers":
+        shapes |= {"target_scale.mean": (C,), "target_scale.deviation": (C,)}
     if picture:
         shapes |= {"scale.mean": picture[2:], "scale.deviation": picture[2:]}
         for number, (O, before) in enumerate(zip(layers, (picture[2], *layers), strict=False)):
@@ -310,12 +319,17 @@ def _pictures(model: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...
 
 
 def _reader(
-    model: Mapping[str, Any], own: set[str], *, may: set[str] | frozenset[str] = frozenset(), more_inputs: int = 0
+    model: Mapping[str, Any],
+    own: set[str],
+    *,
+    may: set[str] | frozenset[str] = frozenset(),
+    more_inputs: int = 0,
+    least_labels: int = 2,
 ) -> tuple[Shapes, int, int]:
     """The tensors of what an acceptor and a transducer have in common, the width D*H that is read of it, and C.
 
     own: further keys that the configuration must have. may: those that it may have. more_inputs: what is read
-    beside an embedding, or in place of a frame.
+    beside an embedding, or in place of a frame. least_labels: of C.
     """
     own = own | {"num_labels", "input_size", "bidirectional"}
     _check_keys(model, _LAYERS | own, _MAY_BE_LEFT_OUT | _OF_TRAINING | may | {"label_smoothing"}, "model")
@@ -326,7 +340,7 @@ def _reader(
     ends = _BOTH if _flag(model, "bidirectional") else _FORWARD
     shapes: Shapes = {"embedding.weight": (V, E)} if V else {"scale.mean": (I,), "scale.deviation": (I,)}
     shapes |= _layers(model, (E or I) + more_inputs, ends)
-    return shapes, len(ends) * output_widths(model)[-1], _size(model, "num_labels", least=2)
+    return shapes, len(ends) * output_widths(model)[-1], _size(model, "num_labels", least=least_labels)
 
 
 KINDS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {

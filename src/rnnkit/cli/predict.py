@@ -116,26 +116,40 @@ def _tag(model: Tagger, file: Path | None, encoding: str, *, is_jsonl: bool) -> 
 
 
 def _label_frames(model: FrameTagger, file: Path | None, encoding: str, *, is_jsonl: bool) -> None:
-    """A line for each frame: its label, the label's probability, its place."""
-    for place, labels, log_probs in _framed(model, file, encoding):
-        for at, (label, of_frame) in enumerate(zip(labels, log_probs.tolist(), strict=True)):
-            figures, cells = _named(model, [math.exp(value) for value in of_frame], model.labels.index(label))
+    """A line for each frame: its label, the label's probability, its place; or its labels, or numbers, then that."""
+    for place, labels, outputs in _framed(model, file, encoding):
+        for at, (label, of_frame) in enumerate(zip(labels, outputs.tolist(), strict=True)):
+            figures, cells = _said(model, label, of_frame)
             if is_jsonl:
                 print(json.dumps({"place": place(at), **figures}, ensure_ascii=False), flush=True)
             else:
                 print("\t".join((*cells, place(at))), flush=True)
 
 
+def _said(model: FrameTagger, label: Any, outputs: list[float]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What is said of a frame. Args: label: as `model.predict`.  outputs: log-probabilities, or numbers."""
+    if model.targets == "numbers":
+        return {"numbers": dict(zip(model.labels, outputs, strict=True))}, tuple(f"{value:.6g}" for value in outputs)
+    shares = [math.exp(value) for value in outputs]
+    if model.targets == "labels":
+        return {"labels": label, "probabilities": dict(zip(model.labels, shares, strict=True))}, (" ".join(label),)
+    return _named(model, shares, model.labels.index(label))
+
+
 def _framed(
     model: FrameTagger, file: Path | None, encoding: str
-) -> Iterator[tuple[Callable[[int], str], list[str], Any]]:
-    """How to name a frame, labels [T], and log-probabilities [T, C]: of each recording, or as frames come on stdin."""
+) -> Iterator[tuple[Callable[[int], str], list[Any], Any]]:
+    """How to name a frame, what is predicted [T], and log-probabilities [T, C] or numbers [T, K]: of each recording, or
+    as frames come on stdin; of the next frame, of the one that follows each, and of labels of the first one before it.
+    """
     from rnnkit.cli import lines
 
     if file is not None:
         framed = model.read(file, encoding=encoding)
         for number, frames in enumerate(framed.sentences):
-            yield functools.partial(framed.place, number), model.predict([frames])[0], model.log_probs([frames])[0]
+            predicted = model.predict([frames])[0]
+            outputs = predicted if model.targets == "numbers" else model.log_probs([frames])[0]
+            yield functools.partial(framed.place, number), list(predicted), outputs
         return
     if model.config["model"].get("frame_shape"):
         raise UsageError("this labeller of frames reads videos, which do not come on stdin as lines; name a FILE")
@@ -144,14 +158,25 @@ def _framed(
             "this labeller of frames also looks ahead, so it cannot label frames as they come; name a FILE"
         )
     state = model.initial_state()
+    if model.is_next and model.targets == "labels":
+        outputs, state = model.step([[0.0] * model.input_size], state)
+        yield lambda _: "stdin, line 1", _predicted(model, outputs), outputs
     for number, line in enumerate(lines.text_lines(sys.stdin.buffer, encoding, name="stdin"), start=1):
         place = f"stdin, line {number}"
         try:
             values = [float(cell) for cell in line.replace(",", " ").split()]
-            log_probs, state = model.step([values], state)
+            outputs, state = model.step([values], state)
         except (ValueError, RnnkitError) as error:
             raise DataError(f"{place}: {error}; every line is a frame, its numbers between commas") from None
-        yield lambda _, place=place: place, [model.labels[log_probs.argmax()]], log_probs
+        said_of = f"stdin, line {number + model.is_next}"
+        yield lambda _, said_of=said_of: said_of, _predicted(model, outputs), outputs
+
+
+def _predicted(model: FrameTagger, outputs: Any) -> list[Any]:
+    """As `model.predict`, of one step [1, C]."""
+    if model.targets == "label":
+        return [model.labels[outputs.argmax()]]
+    return [model.present(outputs[0])] if model.targets == "labels" else [outputs[0]]
 
 
 def _scored(

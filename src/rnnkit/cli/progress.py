@@ -15,14 +15,14 @@ class Progress:
 
     def __init__(self, line: terminal.LiveLine) -> None:
         self.line = line
-        self._name, self._unit, self._loss_unit = "", "char", "char"
+        self._name, self._unit, self._loss_unit, self._loss_in = "", "char", "char", "nats"
         self._loss: float | None = None
 
     def __call__(self, event: dict[str, Any]) -> None:
         match event["event"]:
             case "start":
                 self._name, self._loss, self._unit = event["name"], None, event["unit"]
-                self._loss_unit = event["loss_unit"]
+                self._loss_unit, self._loss_in = event["loss_unit"], event["loss_in"]
                 verb = "resuming" if event["is_resumed"] else "training"
                 machine = event["machine"]
                 self.line.keep(
@@ -60,4 +60,4 @@ class Progress:
         self.line.show(*parts)
 
     def _nats(self, nats: float) -> str:
-        return f"{nats:.3f} nats/{self._loss_unit}"
+        return f"{nats:.3f} {self._loss_in}/{self._loss_unit}"

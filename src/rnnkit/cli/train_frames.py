@@ -1,4 +1,4 @@
-"""`rnnkit train frames`: from recordings with a label for every frame to a trained labeller and its table."""
+"""`rnnkit train frames`: from recordings with labels or numbers for every frame to a trained model and its table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,18 @@ _SOURCES = (
 @taking(
     **run_of("frames", _SOURCES),
     **HELD_OUT,
+    targets=option(str, help="What a frame has: label, labels or numbers; default: told by the files."),
     label_column=option(str, help="The label's column; all others are numbers."),
+    target_columns=option(
+        str, parser=listed(str, "a,b", is_alone=False), metavar="A,B", help="Those of several labels, or of numbers."
+    ),
+    feature_columns=option(
+        str,
+        parser=listed(str, "a,b", is_alone=False),
+        metavar="A,B",
+        help="The numbers of a frame; default: all others.",
+    ),
+    next_frame=option(bool, "--next/--no-next", help="Say every frame from those before it."),
     encoding=option(str, help="Of all tables."),
     window_frames=option(int, "--window", help="Cut recordings into windows of so many frames."),
     frame_size=option(str, metavar="HxW", help="Of videos: the size that frames are averaged down to."),
@@ -44,11 +55,11 @@ _SOURCES = (
     label_smoothing=option(float, help="Share of the target spread over all labels."),
     **PRECISION,
     **TRAINING,
-    **only(baselines("majority, frame-mlp, window-mlp; of videos majority, frame-cnn"), "kinds"),
+    **only(baselines("majority or mean, frame-mlp, window-mlp, last-value; of videos majority, frame-cnn"), "kinds"),
     context=option(int, help="Frames that window-mlp reads beside each."),
 )
 def frames(given: Given) -> None:
-    """Train a recurrent network that gives every frame a label, and judge it beside its baselines.
+    """Train a recurrent network that gives every frame a label, several or numbers, and judge it beside its baselines.
 
     Every key of the configuration can be given as KEY=VALUE; the usual ones are also flags.
     """

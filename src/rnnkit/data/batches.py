@@ -20,9 +20,10 @@ class Batch:
     Attributes:
         inputs: [T, B] int64 ids, [T, B, I] float32 frames, or uint8 pictures [T, B, height, width, channels]; 0 beyond
             a row's length. T is the longest.
-        targets: [1, B] int64: the labels; or [T, B], a label for every step, −1 beyond a row's length.
+        targets: [1, B] int64: the labels; or [T, B], a label for every step, −1 beyond a row's length; or [T, B, K]
+            float32, numbers for every step, NaN beyond a row's length.
         lengths: [B] int64.
-        weights: as targets, float32: how much each label counts in the loss; 0 beyond a row's length.
+        weights: [1, B] or [T, B] as targets, float32: how much each counts in the loss; 0 beyond a row's length.
         reset: [B] bool, all True: every row starts from the initial state.
     """
 
@@ -41,7 +42,7 @@ class Batches:
 
     Args:
         sequences: ids [T] or frames [T, I] each.
-        labels: [N] integers; or for each sequence [T], a label for every step.
+        labels: [N] integers; or for each sequence integers [T], a label for every step, or float32 [T, K].
         weights: [N] how much each sequence's labels count, None: 1.
         batch_size: sequences B in a batch; the last one of a pool may have fewer.
         seed: of the order.
@@ -100,9 +101,10 @@ class Batches:
     def _targets(self, rows: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if isinstance(self.labels, np.ndarray):
             return self.labels[rows][None], self.weights[rows][None]
-        targets, _ = padded([self.labels[row] + 1 for row in rows])
-        is_there = np.arange(len(targets))[:, None] < lengths
-        return targets - 1, np.where(is_there, self.weights[rows], np.float32(0))
+        is_there = np.arange(int(lengths.max()))[:, None] < lengths
+        targets, _ = padded([self.labels[row] for row in rows])
+        targets[~is_there] = np.nan if targets.dtype.kind == "f" else -1
+        return targets, np.where(is_there, self.weights[rows], np.float32(0))
 
     def _settings(self) -> dict[str, Any]:
         return {"batch_size": self.batch_size, "seed": self.seed, "num_sequences": len(self.sequences)}

@@ -67,20 +67,22 @@ def npz_rows(path: str) -> Iterator[Row]:
         yield str(label), finite_frames(series[:length].reshape(length, -1), place), place
 
 
-def npz_recordings(path: str, *, labelled: bool = True) -> Iterator[tuple[list[str], np.ndarray, str]]:
-    """Recordings with a label for every frame: `X` [N, T, I] or [N, T], `y` [N, T], `lengths` [N] as in `npz_rows`.
+def npz_recordings(path: str, *, labelled: bool = True) -> Iterator[tuple[Any, np.ndarray, str]]:
+    """Recordings with something for every frame: `X` [N, T, I] or [N, T], `y` [N, T] of integers or texts, a label
+    each, or of numbers [N, T] or [N, T, K]; `lengths` [N] as in `npz_rows`.
 
-    Args:   labelled: False: `y` need not be there and is not read; labels are empty.
-    Raises: as `npz_rows`.
+    Args:    labelled: False: `y` need not be there and is not read; labels are empty.
+    Returns: labels, or numbers float32 [T, K]; frames float32 [T, I]; the place.
+    Raises:  as `npz_rows`; DataError naming the first of the numbers that is not finite.
     """
     X, y, lengths = _npz_arrays(path, of_steps=True, labelled=labelled)
-    for row, (series, labels, length) in enumerate(zip(X, y, lengths, strict=True)):
+    for row, (series, targets, length) in enumerate(zip(X, y, lengths, strict=True)):
         place = f"{path}, row {row}"
-        yield (
-            [str(label) for label in labels[:length]],
-            finite_frames(series[:length].reshape(length, -1), place),
-            place,
-        )
+        if y.ndim == 3 or y.dtype.kind in "fb":
+            of_frames: Any = finite_frames(targets[:length].reshape(length, -1), f"{place} of y")
+        else:
+            of_frames = [str(label) for label in targets[:length]]
+        yield of_frames, finite_frames(series[:length].reshape(length, -1), place), place
 
 
 def _npz_arrays(
@@ -100,13 +102,16 @@ def _npz_arrays(
     y = arrays["y"] if labelled else np.full(X.shape[: 1 + of_steps], "")
     if (
         X.ndim not in (2, 3)
-        or X.dtype.kind not in "fiu"
-        or y.shape != X.shape[: 1 + of_steps]
-        or (y.dtype.kind not in "iuU")
+        or X.dtype.kind not in ("fiub" if of_steps else "fiu")
+        or not (
+            (y.shape == X.shape[: 1 + of_steps] and y.dtype.kind in ("iuUfb" if of_steps else "iuU"))
+            or (of_steps and y.ndim == 3 and y.shape[:2] == X.shape[:2] and y.size and y.dtype.kind in "iufb")
+        )
     ):
+        wanted = "integers or texts [N, T], or numbers [N, T, K]" if of_steps else "integers or texts [N]"
         raise DataError(
             f"{path}: X is {X.dtype} {list(X.shape)}, y {y.dtype} {list(y.shape)}; wanted are numbers [N, T, I] and "
-            f"integers or texts {'[N, T]' if of_steps else '[N]'}"
+            f"{wanted}"
         )
     lengths = arrays.get("lengths", np.full(len(X), X.shape[1]))
     is_wrong = lengths.shape != X.shape[:1] or lengths.dtype.kind not in "iu"

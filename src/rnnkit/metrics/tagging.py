@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from rnnkit.errors import ArgumentError
+from rnnkit.metrics.resampling import interval, paired
 from rnnkit.metrics.spans import SpanScore, f1_of
 from rnnkit.metrics.table import SEEDS_COLUMNS, Column
-
-NUM_RESAMPLES = 2_000
 
 Tags = Sequence[Sequence[str]]
 
@@ -50,8 +49,7 @@ class TaggingScore:
 
     def to_dict(self) -> dict[str, Any]:
         """The figures, for metrics.json; `low` and `high` hold the middle 95 % of `figure` over resampled sentences."""
-        drawn = _figures(self.counts, _draws(len(self.counts)))
-        low, high = np.quantile(drawn, (0.025, 0.975)).tolist()
+        low, high = interval(self.counts, _f1)
         figures: dict[str, Any] = {"accuracy": self.accuracy}
         if self.spans is not None:
             figures |= {"f1": self.spans.f1, "precision": self.spans.precision, "recall": self.spans.recall}
@@ -65,31 +63,8 @@ class TaggingScore:
 
 
 def paired_taggers(ours: TaggingScore, theirs: TaggingScore) -> dict[str, float]:
-    """How much better one tagger's figure is than another's on the same sentences, and how surely.
-
-    The interval is the middle 95 % of the differences over resampled sentences (bootstrap); p is the share of 2,000
-    random swaps of the two outputs, sentence by sentence, that differ at least as much (approximate randomisation).
-
-    Returns: difference, difference_low, difference_high, p_value.
-    Source:  Noreen 1989; Yeh 2000, "More accurate tests for the statistical significance of result differences".
-    """
-    a, b = ours.counts, theirs.counts
-    draws, found = _draws(len(a)), ours.figure - theirs.figure
-    low, high = np.quantile(_figures(a, draws) - _figures(b, draws), (0.025, 0.975)).tolist()
-    swaps = np.random.Generator(np.random.Philox(1)).integers(0, 2, (NUM_RESAMPLES, len(a)))
-    moved = swaps @ (b - a)
-    apart = np.abs(_f1(a.sum(0) + moved) - _f1(b.sum(0) - moved))
-    p_value = (1 + int((apart >= abs(found) - 1e-12).sum())) / (1 + NUM_RESAMPLES)
-    return {"difference": found, "difference_low": low, "difference_high": high, "p_value": p_value}
-
-
-def _draws(count: int) -> np.ndarray:
-    """How often each of N sentences stands in each resampled set, [R, N]."""
-    return np.random.Generator(np.random.Philox(0)).multinomial(count, np.full(count, 1 / count), NUM_RESAMPLES)
-
-
-def _figures(counts: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    return _f1(draws @ counts)
+    """How much better one tagger's figure is than another's on the same sentences, and how surely: see `paired`."""
+    return paired(ours.counts, theirs.counts, _f1)
 
 
 def _f1(sums: np.ndarray) -> np.ndarray:

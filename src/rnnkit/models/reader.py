@@ -31,6 +31,7 @@ class ReaderConfig(RecurrentConfig):
     """
 
     locked = ("dropout", "input_dropout")
+    least_labels = 2  # of which one is decided on
 
     num_labels: int
     vocab_size: int = 0
@@ -42,8 +43,10 @@ class ReaderConfig(RecurrentConfig):
     def __post_init__(self) -> None:
         check_sizes("input_size", self.input_size, least=0)
         super().__post_init__()
-        if self.num_labels < 2:
-            raise ConfigError(f"num_labels={self.num_labels}: there is nothing to decide between fewer than 2 labels")
+        if self.num_labels < self.least_labels:
+            raise ConfigError(
+                f"num_labels={self.num_labels}: nothing can be decided with fewer than {self.least_labels} labels"
+            )
         if bool(self.vocab_size) == bool(self.input_size):
             raise ConfigError(
                 f"vocab_size={self.vocab_size}, input_size={self.input_size}: give one, for tokens or for frames"
@@ -128,7 +131,7 @@ class Reader(RecurrentModel):
 
 
 class Scale(nn.Module):
-    """(x − mean) / deviation, from the training frames: buffers, which no optimiser touches."""
+    """(x − mean) / deviation, from training frames or their targets: buffers, which no optimiser touches."""
 
     mean: Tensor
     deviation: Tensor

@@ -12,13 +12,14 @@ from torch.nn import functional as F
 
 from rnnkit.errors import ConfigError
 from rnnkit.models.frame_cnn import FrameCnn, num_features
-from rnnkit.models.reader import Reader, ReaderConfig, steps_of
+from rnnkit.models.reader import Reader, ReaderConfig, Scale, steps_of
 from rnnkit.models.recurrent import check_sizes
 from rnnkit.nn import Recurrent
 from rnnkit.nn.dropout import dropout
 from rnnkit.state import State
 
 NO_TARGET = -1  # stands where a step has no label, as behind a row's end
+TARGETS = ("label", "labels", "numbers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class TransducerConfig(ReaderConfig):
         crf: score whole sequences of labels, see `Transducer`.
         scheme: "bio", "iob1" or "bioes": what the run half holds predictions to; None: nothing.
         outside_bias: with a scheme, what the run half lowers the score of O by when it predicts; in nats.
+        targets: of frames: "label", one of the labels; "labels", each of them there or not; or "numbers", as many.
     Raises: ConfigError, naming the field.
     """
 
@@ -52,9 +54,22 @@ class TransducerConfig(ReaderConfig):
     crf: bool = False
     scheme: str | None = None
     outside_bias: float = 0.0
+    targets: str = "label"
+
+    @property
+    def least_labels(self) -> int:  # type: ignore[override]
+        return 2 if self.targets == "label" else 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.targets not in TARGETS:
+            raise ConfigError(f"targets={self.targets!r} must be one of {', '.join(TARGETS)}")
+        if self.targets != "label":
+            of_one_label = {"crf": self.crf, "scheme": self.scheme, "label_smoothing": self.label_smoothing}
+            for name, value in {**of_one_label, "vocab_size": self.vocab_size}.items():
+                if value:
+                    what = "has no tokens" if name == "vocab_size" else "is for one label a frame"
+                    raise ConfigError(f"{name}={value!r}: a model of targets {self.targets!r} {what}; leave it out")
         if self.num_characters and not self.vocab_size:
             raise ConfigError(f"num_characters={self.num_characters}: frames have no characters; leave it out")
         for name in ("character_embedding_size", "character_hidden_size"):
@@ -97,13 +112,16 @@ class Transducer(Reader):
         p(y | x) = Π_t softmax(logits_t)[y_t], or with `crf`
         p(y | x) ∝ exp(Σ_t logits_t[y_t] + start[y_1] + Σ_{t>1} transition[y_{t-1}, y_t] + end[y_T])
 
+    With targets "labels" y_t holds K labels that are there or not, p(y_t | x) = Π_k σ(±logits_tk), + where one is; with
+    "numbers" K of them, said as ŷ_t = mean + deviation · logits_t; the loss is 1/K Σ_k ((ŷ_tk − y_tk) / deviation_k)².
+
     A word with features or characters is a row of 1 + N + W integers: its id, its features' ids, then its characters'
     ids + 1, and 0 behind its end.
 
     Parameters: those of `Reader`; `cnn.layers.{i}.weight` and `.bias`, see `FrameCnn`; `features.weight`
     [num_features, feature_embedding_size]; `characters.embedding.weight` [K, Q], `characters.recurrent.*`;
     `head.weight` [C, D*H], `head.bias` [C]; `crf.start`, `crf.end` [C], `crf.transition` [C, C], from the row's label
-    to the column's.
+    to the column's; buffers `target_scale.mean`, `target_scale.deviation` [C] of numbers.
 
     Source: Lample et al. 2016, arXiv:1603.01360 (characters, CRF); Lafferty, McCallum and Pereira 2001 (CRF).
     """
@@ -127,6 +145,7 @@ class Transducer(Reader):
             nn.init.normal_(self.features.weight, std=0.1)
         self._add_head(config.width)
         self.crf = _Crf(config.num_labels) if config.crf else None
+        self.target_scale = Scale(config.num_labels) if config.targets == "numbers" else None
 
     def forward(self, inputs: Tensor, state: State | None = None, *, lengths: Any = None) -> tuple[Tensor, State]:
         """Read sequences.
@@ -158,14 +177,40 @@ class Transducer(Reader):
     def loss(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Nats of every step [T, B], 0 where its label is `NO_TARGET`; of a CRF a sequence's mean at each of its steps.
 
-        Args: as of `Reader.loss`; of a CRF the steps without a label are those behind a row's end.
+        Of several labels the sum over them; of numbers the mean of their squared errors in deviations.
+
+        Args: as of `Reader.loss`; of a CRF the steps without a label are those behind a row's end. labels: of several
+            labels (0 or 1) or numbers [T, B, K], NaN at steps without them.
         """
+        if self.config.targets != "label":
+            return self._loss_of_several(features, labels)
         is_there = labels != NO_TARGET
         known = labels.clamp(min=0)
         if self.crf is None:
             return super().loss(features, known, weights) * is_there
         nats = self.crf(self.logits(features), known, is_there)
         return is_there * (nats / is_there.sum(0).clamp(min=1))
+
+    def _loss_of_several(self, features: Tensor, targets: Tensor) -> Tensor:
+        is_there = ~targets.isnan().any(-1)
+        logits, known = self.logits(features), targets.nan_to_num(0.0)
+        if self.target_scale is None:
+            losses = F.binary_cross_entropy_with_logits(logits, known, reduction="none").sum(-1)
+        else:
+            losses = ((logits - self.target_scale(known)) ** 2).mean(-1)
+        return losses * is_there
+
+    def log_prob(self, features: Tensor) -> Tensor:
+        """Log-probabilities [T, B, C] of the labels; of several that each is there. Raises: ConfigError of numbers."""
+        if self.target_scale is not None:
+            raise ConfigError("targets='numbers' have no probabilities; take numbers(features)")
+        return F.logsigmoid(self.logits(features)) if self.config.targets == "labels" else super().log_prob(features)
+
+    def numbers(self, features: Tensor) -> Tensor:
+        """The numbers [T, B, K] that a model of them says. Raises: ConfigError of labels."""
+        if self.target_scale is None:
+            raise ConfigError(f"targets={self.config.targets!r} are no numbers; take log_prob(features)")
+        return self.target_scale.mean + self.target_scale.deviation * self.logits(features)
 
 
 class _Characters(nn.Module):

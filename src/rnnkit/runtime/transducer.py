@@ -1,4 +1,4 @@
-"""A trained tagger without torch: sequences in, a label for every step out."""
+"""A trained tagger without torch: sequences in, a label for every step out; of frames also several, or numbers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rnnkit.bundle import labels as labels_file
 from rnnkit.errors import ArgumentError, DataError, DtypeError, SchemaError, ShapeError
 from rnnkit.kernels import heads
 from rnnkit.metrics.chain import Chain, best_path, held_to, log_marginals
+from rnnkit.metrics.frames import TargetKind
 from rnnkit.metrics.spans import OUTSIDE
 from rnnkit.runtime.frame_cnn import FrameCnn, brightness
 from rnnkit.runtime.reader import ROWS, Reader, padded
@@ -27,6 +28,8 @@ class Transducer(Reader):
         model = Transducer.load("runs/pos")
         model.predict([["The", "cat", "sat"]])               # [['DET', 'NOUN', 'VERB']]
         log_probs, state = model.step([["The"]])             # where it reads forwards only: one word, [1, C]
+
+    What it says of a step is one label, or of frames also any of several, or numbers: `targets`.
 
     A sequence's result is the same, bit for bit, whatever stands beside it in the call; and where the model streams,
     a whole sequence, any chunks of it and single steps give the same bits.
@@ -86,6 +89,28 @@ class Transducer(Reader):
         return cls(bundle.config, bundle.tensors, **given)
 
     @property
+    def targets(self) -> TargetKind:
+        """What it says of a step: "label", one of `labels`; "labels", each there or not; "numbers", one for each."""
+        return self.config["model"].get("targets", "label")
+
+    @property
+    def input_size(self) -> int:
+        """The numbers I of a frame; 0: it reads words."""
+        return self._size
+
+    @property
+    def target_deviation(self) -> np.ndarray:
+        """[K] of numbers: their standard deviation where it was trained. Raises: ArgumentError of labels."""
+        if self.targets != "numbers":
+            raise ArgumentError("labels have no deviation; only a model of numbers has")
+        return self._tensors["target_scale.deviation"]
+
+    @property
+    def num_parameters(self) -> int:
+        is_scaled = self.targets == "numbers"  # mean and deviation are counted, not learned
+        return super().num_parameters - 2 * len(self.labels) * is_scaled
+
+    @property
     def is_causal(self) -> bool:
         """Whether it can read step by step: not backwards, and no later label changes an earlier one."""
         return super().is_causal and not self.config["model"]["crf"]
@@ -98,13 +123,18 @@ class Transducer(Reader):
 
     # ---- whole sequences ---------------------------------------------------------------------------------------------
 
-    def predict(self, sequences: Sequence[Any]) -> list[list[str]]:
+    def predict(self, sequences: Sequence[Any]) -> list[Any]:
         """The labels of every sequence: the likeliest sequence of them that the model's scheme allows.
 
         Without scheme and CRF the likeliest label of each step. Where training has fitted it (`outside_bias`), the
-        score of O is lowered first; that of `log_probs` is not. Args, Raises: as `log_probs`.
+        score of O is lowered first; that of `log_probs` is not. Of several labels, for each step the list of those that
+        are likelier there than not; of numbers, float32 [T, K]. Args, Raises: as `log_probs`.
         """
         scored = self._scores(sequences)
+        if self.targets == "numbers":
+            return scored
+        if self.targets == "labels":
+            return [[self.present(of_step) for of_step in scores] for scores in scored]
         if self._chain is None:
             return [[self.labels[best] for best in scores.argmax(1)] for scores in scored]
         if bias := self.config["model"].get("outside_bias", 0.0):
@@ -115,18 +145,24 @@ class Transducer(Reader):
     def log_probs(self, sequences: Sequence[Any]) -> list[np.ndarray]:
         """Natural logarithms of each label's probability at each step, float32 [T, C] for every sequence.
 
-        Under a CRF those of the label given the whole sequence (its marginals).
+        Under a CRF those of the label given the whole sequence (its marginals). Of several labels, that each is there.
 
         Args:   sequences: lists of words, or what `words.encode` gives; of frames, [T, I]; of pictures [T, height,
                 width, channels], uint8 or floats of 0 to 1. T may be 0.
-        Raises: DtypeError, ShapeError, ArgumentError naming the sequence.
+        Raises: DtypeError, ShapeError, ArgumentError naming the sequence; ArgumentError of a model of numbers.
         Cost:   64 sequences of similar length at a time.
         """
+        if self.targets == "numbers":
+            raise ArgumentError("a model of numbers gives no probabilities; use predict")
         scored = self._scores(sequences)
         if self.config["model"]["crf"]:
             assert self._chain is not None
             return [log_marginals(scores, self._chain) for scores in scored]
         return scored
+
+    def present(self, log_probs: np.ndarray) -> list[str]:
+        """Of several labels those that are likelier there than not. Args: log_probs: of one step, [K]."""
+        return [self.labels[at] for at in np.flatnonzero(log_probs > np.log(0.5))]
 
     def encode(self, sequence: Any, number: int = 0) -> np.ndarray:
         """What the layers read of a sequence: words int64 [T] or [T, 1 + N + W], float32 [T, I], or pictures."""
@@ -153,7 +189,7 @@ class Transducer(Reader):
         return sequence.astype(np.int64)
 
     def _scores(self, sequences: Sequence[Any]) -> list[np.ndarray]:
-        """log-softmax of the logits; under a CRF the logits themselves."""
+        """What `_outputs` gives of each: log-probabilities, under a CRF the logits themselves, or numbers."""
         arrays = self._encoded(sequences)
         if len({array.dtype for array in arrays}) > 1:  # pictures of both kinds
             arrays = [brightness(array) for array in arrays]
@@ -170,8 +206,14 @@ class Transducer(Reader):
     def _outputs(self, hidden: np.ndarray) -> np.ndarray:
         """[T, B, F] -> [T, B, C]."""
         T, B, F = hidden.shape
-        logits = self._head(hidden.reshape(T * B, F))
-        return (logits if self.config["model"]["crf"] else heads.log_softmax(logits)).reshape(T, B, len(self.labels))
+        found = self._head(hidden.reshape(T * B, F))
+        if self.targets == "numbers":
+            found = self._tensors["target_scale.mean"] + self._tensors["target_scale.deviation"] * found
+        elif self.targets == "labels":
+            found = -np.logaddexp(np.float32(0), -found)  # log σ, an element at a time: the same bits in any batch
+        elif not self.config["model"]["crf"]:
+            found = heads.log_softmax(found)
+        return found.reshape(T, B, len(self.labels))
 
     # ---- step by step ------------------------------------------------------------------------------------------------
 
@@ -180,7 +222,8 @@ class Transducer(Reader):
 
         Args:    inputs: what `encode` gives for each, side by side: an array [T, B, …]; or a list of B sequences.
                  state: what the rows have read before, None: nothing.
-        Returns: log-probabilities [T, B, C]; the State after the last step.
+        Returns: log-probabilities [T, B, C], of several labels that each is there, or numbers; the State after the last
+                 step.
         Raises:  ArgumentError of a model that does not stream; ShapeError; StateError for another model's state.
         """
         if not isinstance(inputs, np.ndarray):
@@ -205,7 +248,7 @@ class Transducer(Reader):
         """One step of B rows, as `__call__` of T = 1.
 
         Args:    inputs: words, frames [B, I] or pictures [B, height, width, channels].
-        Returns: log-probabilities [B, C], State.
+        Returns: what `__call__` says, [B, C]; State.
         """
         rows = [[word] for word in inputs] if not self._size else np.asarray(inputs)[None]
         log_probs, after = self(rows, state)

@@ -1,4 +1,4 @@
-"""The task on frames: recordings with a label for every frame, a transducer that learns them, and what it must beat."""
+"""The task on frames: recordings with labels or numbers for every frame, a transducer, and what it must beat."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from rnnkit.errors import DataError
 from rnnkit.models.transducer import Transducer, TransducerConfig
 from rnnkit.runtime import FrameByFrame
 from rnnkit.state import State
+from rnnkit.tasks import frames_details, tag_table
 from rnnkit.tasks.frames_config import FramesConfig
-from rnnkit.tasks.frames_score import PEER, LabelledBy, frame_rows
-from rnnkit.tasks.tag import TaggedSentences, TaggingTask, parts_of
+from rnnkit.tasks.frames_score import PEER, LabelledBy, rows_of, said_by
+from rnnkit.tasks.tag import EVALUATED_ROWS, Part, TaggedSentences, TaggingTask, parts_of
 from rnnkit.tasks.tag_score import TaggedBy
 from rnnkit.tasks.tag_table import judge
 from rnnkit.tasks.task import Peer, TrainingReport
@@ -28,7 +29,8 @@ from rnnkit.tasks.task import Peer, TrainingReport
 class Recordings(TaggedSentences):
     """The recordings of a run: training, validation (to choose weights by) and test (for the table).
 
-    Cut into windows before any is held out. Labels come from the training part alone.
+    What a frame has, one label, several or numbers, is told by the training files unless it is chosen. They are cut
+    into windows before any is held out. Labels come from the training part alone.
     Raises: DataError naming file, row and remedy.
 
     Args: tagged: to train on in place of the sources; none of them is held out, and there is no test part.
@@ -42,17 +44,22 @@ class Recordings(TaggedSentences):
 
     def _read(self, given: Any) -> tuple[data.Framed, ...]:
         settings = self._config.data
+        names = ("label_column", "target_columns", "feature_columns", "next_frame", "window_frames", "encoding")
+        chosen: Any = {name: getattr(settings, name) for name in (*names, "frame_size", "grey")}
 
-        def read(sources: list[str]) -> data.Framed:
-            of_videos = {"frame_size": settings.frame_size, "grey": settings.grey}
-            how: Any = {"label_column": settings.label_column, "encoding": settings.encoding, **of_videos}
-            found = data.read_framed(sources, **how)
-            return found.cut(settings.window_frames)
+        def read(sources: list[str], targets: Any) -> data.Framed:
+            return data.read_framed(sources, targets=targets, **chosen)
 
         assert settings.sources is not None  # the configuration has seen to it
-        train = read(settings.sources) if given is None else given.cut(settings.window_frames)
-        parts = parts_of(settings, train, read, with_test=given is None)
+        train = read(settings.sources, settings.targets) if given is None else self._given(given)
+        self.targets = train.kind
+        parts = parts_of(settings, train, lambda sources: read(sources, train.kind), with_test=given is None)
         for part in parts:
+            if len(part) and len(part.names) != len(train.names):
+                raise DataError(
+                    f"{part.place(0)}: {len(part.names)} {part.kind} for each frame, trained is on {len(train.names)}; "
+                    "give what was trained on"
+                )
             if len(part) and part.frame_shape != train.frame_shape:
                 raise DataError(
                     f"{part.place(0)}: {frames_of(part.frame_shape)}, trained is on "
@@ -60,33 +67,66 @@ class Recordings(TaggedSentences):
                 )
         return parts
 
+    def _given(self, framed: data.Framed) -> data.Framed:
+        settings = self._config.data
+        framed = framed.cut(settings.window_frames)
+        return framed.next_frames() if settings.next_frame else framed
+
+    def _labels(self, train: data.Framed) -> list[str]:
+        return super()._labels(train) if train.kind == "label" else list(train.names)
+
+    def _part(self, tagged: data.Framed, sequences: list[np.ndarray]) -> Part:
+        return super()._part(tagged, sequences) if tagged.kind == "label" else Part(tagged, sequences, tagged.tags)  # type: ignore[arg-type]
+
     def _reader(self, train: data.Tagged) -> Callable[[Any], np.ndarray]:
         return lambda frames: frames
 
     @property
+    def is_next(self) -> bool:
+        """Whether every frame is said from those before it."""
+        return self._config.data.next_frame
+
+    @property
     def baselines(self) -> tuple[str, ...]:
-        return tuple(kind for kind in self._config.baseline_kinds if kind != PEER)
+        return tuple(kind for kind in self._config.baseline_kinds(self.targets) if kind != PEER)
 
     def require_baselines(self) -> None:
-        if {*self.baselines} - {"majority"}:
+        if {*self.baselines} & {"frame-mlp", "window-mlp"}:
             baselines.require_scikit_learn()
 
     def fit_baseline(self, kind: Any) -> baselines.FrameMlp:
         context = self._config.baselines.context
         after = context // 2 if self._config.model.bidirectional else 0
-        train = self.train.tagged
-        assert isinstance(train, data.Framed)
+        train: Any = self.train.tagged
         if len(train.frame_shape) > 1:  # the commonest label is that of any frames
             nothing = [np.zeros((len(one), 1), np.float32) for one in train.sentences]
             return baselines.FrameMlp.fit(kind, nothing, train.tags, before=0, after=0)
-        return baselines.FrameMlp.fit(kind, train.sentences, train.tags, before=context - after, after=after)
+        window = {"before": context - after, "after": after}
+        of: Any = {"targets": self.targets, "names": self.labels}
+        return baselines.FrameMlp.fit(kind, train.sentences, train.tags, **window, **of)
 
     def judged(self, name: str, system: Any, own: dict[str, Any]) -> LabelledBy:
-        recordings = self.test.tagged.sentences
-        return LabelledBy(name, system.predict(recordings), own, system.log_probs(recordings))
+        return said_by(name, system, own, framed=self.test.tagged)  # type: ignore[arg-type]
+
+    @property
+    def deviation(self) -> np.ndarray | None:
+        """[K] of numbers in training; what never changes counts in its own unit."""
+        if self.targets != "numbers":
+            return None
+        deviation = np.concatenate(self.train.targets).std(0, dtype=np.float64)
+        return np.where(deviation > 0, deviation, 1.0)
 
     def rows(self, systems: Any) -> list[dict[str, Any]]:
-        return frame_rows(systems, self.test.tagged.tags, labels=self.labels)
+        of: Any = {"labels": self.labels, "deviation": self.deviation, "is_next": self.is_next}
+        return rows_of(systems, self.test.tagged, **of)  # type: ignore[arg-type]
+
+    def report(self, model: Any, system: Any) -> dict[str, Any]:
+        test: Any = self.test.tagged
+        if self.targets == "label":
+            facts = tag_table.details(model, system.tags, test, known=None, of_spans=False)
+        else:
+            facts = frames_details.details(system, test, labels=self.labels, deviation=self.deviation)
+        return {"labels": self.labels, "targets": self.targets, "scheme": None, "report": facts}
 
     def identity(self) -> dict[str, Any]:
         names = {"train": "training frames", "valid": "validation frames", "test": "test frames"}
@@ -94,26 +134,40 @@ class Recordings(TaggedSentences):
 
 
 class FramesTask(TaggingTask):
-    """Train a recurrent transducer on the labelled recordings of a configuration."""
+    """Train a recurrent transducer on the recordings of a configuration."""
 
     loss_unit = "frame"
     config: FramesConfig  # type: ignore[assignment]
+    sentences: Recordings
+
+    def __init__(self, config: FramesConfig, tagged: data.Framed | None = None) -> None:
+        super().__init__(config, tagged)  # type: ignore[arg-type]
+        if self.sentences.targets == "numbers":
+            self.loss = "deviations²"
+        _ = self.sentences.baselines  # refuses those that do not fit, before the training
 
     def _read(self, config: Any, tagged: Any) -> Recordings:
         return Recordings(config, tagged)
 
     def build_model(self) -> Transducer:
-        train, framed = self.sentences.train.sequences, self.sentences.train.tagged
+        """The model; of several labels its outputs start from how often each is there in training."""
+        train, framed, targets = self.sentences.train, self.sentences.train.tagged, self.sentences.targets
         assert isinstance(framed, data.Framed)
-        fields = {**self.config.model.model_dump(), "input_size": framed.input_size}
+        fields = {**self.config.model.model_dump(), "input_size": framed.input_size, "targets": targets}
         of_pictures = len(framed.frame_shape) > 1
         fields |= {"frame_shape": framed.frame_shape} if of_pictures else {"cnn_channels": ()}
         model = self._make(TransducerConfig(num_labels=len(self.sentences.labels), **fields))
         assert model.scale is not None
         if of_pictures:
-            model.scale.fit_bytes(train)
-        else:
-            model.scale.fit(np.concatenate(train))
+            model.scale.fit_bytes(train.sequences)
+        elif targets != "labels" or not self.sentences.is_next:  # labels that are read are 0 or 1, and stay so
+            model.scale.fit(np.concatenate(train.sequences))
+        if model.target_scale is not None:
+            model.target_scale.fit(np.concatenate(train.targets))
+        if targets == "labels":
+            wanted = np.concatenate(train.targets)
+            with torch.no_grad():
+                model.head.bias.copy_(torch.from_numpy(baselines.log_odds(wanted)))
         return model
 
     def _make(self, config: TransducerConfig) -> Transducer:
@@ -122,7 +176,7 @@ class FramesTask(TaggingTask):
     def peers(self) -> Mapping[str, Peer]:
         """Of videos also the same network on single frames, trained as the run is but from another seed."""
         of_seeds = super().peers()
-        if PEER not in self.config.baseline_kinds or not len(self.sentences.test):
+        if PEER not in self.config.baseline_kinds(self.sentences.targets) or not len(self.sentences.test):
             return of_seeds
         return {**of_seeds, PEER: Peer(FrameByFrameTask(self), later_seed=1)}
 
@@ -135,9 +189,40 @@ class FramesTask(TaggingTask):
         return judge(run_dir, **of_run, others=others, trained=trained)
 
     def evaluate(self, model: torch.nn.Module, *, max_tokens: int) -> dict[str, float]:
-        """As a tagger's; `error`, by which the best weights are chosen, is 1 − accuracy, which grows while nats do."""
+        """As a tagger's; `error`, by which the best weights are chosen, is 1 − accuracy, which grows while nats do.
+
+        Of several labels nats per frame, summed over them, and micro F1; of numbers the mean of their squared errors in
+        deviations: the best weights are chosen by these.
+        """
+        if self.sentences.targets != "label":
+            return self._evaluate_several(model, max_tokens)
         figures = super().evaluate(model, max_tokens=max_tokens)
         return {**figures, "error": 1 - figures["accuracy"]}
+
+    def _evaluate_several(self, model: Any, max_tokens: int) -> dict[str, float]:
+        valid = self.sentences.valid
+        order = sorted(range(min(len(valid), max_tokens)), key=lambda row: len(valid.sequences[row]))
+        lost, count, sums = 0.0, 0, np.zeros(2)
+        for first in range(0, len(order), EVALUATED_ROWS):
+            rows = order[first : first + EVALUATED_ROWS]
+            batch = next(
+                data.Batches(
+                    [valid.sequences[row] for row in rows],
+                    [valid.targets[row] for row in rows],
+                    batch_size=len(rows),
+                    seed=0,
+                )
+            )
+            targets = torch.from_numpy(batch.targets)
+            features, _ = model(torch.from_numpy(batch.inputs), lengths=torch.from_numpy(batch.lengths))
+            lost += float(model.loss(features, targets).double().sum())
+            count += int(batch.lengths.sum())
+            if model.target_scale is None:
+                said, there = model.log_prob(features) > np.log(0.5), targets == 1
+                said &= ~targets.isnan()
+                sums += [2 * float((said & there).sum()), float(said.sum() + there.sum())]
+        figures = {"nll": lost / count}
+        return figures if model.target_scale is not None else {**figures, "f1": float(sums[0] / max(sums[1], 1))}
 
     @property
     def _fits_outside(self) -> bool:

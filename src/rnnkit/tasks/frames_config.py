@@ -8,7 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from rnnkit.baselines.frames import FrameBaselineName
+from rnnkit.data.framed import check_columns
 from rnnkit.data.video import is_video
+from rnnkit.errors import ArgumentError, ConfigError
+from rnnkit.metrics.frames import TargetKind
 from rnnkit.tasks.frames_score import PEER
 from rnnkit.tasks.sections import LayersConfig, Section, SequencesConfig, SequencesRunConfig, Widths
 
@@ -29,8 +32,21 @@ FrameSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_height_and_width)]
 class FramesDataConfig(SequencesConfig):
     """Which labelled recordings."""
 
+    targets: TargetKind | None = Field(
+        default=None,
+        description="What a frame has: one label, several labels (each 0 or 1), or numbers; None: told by the files.",
+    )
     label_column: str | None = Field(
         default=None, description="The label's column in tables; None: label, class, target, category or sentiment."
+    )
+    target_columns: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="In tables the columns of several labels, or of numbers."
+    )
+    feature_columns: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="In tables the numbers of a frame; None: all columns but its targets'."
+    )
+    next_frame: bool = Field(
+        default=False, description="Every frame's targets are its own numbers, said from the frames before it."
     )
     window_frames: int | None = Field(
         default=None, ge=2, description="Cut recordings into windows of so many frames, each read by itself; None: not."
@@ -51,6 +67,15 @@ class FramesDataConfig(SequencesConfig):
         """Whether the sources are videos: files that are called so, or folders."""
         return any(is_video(source) for source in self.sources or [])
 
+    @model_validator(mode="after")
+    def _columns_fit_together(self) -> FramesDataConfig:
+        columns = (self.label_column, self.target_columns, self.feature_columns)
+        try:
+            check_columns(self.targets, *columns, next_frame=self.next_frame)
+        except ArgumentError as error:
+            raise ValueError(str(error)) from None
+        return self
+
 
 class FramesModelConfig(LayersConfig):
     """The recurrent model: the fields of `rnnkit.models.transducer.TransducerConfig` that the data does not decide."""
@@ -61,7 +86,9 @@ class FramesModelConfig(LayersConfig):
     word_dropout: float = Field(default=0.0, ge=0, le=0, description="0: frames are no tokens.")
     input_dropout: float = Field(default=0.0, ge=0, lt=1, description="On what the first layer reads.")
     output_dropout: float = Field(default=0.3, ge=0, lt=1, description="On what is read out.")
-    bidirectional: bool = Field(default=True, description="Read in both directions; false: it streams.")
+    bidirectional: bool = Field(
+        default=True, description="Read in both directions; false: it streams, as with data.next_frame it always does."
+    )
     cnn_channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(16, 32, 32),
         min_length=1,
@@ -80,7 +107,8 @@ class FramesBaselinesConfig(Section):
     kinds: tuple[FrameBaselineName | Literal["frame-cnn"], ...] | None = Field(
         default=None,
         min_length=1,
-        description="Which the table shows; None: majority, frame-mlp, window-mlp; of videos majority, frame-cnn.",
+        description="Which the table shows; None: majority (of numbers mean), frame-mlp, window-mlp, and of the next "
+        "frame last-value; of videos majority, frame-cnn.",
     )
     context: int = Field(
         default=16,
@@ -90,7 +118,7 @@ class FramesBaselinesConfig(Section):
     )
 
     owners: ClassVar = {
-        "context": (lambda baselines: "window-mlp" in (baselines.kinds or ("window-mlp",)), "without window-mlp")
+        "context": (lambda baselines: baselines.kinds is None or "window-mlp" in baselines.kinds, "without window-mlp")
     }
 
 
@@ -101,21 +129,53 @@ class FramesConfig(SequencesRunConfig):
     model: FramesModelConfig = Field(default_factory=FramesModelConfig)
     baselines: FramesBaselinesConfig = Field(default_factory=FramesBaselinesConfig)
 
-    @property
-    def baseline_kinds(self) -> tuple[str, ...]:
-        """What the table shows."""
-        of_all = ("majority", PEER) if self.data.of_videos else ("majority", "frame-mlp", "window-mlp")
-        return self.baselines.kinds or of_all
+    def baseline_kinds(self, targets: TargetKind) -> tuple[str, ...]:
+        """What the table shows of frames that have these. Raises: ConfigError for one that says something else."""
+        fitting = ("mean" if targets == "numbers" else "majority", "frame-mlp", "window-mlp")
+        fitting += ("last-value",) if self.data.next_frame else ()
+        fitting = ("majority", PEER) if self.data.of_videos else fitting
+        chosen = self.baselines.kinds or fitting
+        if wrong := [kind for kind in chosen if kind not in fitting]:
+            ahead = ", the next frame" if self.data.next_frame else ""
+            raise ConfigError(
+                f"the baseline {wrong[0]} does not say what these frames have ({targets}{ahead}); choose from "
+                f"{', '.join(fitting)}"
+            )
+        return chosen
+
+    @model_validator(mode="before")
+    @classmethod
+    def _next_frames_are_read_forward(cls, values: Any) -> Any:
+        data = values.get("data") if isinstance(values, dict) else None
+        model = values.get("model", {}) if isinstance(values, dict) else None
+        if isinstance(data, dict) and data.get("next_frame") is True and isinstance(model, dict):
+            return {**values, "model": {"bidirectional": False, **model}}
+        return values
+
+    @model_validator(mode="after")
+    def _nothing_sees_what_it_says(self) -> FramesConfig:
+        if self.data.next_frame and self.model.bidirectional:
+            raise ValueError(
+                "model.bidirectional is true, and layers that read from the end have seen the next frame; leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _pictures_or_numbers(self) -> FramesConfig:
-        of_videos, kinds = self.data.of_videos, {*self.baseline_kinds}
+        of_videos, kinds = self.data.of_videos, {*(self.baselines.kinds or ())}
         for name in ("cnn_channels", "cnn_kernel"):
             if not of_videos and getattr(self.model, name) != FramesModelConfig.model_fields[name].default:
                 raise ValueError(f"model.{name} has no effect without videos: leave it out")
         if self.model.cnn_kernel % 2 == 0:
             raise ValueError(f"model.cnn_kernel is {self.model.cnn_kernel}: give an odd number, a window has a middle")
-        if of_videos and (wrong := kinds & {"frame-mlp", "window-mlp"}):
+        for name in ("target_columns", "feature_columns", "next_frame"):
+            if of_videos and getattr(self.data, name):
+                raise ValueError(f"data.{name} has no effect with videos, whose frames have one label: leave it out")
+        if of_videos and self.data.targets in ("labels", "numbers"):
+            raise ValueError(
+                f"data.targets is {self.data.targets!r}, and frames of videos have one label: leave it out"
+            )
+        if of_videos and (wrong := kinds & {"frame-mlp", "window-mlp", "mean", "last-value"}):
             raise ValueError(f"baselines.kinds: {min(wrong)} reads numbers; videos have majority and {PEER}")
         if not of_videos and PEER in kinds:
             raise ValueError(f"baselines.kinds: {PEER} reads pictures; numbers have majority, frame-mlp, window-mlp")

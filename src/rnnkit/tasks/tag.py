@@ -23,19 +23,18 @@ from rnnkit.tasks import tag_decision
 from rnnkit.tasks.sections import SequencesConfig
 from rnnkit.tasks.tag_config import TagConfig
 from rnnkit.tasks.tag_score import TaggedBy, tagging_rows
-from rnnkit.tasks.tag_table import judge
+from rnnkit.tasks.tag_table import details, judge
 from rnnkit.tasks.task import TrainingReport
 from rnnkit.tasks.whole import WholeSequencesTask
 
-_EVALUATED_ROWS = 64
+EVALUATED_ROWS = 64
 
 
 class Part:
     """Sentences of one part as arrays, and their tags as numbers."""
 
-    def __init__(self, tagged: data.Tagged, sequences: list[np.ndarray], labels: list[str]) -> None:
-        self.tagged, self.sequences = tagged, sequences
-        self.targets = data.tag_ids(tagged, labels)
+    def __init__(self, tagged: data.Tagged, sequences: list[np.ndarray], targets: list[np.ndarray]) -> None:
+        self.tagged, self.sequences, self.targets = tagged, sequences, targets
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -56,11 +55,17 @@ class TaggedSentences:
     def __init__(self, config: TagConfig, tagged: data.Tagged | None = None) -> None:
         self._config = config
         train, valid, test = self._read(tagged)
-        self.labels = data.known_tags(train, self.scheme)
+        self.labels = self._labels(train)
         encode = self._reader(train)
         self.train, self.valid, self.test = (
-            Part(part, [encode(sentence) for sentence in part.sentences], self.labels) for part in (train, valid, test)
+            self._part(part, [encode(sentence) for sentence in part.sentences]) for part in (train, valid, test)
         )
+
+    def _labels(self, train: Any) -> list[str]:
+        return data.known_tags(train, self.scheme)
+
+    def _part(self, tagged: Any, sequences: list[np.ndarray]) -> Part:
+        return Part(tagged, sequences, data.tag_ids(tagged, self.labels))
 
     def _read(self, given: data.Tagged | None) -> tuple[data.Tagged, ...]:
         settings = self._config.data
@@ -113,6 +118,12 @@ class TaggedSentences:
     def rows(self, systems: Sequence[Any]) -> list[dict[str, Any]]:
         """The rows of the table. Args: systems: what `judged` gave, the model's first."""
         return tagging_rows(systems, self.test.tagged.tags, of_spans=self.scheme is not None)
+
+    def report(self, model: Any, system: Any) -> dict[str, Any]:
+        """What metrics.json says of the labels beside the table. Args: system: what `judged` gave of the model."""
+        of_spans, known = self.scheme is not None, {*self.words.words}
+        facts = details(model, system.tags, self.test.tagged, known=known, of_spans=of_spans)
+        return {"labels": self.labels, "scheme": self.scheme, "report": facts}
 
     def parts(self) -> dict[str, Part]:
         return {"train": self.train, "valid": self.valid, "test": self.test}
@@ -207,8 +218,8 @@ class TaggingTask(WholeSequencesTask):
         if model.crf is not None:
             scores = Chain(*(getattr(model.crf, name).detach().numpy() for name in Chain._fields))
         groups, total = [], 0.0
-        for first in range(0, count, _EVALUATED_ROWS):
-            rows = order[first : first + _EVALUATED_ROWS]
+        for first in range(0, count, EVALUATED_ROWS):
+            rows = order[first : first + EVALUATED_ROWS]
             inputs, lengths = data.padded([valid.sequences[row] for row in rows])
             targets, _ = data.padded([valid.targets[row] - NO_TARGET for row in rows])
             features, _ = model(torch.from_numpy(inputs), lengths=torch.from_numpy(lengths))

@@ -45,7 +45,7 @@ def judge(
              trained: the neural peers, as `sentences.judged` gives them.
     Returns: what it writes to `run_dir/metrics.json`.
     """
-    model, test = Transducer.load(run_dir), sentences.test
+    model = Transducer.load(run_dir)
     own = {
         "bytes": (run_dir / "model.safetensors").stat().st_size,
         "num_parameters": model.num_parameters,
@@ -58,16 +58,12 @@ def judge(
     for other, its_report in others:
         system = sentences.judged(other, Transducer.load(run_dir / "baselines" / other), {})
         seeds.append(_of_seed(sentences.rows([system])[0], its_report))
-    row |= over_seeds([one.get("f1", one["accuracy"]) for one in seeds])
-    known = {*sentences.words.words} if sentences.task == "tag" else None
-    of_spans = sentences.scheme is not None
+    row |= over_seeds([one[_figure(row)] for one in seeds])
     metrics = {
         "task": sentences.task,
         "model": row,
         "baselines": baselines,
-        "labels": sentences.labels,
-        "scheme": sentences.scheme,
-        "report": details(model, systems[0].tags, test.tagged, known=known, of_spans=of_spans),
+        **sentences.report(model, systems[0]),
         **run_facts(config, report),
         "seeds": seeds,
         "data": {part: _describe(of_part) for part, of_part in sentences.parts().items()},
@@ -76,8 +72,16 @@ def judge(
     return metrics
 
 
+def _figure(row: dict[str, Any]) -> str:
+    """What seeds are compared by: F1 over spans, accuracy; of frames with several labels or numbers what those have."""
+    if "accuracy" not in row:
+        return "nats" if "nats" in row else "scaled_rmse"
+    return "f1" if "f1" in row else "accuracy"
+
+
 def _of_seed(row: dict[str, Any], report: TrainingReport) -> dict[str, Any]:
-    figures = {key: row[key] for key in ("f1", "precision", "recall", "accuracy") if key in row}
+    kept = ("nats", "scaled_rmse", "r2") if "accuracy" not in row else ()
+    figures = {key: row[key] for key in ("f1", "precision", "recall", "accuracy", *kept) if key in row}
     return {"seed": report.training["seed"], **figures}
 
 

@@ -17,7 +17,8 @@ class Epoch:
     Attributes:
         tokens:   what has a loss: tokens; or whole sequences, where `is_whole`.
         characters_per_token, unit: for display: how many of which unit each of them is.
-        loss_unit: what a loss in nats is of; None: of the unit.
+        loss_unit: what a loss is of; None: of the unit.
+        loss: what a loss is in.
         is_whole: a row of a batch is a whole sequence with one loss, which starts from the initial state and hands none
             on; else it is a window of a stream, for truncated BPTT.
     """
@@ -27,6 +28,7 @@ class Epoch:
     unit: str = "char"
     loss_unit: str | None = None
     is_whole: bool = False
+    loss: str = "nats"
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ class WholeSequencesTask:
     """Those of the configuration that a resumed run must agree on."""
 
     loss_unit: ClassVar[str | None] = None
-    """As of `Epoch`."""
+    loss: str = "nats"
+    """Both as of `Epoch`."""
 
     def __init__(self, config: Any, sequences: Parts) -> None:
         self.config, self._of_run = config, sequences
@@ -50,6 +51,7 @@ class WholeSequencesTask:
             unit="seq",
             loss_unit=self.loss_unit,
             is_whole=True,
+            loss=self.loss,
         )
 
     def identity(self) -> dict[str, Any]:

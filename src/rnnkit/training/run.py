@@ -358,6 +358,7 @@ class Run:
                 "parameters": sum(p.numel() for p in self.model.parameters()),
                 "unit": self.task.epoch.unit,
                 "loss_unit": self.task.epoch.loss_unit or self.task.epoch.unit,
+                "loss_in": self.task.epoch.loss,
                 "run_dir": str(self.run_dir),
                 "machine": machine,
             }
