@@ -56,3 +56,23 @@ def test_a_taggers_result_is_shown_by_spans_or_words() -> None:
     plain = [{key: value for key, value in row.items() if key != "f1"} for row in (model, *rows)]
     result["runs"] = {"words": {"model": plain[0], "baselines": plain[1:]}}
     assert "| words | 9 s | accuracy | 90.00% | 20.00% to 40.00% | hmm | 95.00% | 0.01 |" in measured._section(result)
+
+
+def test_a_result_of_several_labels_a_frame_is_shown_in_nats() -> None:
+    sys.path.insert(0, str(ROOT / "recipes"))
+    try:
+        measured = importlib.import_module("_measured")
+    finally:
+        sys.path.pop(0)
+    own = {"low": 7.8, "high": 8.2, "frames_right": 0.1, "f1": 0.4, "nats_after_first": 8.1, "train_seconds": 9.4}
+    model = {"name": "lstm", "nats": 8.0, **own}
+    rows = [{**model, "name": name, "nats": nats, "p_value": 0.01} for name, nats in (("mlp", 8.5), ("majority", 11.0))]
+    result = {
+        "recipe": "chorales", "machine": {"processor": "P", "threads": 2, "isa": "amx"}, "date": "d",
+        "commit": "c" * 40, "runs": {"seed-0": {"model": model, "baselines": rows}},
+        "claims": [{"what": "nats", "value": 8.0, "at_most": 8.3, "holds": True}],
+    }  # fmt: skip
+    assert "| seed-0 | 9 s | 8.0000 | 7.8000 to 8.2000 | 8.1000 | 40.00% | mlp | 8.5000 | 0.01 |" in measured._section(
+        result
+    )
+    assert "| mlp: 8.5000 nats per frame | 1 of 1 |" in measured._line(result)

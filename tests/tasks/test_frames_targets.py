@@ -143,6 +143,17 @@ def test_a_run_cut_anywhere_ends_with_the_same_bits(kind: str, tmp_path: Path) -
     assert {name: array.tobytes() for name, array in whole.items()} == {n: a.tobytes() for n, a in cut.items()}
 
 
+@pytest.mark.parametrize(("kind", "figure"), [("labels", "nats"), ("numbers", "scaled_rmse")])
+def test_further_seeds_give_the_mean_of_the_table(kind: str, figure: str, tmp_path: Path) -> None:
+    kinds = ["mean" if kind == "numbers" else "majority"]
+    config = configure(switches(tmp_path / "s.npz", 60, kind=kind), baselines={"kinds": kinds, "seeds": 2})
+    metrics = fit(FramesTask(config), run_dir=tmp_path / "run", config=SMALL).metrics
+    found = [row[figure] for row in metrics["seeds"]]
+    assert len(set(found)) == 2
+    assert (found[0], np.mean(found)) == (metrics["model"][figure], pytest.approx(metrics["model"]["seeds_mean"]))
+    assert "mean of seeds" in api.tagging_table(metrics).header
+
+
 def test_outputs_start_from_what_is_frequent_and_scales_from_the_training_part(tmp_path: Path) -> None:
     task = FramesTask(configure(switches(tmp_path / "s.npz")))
     share = np.concatenate(task.sentences.train.targets).mean(0)

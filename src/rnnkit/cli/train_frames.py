@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rnnkit.cli.train_classify import SEEDS
 from rnnkit.cli.train_options import (
     DROPOUT,
     HELD_OUT,
@@ -57,6 +58,7 @@ _SOURCES = (
     **TRAINING,
     **only(baselines("majority or mean, frame-mlp, window-mlp, last-value; of videos majority, frame-cnn"), "kinds"),
     context=option(int, help="Frames that window-mlp reads beside each."),
+    **SEEDS,
 )
 def frames(given: Given) -> None:
     """Train a recurrent network that gives every frame a label, several or numbers, and judge it beside its baselines.

@@ -1,6 +1,7 @@
 """Recordings with something for every frame, out of tables, `.npz` files and videos; faults are named by their place.
 
-One label, several labels or numbers; of videos one label.
+One label, several labels or numbers; of videos one label. Over 400 lines: what a frame has is told, checked and cut
+along one chain, and every fault in it is named by the same places.
 """
 
 from __future__ import annotations

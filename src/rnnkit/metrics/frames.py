@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from rnnkit.errors import ArgumentError
 from rnnkit.metrics.resampling import interval, paired
-from rnnkit.metrics.table import Column
+from rnnkit.metrics.table import SEEDS_COLUMNS, Column
 
 TargetKind = Literal["label", "labels", "numbers"]
 """What every frame has: one label of several, any of several labels, or numbers."""
@@ -160,6 +161,7 @@ def _root(sums: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(_mean(sums), 0))
 
 
+_SEEDS = tuple(dataclasses.replace(column, format=".4f") for column in SEEDS_COLUMNS)
 LABELS_COLUMNS = (
     Column("nats", "nats/frame", ".4f", better="lower"),
     Column("low", "95 % from", ".4f"),
@@ -170,6 +172,7 @@ LABELS_COLUMNS = (
     Column("recall", "recall", ".2%", better="higher"),
     Column("frames_right", "frames right", ".2%", better="higher"),
     Column("p_value", "p (paired)", ".2g"),
+    *_SEEDS,
     Column("train_seconds", "train s", ",.1f"),
 )
 """The columns of a table where frames have several labels; the keys are those of metrics.json."""
@@ -182,6 +185,7 @@ NUMBERS_COLUMNS = (
     Column("mae", "MAE", ".4g", better="lower"),
     Column("r2", "R²", ".4f", better="higher"),
     Column("p_value", "p (paired)", ".2g"),
+    *_SEEDS,
     Column("train_seconds", "train s", ",.1f"),
 )
 """Likewise where they have numbers."""

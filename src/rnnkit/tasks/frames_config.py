@@ -13,7 +13,7 @@ from rnnkit.data.video import is_video
 from rnnkit.errors import ArgumentError, ConfigError
 from rnnkit.metrics.frames import TargetKind
 from rnnkit.tasks.frames_score import PEER
-from rnnkit.tasks.sections import LayersConfig, Section, SequencesConfig, SequencesRunConfig, Widths
+from rnnkit.tasks.sections import LayersConfig, SeedsConfig, SequencesConfig, SequencesRunConfig, Widths
 
 
 def _height_and_width(value: Any) -> Any:
@@ -101,7 +101,7 @@ class FramesModelConfig(LayersConfig):
     )
 
 
-class FramesBaselinesConfig(Section):
+class FramesBaselinesConfig(SeedsConfig):
     """What the model must beat."""
 
     kinds: tuple[FrameBaselineName | Literal["frame-cnn"], ...] | None = Field(
