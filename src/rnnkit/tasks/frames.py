@@ -14,6 +14,7 @@ from torch import Tensor
 from rnnkit import baselines, data
 from rnnkit.data.framed import frames_of
 from rnnkit.errors import DataError
+from rnnkit.metrics.frames import TargetKind
 from rnnkit.models.transducer import Transducer, TransducerConfig
 from rnnkit.runtime import FrameByFrame
 from rnnkit.state import State
@@ -37,6 +38,8 @@ class Recordings(TaggedSentences):
     """
 
     task = "frames"
+    targets: TargetKind
+    """What a frame has."""
     _config: FramesConfig  # type: ignore[assignment]
 
     def __init__(self, config: FramesConfig, tagged: data.Framed | None = None) -> None:
