@@ -180,7 +180,7 @@ def test_labels_that_are_read_stay_0_and_1(tmp_path: Path) -> None:
         ({"data": {"targets": "label", "target_columns": ["x"]}}, "target_columns are labels or numbers"),
         ({"data": {"targets": "many"}}, "targets"),
         ({"data": {"sources": ["a.mp4"], "next_frame": True}}, "next_frame has no effect with videos"),
-        ({"data": {"sources": ["a.mp4"], "targets": "numbers"}}, "frames of videos have one: leave it out"),
+        ({"data": {"sources": ["a.mp4"], "targets": "numbers"}}, "frames of videos have one label: leave it out"),
     ],
 )
 def test_what_has_no_effect_is_refused(sections: dict[str, Any], message: str, tmp_path: Path) -> None:
