@@ -279,7 +279,11 @@ def reconfigured(folder, good, **changes):
 
 
 @case(VersionError, "configuration has format 2", future={"format": 2})
-@case(SchemaError, "kind 'oracle' is not known; this rnnkit runs language_model, bidirectional_language_model", kind={"kind": "oracle"})
+@case(
+    SchemaError,
+    "kind 'oracle' is not known; this rnnkit runs language_model, bidirectional_language_model",
+    kind={"kind": "oracle"},
+)
 @case(SchemaError, "kind .* is not known", kind_list={"kind": ["language_model"]})
 @case(SchemaError, "precision 'int1' is not known; this rnnkit runs fp32", precision={"precision": "int1"})
 @case(SchemaError, "unknown key 'knd'; is it kind", near={"knd": 1})
