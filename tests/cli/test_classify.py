@@ -24,6 +24,8 @@ SPECIAL = {
     "--unfreeze-every": (["--unfreeze-every", "0.5", "--from", "r"], "transfer.unfreeze_every", 0.5),
     "--rate-decay": (["--rate-decay", "2", "--from", "r"], "transfer.rate_decay", 2.0),
     "--class-weights": (["--class-weights", "balanced"], "loss.class_weights", "balanced"),
+    "--label-separator": (["--label-separator", "|", "--multi-label"], "data.label_separator", "|"),
+    "--thresholds": (["--thresholds", "half"], "loss.thresholds", "half"),
     "--baseline": (["--baseline", "majority"], "baselines.kinds", ("majority",)),
 }
 

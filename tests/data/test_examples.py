@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import gzip
+import importlib
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rnnkit import data
-from rnnkit.errors import ArgumentError, DataError
+from rnnkit.errors import ArgumentError, DataError, MissingExtraError
 
 ROWS = [("good", 'a "fine", warm film'), ("bad", "dull\nin two lines"), ("good", "one"), ("bad", "☂ wet")]
 
@@ -107,6 +110,122 @@ def test_a_folder_has_no_columns(tmp_path: Path) -> None:
     write(tmp_path / "x.txt", "a\n")
     with pytest.raises(ArgumentError, match="has no column 'stars'"):
         data.read_examples(tmp_path, label_column="stars")
+
+
+# ---- Parquet ---------------------------------------------------------------------------------------------------------
+
+
+def parquet(path: Path, **columns: list[object]) -> Path:
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    importlib.import_module("pyarrow.parquet").write_table(pyarrow.table(columns), path, row_group_size=3)
+    return path
+
+
+def test_parquet_gives_what_the_table_gives_whatever_else_is_in_it(tmp_path: Path) -> None:
+    labels, texts = (list(part) for part in zip(*ROWS, strict=True))
+    found = data.read_examples(parquet(tmp_path / "a.parquet", more=[None] * 4, text=texts, label=labels))
+    assert found.fingerprint == data.read_examples(table(tmp_path / "a.csv")).fingerprint
+    assert [place.rpartition(", ")[2] for place in found.places] == ["row 0", "row 1", "row 2", "row 3"]
+    assert data.is_table("a.parquet")
+    numbers = data.read_examples(parquet(tmp_path / "b.parquet", stars=[5, 1], text=["x", "y"]), label_column="stars")
+    assert numbers.labels == ["5", "1"]
+    assert data.read_examples(tmp_path / "b.parquet", labelled=False).labels == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"label": ["x"], "body": ["t"]}, r"a\.parquet: no column text or .*; name it with --text-column"),
+        ({"label": ["x"] * 4 + [None], "text": ["t"] * 5}, r"a\.parquet, row 4, column 'label': is null; fill it in"),
+        ({"label": ["x", "x"], "text": ["t", None]}, r"row 1, column 'text': is null"),
+        ({"label": ["x", "x"], "text": ["t", " "]}, r"row 1: the text is empty"),
+        ({"label": ["x"], "text": [b"t"]}, r"row 0, key 'text': a bytes where text is wanted"),
+        ({"label": [0.5], "text": ["t"]}, r"row 0, key 'label': a float is no label"),
+    ],
+)
+def test_what_is_wrong_in_parquet_is_said_with_its_row(
+    columns: dict[str, list[object]], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        data.read_examples(parquet(tmp_path / "a.parquet", **columns))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_parquet_is_refused_in_one_line(tmp_path: Path) -> None:
+    good = parquet(tmp_path / "good.parquet", label=["x"] * 50, text=["t"] * 50).read_bytes()
+    for content in (b"PAR1", b"label,text\n", good[:40], good[:-9], b"\0" * 8 + good[8:]):
+        (tmp_path / "a.parquet").write_bytes(content)
+        with pytest.raises(DataError, match=r"a\.parquet") as caught:
+            data.read_examples(tmp_path / "a.parquet")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match=r"no such file"):
+        data.read_examples(tmp_path / "b.parquet")
+    (tmp_path / "a.parquet.gz").write_bytes(gzip.compress(good))
+    with pytest.raises(DataError, match="compressed inside"):
+        data.read_examples(tmp_path / "a.parquet.gz")
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet(tmp_path / "a.parquet", label=["x"], text=["t"])
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(MissingExtraError, match=r"needs `pyarrow`; .*\[parquet\]"):
+        data.read_examples(path)
+
+
+# ---- several labels --------------------------------------------------------------------------------------------------
+
+SEVERAL = [("love", "comedy"), (), ("crime",), ("comedy", "love")]
+
+
+def test_lists_are_several_labels_and_a_cell_is_cut_when_asked_to(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"label": labels, "text": f"t{n}"}) + "\n" for n, labels in enumerate(SEVERAL))
+    found = data.read_examples(write(tmp_path / "a.jsonl", lines))
+    assert (found.labels, found.has_several) == (SEVERAL, True)
+    rows = "".join(f"{'|'.join(labels)},t{n}\n" for n, labels in enumerate(SEVERAL))
+    cut = data.read_examples(write(tmp_path / "a.csv", "label,text\n" + rows), multi_label=True, label_separator="|")
+    assert cut.fingerprint == found.fingerprint
+    own = data.read_examples(
+        parquet(tmp_path / "a.parquet", label=[[*labels] for labels in SEVERAL], text=[f"t{n}" for n in range(4)])
+    )
+    assert own.fingerprint == found.fingerprint
+    twice = data.read_examples(write(tmp_path / "b.csv", 'label,text\n"a, b,a",t\n'), multi_label=True)
+    assert twice.labels == [("a", "b")]
+    assert twice.fingerprint != data.read_examples(write(tmp_path / "c.csv", 'label,text\n"a, b",t\n')).fingerprint
+    assert data.known_labels(found) == ["comedy", "crime", "love"]
+    assert data.label_ids(found, ["comedy", "crime", "love"]).tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            '{"label": ["a"], "text": "t"}\n{"label": "a", "text": "t"}',
+            r"line 2: one label among sequences with several",
+        ),
+        ('{"label": "a", "text": "t"}\n{"label": ["a"], "text": "t"}', r"line 2: several labels among .* with one"),
+        ('{"label": ["a", " "], "text": "t"}', r"line 1: a label of several is empty"),
+        ('{"label": ["a", 0.5], "text": "t"}', r"line 1, key 'label': a float is no label; .* or a list of them"),
+    ],
+)
+def test_what_is_wrong_with_several_labels_is_said_with_its_place(lines: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        data.read_examples(write(tmp_path / "a.jsonl", lines))
+
+
+def test_a_split_of_several_labels_keeps_each_about_as_frequent() -> None:
+    rng = np.random.default_rng(0)
+    shares = {"common": 0.5, "usual": 0.2, "rare": 0.04}
+    labels = [tuple(label for label, share in shares.items() if rng.random() < share) for _ in range(1000)]
+    whole = data.Examples([f"t{n}" for n in range(1000)], labels, [f"line {n}" for n in range(1000)])
+    train, held = data.split_examples(whole, 0.2, seed=1)
+    assert sorted(train.inputs + held.inputs) == sorted(whole.inputs)
+    for label in shares:
+        total = sum(label in own for own in labels)
+        assert sum(label in own for own in held.labels) == pytest.approx(0.2 * total, abs=0.02 * 1000 * 0.5)
+    assert sum("rare" in own for own in held.labels) == round(0.2 * sum("rare" in own for own in labels))
+    assert data.split_examples(whole, 0.2, seed=1)[1] == held != data.split_examples(whole, 0.2, seed=2)[1]
+    with pytest.raises(DataError, match="no sequence has a label"):
+        data.known_labels(data.Examples(["t"], [()], ["line 1"]))
 
 
 def examples(labels: list[str]) -> data.Examples:

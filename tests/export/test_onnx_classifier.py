@@ -31,6 +31,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "every option": {"layer_norm": True, "zoneout": 0.2, "residual": True, "trainable_state": True, "num_layers": 2},
     "every option, forwards": {"layer_norm": True, "zoneout": 0.2, "trainable_state": True, "bidirectional": False},
     "projected": {"proj_size": 5, "trainable_state": True, "num_layers": 2, "readout": ["last", "mean"]},
+    "several labels": {"multi_label": True, "readout": ["states", "max"], "num_layers": 2},
     "frames": {**FRAMES, "readout": ["max", "last"], "num_layers": 2},
     "frames, forwards": {**FRAMES, "readout": list(READOUTS), "bidirectional": False, "cell": "min_lstm"},
 }  # fmt: skip

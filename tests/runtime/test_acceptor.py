@@ -26,6 +26,9 @@ SHAPES: dict[str, dict[str, Any]] = {
     "elman": {"cell": "elman_tanh", "readout": ("attention", "last"), "bidirectional": False, "bias": False},
     "frames": {"input_size": 3, "vocab_size": 0, "embedding_size": 0, "readout": ALL, "num_layers": 2},
     "normed": {"layer_norm": True, "zoneout": (0.1, 0.3), "residual": True, "trainable_state": True, "num_layers": 3},
+    "states": {"readout": ("states",), "num_layers": 2, "trainable_state": True},
+    "states among others": {"readout": ("max", "states"), "hidden_size": (7, 5), "proj_size": 3},
+    "several labels": {"multi_label": True, "readout": ("max", "last")},
     "projected": {"proj_size": 5, "num_layers": 2, "readout": ALL, "chrono": 9},
 }
 
@@ -91,6 +94,7 @@ CAUSAL: dict[str, dict[str, Any]] = {
     **{cell: {"cell": cell, "readout": ALL, "num_layers": 2} for cell in CELLS},
     "last": {"hidden_size": (7, 5)},
     "mean": {"readout": ("mean",), "bias": False},
+    "states": {"readout": ("states", "max"), "hidden_size": (7, 5), "multi_label": True},
     "attention": {"readout": ("attention", "last"), "precision": "int8"},
     "frames": {"input_size": 3, "vocab_size": 0, "embedding_size": 0, "readout": ALL},
     "frames, bf16": {"input_size": 3, "vocab_size": 0, "embedding_size": 0, "readout": ("max",), "precision": "bf16"},
@@ -183,6 +187,7 @@ def test_what_it_cannot_read_is_refused_by_number() -> None:
         ({"cell": "mystery"}, r"model\.cell 'mystery' is not known"),
         ({"bidirectional": 1}, r"model\.bidirectional is 1; true or false"),
         ({"tied": True}, r"unknown key 'tied'"),
+        ({"multi_label": 1}, r"model\.multi_label is 1; true or false"),
         ({"residual": True}, r"model\.residual needs two layers"),
     ],
 )

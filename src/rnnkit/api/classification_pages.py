@@ -14,7 +14,12 @@ _MOST_NUMBERS = 20  # labels up to which a confusion matrix has room for its cou
 
 
 def draw_confusion(metrics: Mapping[str, Any]) -> bytes:
-    """The confusion matrix as PNG: each row the label it is, shaded by the share taken for each column's label."""
+    """The confusion matrix as PNG: each row the label it is, shaded by the share taken for each column's label.
+
+    Of several labels, for each of them how often it was rightly found, missed, and found where it is not.
+    """
+    if "counts" in metrics["report"]:
+        return _draw_counts(metrics["labels"], metrics["report"]["counts"])
     labels, counts = metrics["labels"], metrics["report"]["confusion"]
     figure, (axes,) = _figure(1, size=max(4.5, 1.5 + 0.3 * len(labels)))
     shares = [[count / max(sum(row), 1) for count in row] for row in counts]
@@ -28,6 +33,20 @@ def draw_confusion(metrics: Mapping[str, Any]) -> bytes:
                 if counts[row][column]:
                     color = "white" if shares[row][column] > 0.5 else "black"
                     axes.text(column, row, counts[row][column], ha="center", va="center", color=color, fontsize=7)
+    return _png(figure)
+
+
+def _draw_counts(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> bytes:
+    figure, (axes,) = _figure(1, size=max(4.5, 1.5 + 0.3 * len(labels)))
+    places = range(len(labels))
+    found, wrong, missed = ([row[column] for row in counts] for column in range(3))
+    axes.barh(places, found, color="C0", label="found")
+    axes.barh(places, missed, left=found, color="0.75", label="missed")
+    axes.barh(places, [-count for count in wrong], color="C3", label="found where it is not")
+    axes.axvline(0, color="0.3", linewidth=1)
+    axes.set(xlabel="sequences", yticks=places, yticklabels=labels)
+    axes.invert_yaxis()
+    axes.legend(fontsize=8)
     return _png(figure)
 
 
@@ -46,6 +65,12 @@ def draw_behaviour(metrics: Mapping[str, Any]) -> bytes:
     lengths.set(xlabel="steps", title="By length", xticks=range(len(names)), xticklabels=names)
     certain.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     bins = report["calibration"]
+    if "uncalibrated" in report:
+        before = report["uncalibrated"]
+        points = before["calibration"]
+        label = f"before, off by {before['ece']:.1%}"
+        certain.plot([p["certainty"] for p in points], [p["accuracy"] for p in points], ":", color="C1", label=label)
+        certain.legend(fontsize=8)
     certain.plot([p["certainty"] for p in bins], [p["accuracy"] for p in bins], marker="o")
     certain.set(xlabel="certainty", title=f"Calibration, off by {report['ece']:.1%}", xlim=(0, 1), ylim=(0, 1))
     return _png(figure)
@@ -79,10 +104,21 @@ def page(metrics: Mapping[str, Any], *, name: str, pictures: Mapping[str, bytes]
         f"<p>On {metrics['model']['num_sequences']:,} held-out sequences.</p>",
         html_page.table(table.header, table.cells()),
         html_page.pictures(pictures),
+        _calibrated(report),
         "<h2>Labels</h2>",
         html_page.scores(report["per_label"], of="label", counted="sequences"),
         "<h2>Worst mistakes</h2>",
         html_page.table(["is", "taken for", "probability of what it is", "sequence", "place"], worst),
+    )
+
+
+def _calibrated(report: Mapping[str, Any]) -> str:
+    if "uncalibrated" not in report:
+        return ""
+    before = report["uncalibrated"]
+    return (
+        f"<p>Temperature {report['temperature']:.3g}, fitted on the validation part: expected calibration error "
+        f"{before['ece']:.2%} before, {report['ece']:.2%} after.</p>"
     )
 
 

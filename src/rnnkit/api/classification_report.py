@@ -8,14 +8,16 @@ from typing import Any
 
 from rnnkit.metrics import ResultTable, Row
 from rnnkit.metrics.classification import CLASSIFICATION_COLUMNS
+from rnnkit.metrics.multi_label import MULTI_LABEL_COLUMNS
 
 
 def classification_table(metrics: Mapping[str, Any]) -> ResultTable:
-    """The model beside its baselines, the most accurate first."""
+    """The model beside its baselines, the most accurate first; of several labels those with the highest micro F1."""
     rows = [Row(metrics["model"]["name"], metrics["model"], is_baseline=False)]
     rows += [Row(entry["name"], entry, is_baseline=True) for entry in metrics["baselines"]]
-    rows.sort(key=lambda row: -row.values["accuracy"])
-    return ResultTable(rows, columns=CLASSIFICATION_COLUMNS)
+    has_several = "micro_f1" in metrics["model"]
+    rows.sort(key=lambda row: -row.values["micro_f1" if has_several else "accuracy"])
+    return ResultTable(rows, columns=MULTI_LABEL_COLUMNS if has_several else CLASSIFICATION_COLUMNS)
 
 
 def model_card(metrics: Mapping[str, Any], *, name: str) -> str:
@@ -24,14 +26,14 @@ def model_card(metrics: Mapping[str, Any], *, name: str) -> str:
     shape, parts = config["model"], metrics["data"]
     widths = shape["hidden_size"] if isinstance(shape["hidden_size"], list) else [shape["hidden_size"]]
     direction = "in both directions" if shape["bidirectional"] else "from the first step to the last"
-    labels = metrics["labels"]
+    labels, given = metrics["labels"], "some or none" if "micro_f1" in model else "one"
     shown = ", ".join(labels[:20]) + (f" and {len(labels) - 20} more" if len(labels) > 20 else "")
     return f"""# {name}
 
 A recurrent classifier: {max(shape["num_layers"], len(widths))} × {shape["cell"]} with {", ".join(map(str, widths))}
 units, reading {direction}, decided by {", ".join(shape["readout"])}; {model["num_parameters"]:,} parameters.
 
-Labels: {shown}.
+Labels{", of which a sequence has any number" if "micro_f1" in model else ""}: {shown}.
 
 ## Measured
 
@@ -56,7 +58,7 @@ rnnkit predict . < FILE
 rnnkit eval . TABLE
 ```
 
-It knows nothing but its training sequences, and gives every sequence one of the labels above, whatever it is.
+It knows nothing but its training sequences, and gives every sequence {given} of the labels above, whatever it is.
 
 ## Configuration
 

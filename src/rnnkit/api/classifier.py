@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rnnkit import data, runtime
 from rnnkit.api.trained import Trained
 from rnnkit.baselines import BagOfNgrams, NearestSeries
-from rnnkit.errors import UnsafePathError
+from rnnkit.errors import ArgumentError, DataError, UnsafePathError
 from rnnkit.tasks.classify_score import Judged, rows_of
 from rnnkit.tasks.grammar_language import ExactRecognizer
 
 # What a row keeps from training: it belongs to the system and not to the sequences.
-_OF_THE_SYSTEM = ("bytes", "num_parameters", "train_seconds")
+_OF_THE_SYSTEM = ("bytes", "num_parameters", "train_seconds", "thresholds")
 
 
 class Classifier(Trained, runtime.Acceptor):
@@ -63,15 +65,18 @@ class Classifier(Trained, runtime.Acceptor):
         *,
         label_column: str | None = None,
         text_column: str | None = None,
+        label_separator: str | None = None,
         encoding: str = "utf-8",
     ) -> dict[str, Any]:
         """Judge on labelled sequences, beside the baselines of the run, all on the same ones; needs no torch.
 
-        Args:    as `rnnkit.data.read_examples`; columns that are not named are those it was trained with.
+        Args:    as `rnnkit.data.read_examples`; columns and a separator that are not named are those of its training.
         Returns: `model` and `baselines` as in metrics.json.
         Raises:  DataError naming the line, also of a label that was not trained on; UnsafePathError.
         """
         metrics = self.metrics
+        if label_separator is not None and not self.is_multi_label:
+            raise ArgumentError("label_separator is for a model of several labels; leave it out")
         assert self.path is not None
         trained = metrics["config"]["data"]
         examples = data.read_examples(
@@ -79,17 +84,26 @@ class Classifier(Trained, runtime.Acceptor):
             label_column=label_column or trained.get("label_column"),
             text_column=text_column or trained.get("text_column"),
             encoding=encoding,
+            multi_label=self.is_multi_label,
+            label_separator=label_separator or trained.get("label_separator", ","),
         )
         targets = data.label_ids(examples, self.labels)
         sequences = [self.encode(sequence) for sequence in examples.inputs]
         rows = [(metrics["model"], self)]
         rows += [(row, self._baseline(row["name"], self.path)) for row in metrics["baselines"]]
-        judged = [
-            Judged(row["name"], system.log_probs(sequences), {key: row[key] for key in _OF_THE_SYSTEM if key in row})
-            for row, system in rows
-        ]
+        judged = [self._judged(row, system, sequences) for row, system in rows]
         model, *baselines = rows_of(judged, targets)
         return {"model": model, "baselines": baselines, "labels": self.labels}
+
+    def _judged(self, row: dict[str, Any], system: Any, sequences: list[Any]) -> Judged:
+        """A system on other sequences: what its row said of itself stays, and of several labels the thresholds."""
+        own = {key: row[key] for key in _OF_THE_SYSTEM if key in row}
+        thresholds = self.thresholds if system is self else own.get("thresholds")
+        if thresholds is not None and np.shape(thresholds) != (len(self.labels),):
+            raise DataError(
+                f"metrics.json keeps other than {len(self.labels)} thresholds of {row['name']}; train again"
+            )
+        return Judged(row["name"], system.log_probs(sequences), own, thresholds)
 
     def _baseline(self, name: str, run: Path) -> Any:
         """A baseline of a run. Raises: UnsafePathError for a name that leads elsewhere: no digest guards metrics."""

@@ -96,6 +96,11 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
 
         if len(X) != len(y):
             raise ArgumentError(f"X has {len(X)} sequences, y {len(y)} labels; give one for each")
+        if np.ndim(y) != 1:
+            raise ArgumentError(
+                f"y has {np.ndim(y)} axes, a label for each sequence is wanted; several of them go to "
+                "rnnkit.Classifier.train, in a file"
+            )
         self.classes_ = np.unique(np.asarray(y))
         names = [str(label) for label in np.asarray(y).tolist()]
         if len(set(names)) != len(self.classes_):

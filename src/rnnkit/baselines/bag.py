@@ -16,6 +16,7 @@ from rnnkit.baselines.archive import read_arrays, write_arrays
 from rnnkit.errors import ArgumentError, MissingExtraError
 
 _LARGEST = 2**63
+_METHODS = ("naive-bayes", "logistic-regression")
 
 
 def require_scikit_learn() -> None:
@@ -37,17 +38,26 @@ class BagOfNgrams:
         grams: int64 [G], ascending: n-grams as numbers, see `fit`.  weight: float64 [G, C].  bias: float64 [C].
         order: tokens in the longest n-gram.  vocab_size: V of the ids.
         with_ends: whether a sequence has a begin and an end token of its own around it, for characters.
+        has_several: each label is there or not, by itself: log p(label) = log σ(Σ_g count(g)·weight[g] + bias).
     """
 
     def __init__(
-        self, grams: np.ndarray, weight: np.ndarray, bias: np.ndarray, *, order: int, vocab_size: int, with_ends: bool
+        self,
+        grams: np.ndarray,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        *,
+        order: int,
+        vocab_size: int,
+        with_ends: bool,
+        has_several: bool = False,
     ) -> None:
         if (vocab_size + 2) ** max(order, 1) >= _LARGEST:
             raise ArgumentError(
                 f"{order}-grams over {vocab_size} tokens do not fit 64 bits; lower ngram_order, or the vocabulary"
             )
         self.grams, self.weight, self.bias = grams, weight, bias
-        self.order, self.vocab_size, self.with_ends = order, vocab_size, with_ends
+        self.order, self.vocab_size, self.with_ends, self.has_several = order, vocab_size, with_ends, has_several
 
     @classmethod
     def fit(
@@ -64,21 +74,29 @@ class BagOfNgrams:
         """Fit one on training sequences.
 
         Args:   method: "majority" (order 0), "naive-bayes" (multinomial, add-one) or "logistic-regression" (L2, C = 1).
-                sequences: ids [T] each.  labels: [N] integers in 0..num_labels-1, each of them there.
+                sequences: ids [T] each.  labels: [N] integers in 0..num_labels-1, each of them there; or [N, C] of 0
+                and 1, and one is fitted for each label against the rest.
         Raises: ArgumentError; MissingExtraError without scikit-learn.
         Cost:   logistic regression: some hundred passes over the counts.
         Source: Manning, Raghavan and Schütze 2008, chapter 13 (naive Bayes).
         """
+        several = labels.ndim == 2
         if method == "majority":
-            shares = np.bincount(labels, minlength=num_labels) / len(labels)
+            bias = _log_odds(labels) if several else np.log(np.bincount(labels, minlength=num_labels) / len(labels))
             empty = np.zeros(0, np.int64)
             return cls(
-                empty, np.zeros((0, num_labels)), np.log(shares), order=0, vocab_size=vocab_size, with_ends=False
+                empty,
+                np.zeros((0, num_labels)),
+                bias,
+                order=0,
+                vocab_size=vocab_size,
+                with_ends=False,
+                has_several=several,
             )
+        if method not in _METHODS:
+            raise ArgumentError(f"there is no method {method!r}; choose majority, {', '.join(_METHODS)}")
         require_scikit_learn()
         from scipy.sparse import csr_matrix
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.naive_bayes import MultinomialNB
 
         probe = cls(np.zeros(0, np.int64), np.zeros((0, 1)), np.zeros(1), order=order, vocab_size=vocab_size,
                     with_ends=with_ends)  # fmt: skip
@@ -88,18 +106,13 @@ class BagOfNgrams:
         columns = np.searchsorted(grams, np.concatenate(rows))
         counts = csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(rows), max(len(grams), 1)))
         counts.sum_duplicates()
-        if method == "naive-bayes":
-            model: Any = MultinomialNB().fit(counts, labels)
-            weight, bias = model.feature_log_prob_.T, model.class_log_prior_
-        elif method == "logistic-regression":
-            model = LogisticRegression(max_iter=1000).fit(counts, labels)
-            weight, bias = model.coef_.T, model.intercept_
-            if weight.shape[1] == 1:  # of two labels scikit-learn gives the second one's
-                weight, bias = np.concatenate([-weight, weight], axis=1) / 2, np.concatenate([-bias, bias]) / 2
+        if several:
+            parts = [_against_the_rest(method, counts, labels[:, label]) for label in range(num_labels)]
+            weight, bias = np.stack([part[0] for part in parts], axis=1), np.array([part[1] for part in parts])
         else:
-            raise ArgumentError(f"there is no method {method!r}; choose majority, naive-bayes or logistic-regression")
+            weight, bias = _fitted(method, counts, labels)
         weight = np.ascontiguousarray(weight[: len(grams)])
-        return cls(grams, weight, bias, order=order, vocab_size=vocab_size, with_ends=with_ends)
+        return cls(grams, weight, bias, order=order, vocab_size=vocab_size, with_ends=with_ends, has_several=several)
 
     def log_probs(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
         """Natural logarithms, float64 [N, C]; an n-gram that was not trained on counts for nothing."""
@@ -109,6 +122,8 @@ class BagOfNgrams:
                 grams = self._grams_of(sequence)
                 at = np.minimum(np.searchsorted(self.grams, grams), len(self.grams) - 1)
                 scores[row] += self.weight[at[self.grams[at] == grams]].sum(0)
+        if self.has_several:
+            return -np.logaddexp(0.0, -scores)
         scores -= scores.max(1, keepdims=True)
         return scores - np.log(np.exp(scores).sum(1, keepdims=True))
 
@@ -136,6 +151,7 @@ class BagOfNgrams:
     def save(self, folder: str | Path) -> None:
         """Write `bag.npz` and `bag.json`. Raises: SaveError."""
         head = {"order": self.order, "vocab_size": self.vocab_size, "with_ends": self.with_ends}
+        head |= {"has_several": True} if self.has_several else {}
         write_arrays(folder, "bag", head, {"grams": self.grams, "weight": self.weight, "bias": self.bias})
 
     @classmethod
@@ -149,3 +165,32 @@ class BagOfNgrams:
             return model
 
         return read_arrays(folder, "bag", make)
+
+
+def _fitted(method: str, counts: Any, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """weight [G, C] and bias [C] of counts [N, G] and labels [N]."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.naive_bayes import MultinomialNB
+
+    if method == "naive-bayes":
+        model: Any = MultinomialNB().fit(counts, labels)
+        return model.feature_log_prob_.T, model.class_log_prior_
+    model = LogisticRegression(max_iter=1000).fit(counts, labels)
+    weight, bias = model.coef_.T, model.intercept_
+    if weight.shape[1] == 1:  # of two labels scikit-learn gives the second one's
+        weight, bias = np.concatenate([-weight, weight], axis=1) / 2, np.concatenate([-bias, bias]) / 2
+    return weight, bias
+
+
+def _against_the_rest(method: str, counts: Any, is_there: np.ndarray) -> tuple[np.ndarray, float]:
+    """weight [G] and bias of one label, there or not [N]; of one that every sequence has the bias alone."""
+    if is_there.all():
+        return np.zeros(counts.shape[1]), float(_log_odds(is_there[:, None])[0])
+    weight, bias = _fitted(method, counts, is_there)
+    return weight[:, 1] - weight[:, 0], float(bias[1] - bias[0])
+
+
+def _log_odds(labels: np.ndarray) -> np.ndarray:
+    """Of each label [N, C] being there, add-one."""
+    there = labels.sum(0)
+    return np.log((there + 1) / (len(labels) - there + 1))

@@ -49,6 +49,8 @@ def from_files(files: Mapping[str, bytes], *, vocab_size: int) -> tuple[np.ndarr
 def of_sequences(sequences: Sequence[np.ndarray], targets: np.ndarray) -> dict[str, bytes]:
     """The file of some held-out sequences, ids [T] or frames [T, I], and the numbers of their labels [N]; by its name.
 
+    Of several labels, which each sequence has: [N, C] of 0 and 1.
+
     Which ones is drawn, always the same of as many: they may stand in the order of their labels. No file if none fits.
     """
     chosen, left = [], MAX_NUMBERS
@@ -62,10 +64,11 @@ def of_sequences(sequences: Sequence[np.ndarray], targets: np.ndarray) -> dict[s
 
 
 def sequences_from_files(
-    files: Mapping[str, bytes], *, num_labels: int, vocab_size: int, input_size: int
+    files: Mapping[str, bytes], *, num_labels: int, vocab_size: int, input_size: int, has_several: bool = False
 ) -> tuple[list[np.ndarray], np.ndarray] | None:
     """(sequences: ids int64 [T] or frames float32 [T, I]; labels int64 [N]) that a bundle keeps; None: it keeps none.
 
+    Args:   has_several: labels are [N, C] of 0 and 1.
     Raises: JsonError, SchemaError for a file that is not exactly that.
     """
     if NAME not in files:
@@ -73,9 +76,10 @@ def sequences_from_files(
     value: Any = strict_json.loads(files[NAME], what=NAME, max_bytes=_MAX_BYTES)
     if not isinstance(value, dict) or value.keys() != {"inputs", "labels"}:
         raise SchemaError(f"{NAME} of a classifier must hold inputs and labels; write the bundle again")
-    inputs, targets = value["inputs"], _integers(value["labels"], "labels")
-    if not isinstance(inputs, list) or not 0 < len(inputs) == len(targets) or targets.max() >= num_labels:
-        raise SchemaError(f"{NAME}: inputs must be sequences, with a label in 0..{num_labels - 1} each")
+    inputs, num_different = value["inputs"], 2 if has_several else num_labels
+    targets = _several(value["labels"], num_labels) if has_several else _integers(value["labels"], "labels")
+    if not isinstance(inputs, list) or not 0 < len(inputs) == len(targets) or targets.max() >= num_different:
+        raise SchemaError(f"{NAME}: inputs must be sequences, with a label in 0..{num_different - 1} each")
     if not input_size:
         sequences = [_integers(sequence, "inputs") for sequence in inputs]
         if any(len(sequence) and sequence.max() >= vocab_size for sequence in sequences):
@@ -93,6 +97,13 @@ def _written(sequence: np.ndarray) -> list[Any]:
     if sequence.ndim == 1:
         return sequence.tolist()
     return [[float(str(number)) for number in frame] for frame in sequence.astype(np.float32)]
+
+
+def _several(value: Any, num_labels: int) -> np.ndarray:
+    rows = [_integers(row, "labels") for row in value] if isinstance(value, list) else []
+    if any(len(row) != num_labels for row in rows):
+        raise SchemaError(f"{NAME}: labels of every sequence must be {num_labels} integers, 0 or 1")
+    return np.array(rows, np.int64).reshape(-1, num_labels)
 
 
 def _integers(value: Any, key: str) -> np.ndarray:

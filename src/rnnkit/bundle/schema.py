@@ -47,7 +47,7 @@ PROJECTED: dict[str, tuple[str, Cell]] = {
 GATES = {name: cell.gates for name, cell in CELLS.items()}
 SCHEMES = ("bio", "iob1", "bioes")  # of tags that mark spans; tests hold them to metrics.spans, which bundle cannot see
 TARGETS = ("label", "labels", "numbers")  # of a frame; tests hold them to metrics.frames, which bundle cannot see
-READOUTS = ("last", "max", "mean", "attention")  # what an acceptor decides by, of the top layer's outputs
+READOUTS = ("last", "max", "mean", "attention", "states")  # what an acceptor decides by
 ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
 
 Shapes = dict[str, tuple[int, ...]]
@@ -235,7 +235,9 @@ def _window_mlp(model: Mapping[str, Any]) -> Shapes:
 
 
 def _acceptor(model: Mapping[str, Any]) -> Shapes:
-    shapes, F, C = _reader(model, {"readout"})
+    shapes, F, C = _reader(model, {"readout"}, may={"multi_label"})
+    if "multi_label" in model:
+        _flag(model, "multi_label")
     readout = model["readout"]
     if (
         not isinstance(readout, list | tuple)
@@ -248,7 +250,15 @@ def _acceptor(model: Mapping[str, Any]) -> Shapes:
         )
     if "attention" in readout:
         shapes |= {"attention.weight": (F, F), "attention.bias": (F,), "attention.score": (1, F)}
-    return shapes | {"head.weight": (C, len(readout) * F), "head.bias": (C,)}
+    features = sum(states_width(model) if kind == "states" else F for kind in readout)
+    return shapes | {"head.weight": (C, features), "head.bias": (C,)}
+
+
+def states_width(model: Mapping[str, Any]) -> int:
+    """The width of the states of all layers together, in one direction or both. Raises: SchemaError."""
+    _, cell = layer_cell(model)
+    parts = zip(output_widths(model), layer_widths(model), strict=True)
+    return (1 + model["bidirectional"]) * sum(sum((P, H)[: len(cell.parts)]) for P, H in parts)
 
 
 def _transducer(model: Mapping[str, Any]) -> Shapes:

@@ -27,6 +27,9 @@ def evaluate(
         str | None, typer.Option(help="Of a classifier's table, or of frames; else as trained.")
     ] = None,
     text_column: Annotated[str | None, typer.Option(help="Of a classifier's table; else as it was trained.")] = None,
+    label_separator: Annotated[
+        str | None, typer.Option(help="Between several labels in a cell of a classifier's table; else as trained.")
+    ] = None,
     word_column: Annotated[str | None, typer.Option(help="Of a tagger's file; else as it was trained.")] = None,
     tag_column: Annotated[str | None, typer.Option(help="Of a tagger's file; else as it was trained.")] = None,
     encoding: Annotated[str, typer.Option(help="The text's encoding.")] = "utf-8",
@@ -57,11 +60,13 @@ def evaluate(
         noun, readable = "tagger", ("word", "tag")
     given = of_text if readable else {}
     given |= {f"--{name}-column": name not in readable and value is not None for name, value in columns.items()}
+    given |= {"--label-separator": label_separator is not None and noun != "classifier"}
     for flag, is_given in given.items():
         if is_given:
             raise UsageError(f"{flag} has no effect on a {noun}; leave it out")
     if not isinstance(model, api.LanguageModel | api.BidirectionalLanguageModel):
         named: Any = {f"{name}_column": columns[name] for name in readable}
+        named |= {} if label_separator is None else {"label_separator": label_separator}
         metrics = model.evaluate(file, **named, encoding=encoding)
         if as_json:
             terminal.print_json(metrics)

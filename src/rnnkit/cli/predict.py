@@ -187,8 +187,16 @@ def _scored(
 
 
 def _labelled(model: Classifier, sequence: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
-    shares = model.predict_proba([sequence])[0].tolist()
-    return _named(model, shares, max(range(len(shares)), key=shares.__getitem__))
+    log_probs = model.log_probs([sequence])
+    shares = [math.exp(value) for value in log_probs[0].tolist()]
+    if not model.is_multi_label:
+        return _named(model, shares, max(range(len(shares)), key=shares.__getitem__))
+    (found,) = model.named(log_probs)
+    by_label = dict(zip(model.labels, shares, strict=True))
+    return {"labels": found, "probabilities": by_label}, (
+        ",".join(found),
+        ",".join(f"{by_label[label]:.4f}" for label in found),
+    )
 
 
 def _named(model: Classifier | FrameTagger, shares: list[float], best: int) -> tuple[dict[str, Any], tuple[str, ...]]:

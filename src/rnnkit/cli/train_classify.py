@@ -20,7 +20,9 @@ from rnnkit.cli.train_options import (
     train_and_show,
 )
 
-_SOURCES = "Tables (.csv, .tsv, .jsonl) with a label and a text column, or a folder with a .txt for each label."
+_SOURCES = (
+    "Tables (.csv, .tsv, .jsonl, .parquet) with a label and a text column, or a folder with a .txt for each label."
+)
 
 READING = {
     "bidirectional": option(bool, "--bidirectional/--forward", help="Read in both directions, or forward alone."),
@@ -28,7 +30,7 @@ READING = {
         str,
         parser=lambda text: text.split(","),
         metavar="KIND,KIND",
-        help="last, max, mean, attention: decided by these.",
+        help="last, max, mean, attention, states: decided by these.",
     ),
 }
 """How whole sequences are read."""
@@ -41,6 +43,8 @@ SEEDS = {"seeds": option(int, help="Trainings, from --seed on: the table has the
     **HELD_OUT,
     label_column=option(str, help="The label's column or key."),
     text_column=option(str, help="The text's column or key."),
+    multi_label=option(bool, "--multi-label", help="Texts may have several labels: what stands for one is cut."),
+    label_separator=option(str, metavar="SEP", help="Where it is cut; default: at commas."),
     encoding=option(str, help="Of all files."),
     **TOKENIZER
     | {"kind": option(str, "--tokenizer", help="byte, char, word or bpe; default: words, or char of single words.")},
@@ -54,6 +58,8 @@ SEEDS = {"seeds": option(int, help="Trainings, from --seed on: the table has the
     rate_decay=option(float, help="The rate is divided by this from layer to layer, downwards."),
     label_smoothing=option(float, help="Share of the target spread over all labels."),
     class_weights=option(str, help="balanced: rare labels count for more; none."),
+    thresholds=option(str, help="Of several labels, where one is there: half, shared or per_label."),
+    calibrate=option(bool, "--calibrate/--no-calibrate", help="Fit a temperature to the validation part."),
     **PRECISION,
     **TRAINING,
     **baselines("majority, naive-bayes, logistic-regression, 1nn-dtw"),

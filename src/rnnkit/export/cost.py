@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.metrics import ClassificationScore
+from rnnkit.metrics import score_of
 from rnnkit.runtime import Acceptor, BidirectionalLanguageModel, LanguageModel, WindowMLP
 
 MAX_RELATIVE_LOSS = 0.01  # of int8: of the nats per token, or of a classifier's accuracy
@@ -18,13 +18,13 @@ def judged(
 ) -> dict[str, float]:
     """A model's own metric on what its `evaluation_sample` gives: `nats_per_token`, or `accuracy` and more."""
     if isinstance(model, Acceptor):
-        return of_decisions(model.log_probs(sample[0]), sample[1])
+        return of_decisions(model, model.log_probs(sample[0]), sample[1])
     return {"nats_per_token": model.total_nll(*sample) / len(sample[0])}
 
 
-def of_decisions(log_probs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """`accuracy` and `nats_per_sequence` of log-probabilities [N, C] of labels [N]."""
-    score = ClassificationScore(log_probs, targets)
+def of_decisions(model: Acceptor, log_probs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """`accuracy` and `nats_per_sequence` of a model's log-probabilities [N, C] of what `targets` says."""
+    score = score_of(log_probs, targets, model.thresholds)
     return {"accuracy": score.accuracy, "nats_per_sequence": score.nats}
 
 

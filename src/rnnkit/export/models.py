@@ -93,6 +93,7 @@ class _Writer:
         self.tensors = tensors
         self.int8 = int8
         self.is_causal = is_causal
+        self.states: list[str] = []  # every part of all layers' states after the last step
         self.after: dict[str, tuple[str, Any, int]] = {}  # of every part of the state: its value, type and width
 
     def next_tokens(self, is_recurrent: bool) -> str:
@@ -114,7 +115,10 @@ class _Writer:
             x = graph.op("Div", graph.op("Sub", x, mean), deviation)
         hidden, last = self.recurrent(x, lengths)
         features = written_readout(self, hidden, graph.op("Concat", *last, axis=-1), lengths)
-        return graph.op("LogSoftmax", self.linear(features, "head.weight", "head.bias"), axis=-1)
+        logits = self.linear(features, "head.weight", "head.bias")
+        if self.model.get("multi_label"):
+            return graph.op("Neg", graph.op("Softplus", graph.op("Neg", logits)))
+        return graph.op("LogSoftmax", logits, axis=-1)
 
     def before(self, name: str, dtype: Any, width: int) -> str:
         """A part of the state: an input of a causal model, else what every sequence starts from, [B, width]."""
@@ -145,6 +149,7 @@ class _Writer:
                 y, after = self._layer(layer, ids, below, state, rows)
                 outputs.append(self._reversed(y, lengths) if end else y)
                 last.append(after[0])
+                self.states += after
                 if self.is_causal:
                     self.after |= {n: (value, np.float32, sizes[n]) for n, value in zip(sizes, after, strict=True)}
             y = outputs[0] if len(outputs) == 1 else graph.op("Concat", *outputs, axis=-1)

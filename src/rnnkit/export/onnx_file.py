@@ -152,7 +152,7 @@ def _of_decisions(
         raise ArgumentError("as_bytes is for a text; a classifier's sample is a table or a file of series")
     kept = model.evaluation_sample()
     if sources is not None:
-        examples = data.read_examples(sources, encoding=encoding)
+        examples = data.read_examples(sources, encoding=encoding, multi_label=model.is_multi_label)
         source, targets = ", ".join(map(str, sources)), data.label_ids(examples, model.labels)
         sequences = [model.encode(sequence) for sequence in examples.inputs]
         count = max(1, int((np.cumsum([len(x) for x in sequences]) <= _SAMPLE_TOKENS).sum()))

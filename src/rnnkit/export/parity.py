@@ -136,12 +136,12 @@ def measure_decisions(
                 state_difference.add(ours, theirs)
     want = model.log_probs(sequences)
     log_probs.add(want, got)
-    agreement = float((want.argmax(1) == got.argmax(1)).mean())
+    agreement = float((model.decided(want) == model.decided(got)).mean())
     report: dict[str, Any] = {"log_probs": log_probs.to_dict(), "agreement": agreement, "relative_loss": 1 - agreement}
     if model.is_causal:
         report["state"] = state_difference.to_dict()
     if targets is not None:
-        before, after = of_decisions(want, targets), of_decisions(got, targets)
+        before, after = of_decisions(model, want, targets), of_decisions(model, got, targets)
         report |= {name: {"runtime": value, "onnx": after[name]} for name, value in before.items()}
         report["relative_loss"] = relative_loss(before, after)
     return report

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rnnkit.bundle.schema import output_widths
 from rnnkit.runtime.readout import PARTS, STEPS
 
 if TYPE_CHECKING:
@@ -13,15 +14,16 @@ if TYPE_CHECKING:
 
 
 def written_readout(writer: _Writer, hidden: str, last: str, lengths: str) -> str:
-    """Outputs of the last layer [T, B, F] and its last ones [B, F] -> what the decision reads [B, R*F].
+    """Outputs of the last layer [T, B, F] and its last ones [B, F] -> what the decision reads [B, …].
 
     As `rnnkit.runtime.readout.Readout`, to rounding: that adds step by step.
     """
     graph, kinds = writer.graph, writer.model["readout"]
     kept = {name: size for kind in kinds for name, size in PARTS[kind].items()}
     if not kept:
-        return last
-    width = writer.tensors["head.weight"].shape[1] // len(kinds)
+        found = [part for kind in kinds for part in ([last] if kind == "last" else writer.states)]
+        return found[0] if len(found) == 1 else graph.op("Concat", *found, axis=-1)
+    width = (1 + writer.model["bidirectional"]) * output_widths(writer.model)[-1]
     sizes = {STEPS: 1} | {name: size or width for name, size in kept.items()}
     dtypes = {name: np.int64 if name == STEPS else np.float32 for name in sizes}
     before = {name: writer.before(name, dtypes[name], size) for name, size in sizes.items()}
@@ -43,6 +45,8 @@ def written_readout(writer: _Writer, hidden: str, last: str, lengths: str) -> st
     for kind in kinds:
         if kind == "last":
             features.append(last)
+        elif kind == "states":
+            features.extend(writer.states)
         elif kind == "max":
             after["largest"] = largest(hidden, before["largest"])
             features.append(after["largest"])

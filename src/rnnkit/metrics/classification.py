@@ -60,31 +60,12 @@ class ClassificationScore:
     def per_label(self) -> list[dict[str, float]]:
         """For each label precision, recall, their harmonic mean F1, and its number of sequences; 0 where undefined."""
         counts = self.confusion
-        hits, taken, there = counts.diagonal(), counts.sum(0), counts.sum(1)
-        rows = []
-        for hit, of_taken, of_there in zip(hits.tolist(), taken.tolist(), there.tolist(), strict=True):
-            total = of_taken + of_there
-            rows.append(
-                {
-                    "precision": hit / of_taken if of_taken else 0.0,
-                    "recall": hit / of_there if of_there else 0.0,
-                    "f1": 2 * hit / total if total else 0.0,
-                    "count": of_there,
-                }
-            )
-        return rows
+        return per_label_scores(counts.diagonal(), taken=counts.sum(0), there=counts.sum(1))
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Between which accuracies the true one lies with 95 % confidence (Wilson's score interval).
-
-        ((p + z²/2N) ± z·sqrt(p(1 − p)/N + z²/4N²)) / (1 + z²/N), z = 1.96; unlike a bootstrap's it is no point where
-        everything is right.  Source: Wilson 1927; Brown, Cai and DasGupta 2001.
-        """
-        count, p = len(self.targets), self.accuracy
-        middle, spread = p + _Z**2 / (2 * count), _Z * math.sqrt(p * (1 - p) / count + _Z**2 / (4 * count**2))
-        scale = 1 + _Z**2 / count
-        return min((middle - spread) / scale, p), max((middle + spread) / scale, p)  # where rounding crosses 0 or 1
+        """Between which accuracies the true one lies with 95 % confidence; see `share_interval`."""
+        return share_interval(self.accuracy, len(self.targets))
 
     def to_dict(self) -> dict[str, Any]:
         """The figures, for metrics.json."""
@@ -97,6 +78,36 @@ class ClassificationScore:
             "nats": self.nats if math.isfinite(self.nats) else None,  # of what decides without probabilities
             "num_sequences": len(self.targets),
         }
+
+
+def per_label_scores(hits: np.ndarray, *, taken: np.ndarray, there: np.ndarray) -> list[dict[str, float]]:
+    """For each label precision, recall, their harmonic mean F1 and `count`; 0 where undefined.
+
+    Args: hits, taken, there: [C] counts: rightly found, found, and how many there are.
+    """
+    rows = []
+    for hit, of_taken, of_there in zip(hits.tolist(), taken.tolist(), there.tolist(), strict=True):
+        total = of_taken + of_there
+        rows.append(
+            {
+                "precision": hit / of_taken if of_taken else 0.0,
+                "recall": hit / of_there if of_there else 0.0,
+                "f1": 2 * hit / total if total else 0.0,
+                "count": of_there,
+            }
+        )
+    return rows
+
+
+def share_interval(share: float, count: int) -> tuple[float, float]:
+    """Between which shares the true one lies with 95 % confidence (Wilson's score interval).
+
+    ((p + z²/2N) ± z·sqrt(p(1 − p)/N + z²/4N²)) / (1 + z²/N), z = 1.96; unlike a bootstrap's it is no point where
+    everything is right.  Source: Wilson 1927; Brown, Cai and DasGupta 2001.
+    """
+    middle, spread = share + _Z**2 / (2 * count), _Z * math.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
+    scale = 1 + _Z**2 / count
+    return min((middle - spread) / scale, share), max((middle + spread) / scale, share)  # rounding crosses 0 or 1
 
 
 def paired_difference(ours: np.ndarray, theirs: np.ndarray, *, seed: int = 0) -> dict[str, float]:

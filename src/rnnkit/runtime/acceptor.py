@@ -9,8 +9,10 @@ import numpy as np
 
 from rnnkit.bundle import Bundle, evaluation
 from rnnkit.bundle import labels as labels_file
-from rnnkit.errors import ArgumentError, DtypeError
+from rnnkit.bundle.schema import output_widths
+from rnnkit.errors import ArgumentError, DtypeError, SchemaError
 from rnnkit.kernels import heads
+from rnnkit.metrics import multi_label
 from rnnkit.runtime.bundled import checked_lengths, integers
 from rnnkit.runtime.reader import ROWS, Reader, padded
 from rnnkit.runtime.readout import STEPS, Readout
@@ -31,6 +33,10 @@ class Acceptor(Reader):
         log_probs, state = model(ids, state)                 # ids [T, B] or frames [T, B, I] -> [B, C]
         log_probs, state = model.step([3, 7], state)         # one step per row
 
+    One of several labels (`is_multi_label`) says of each by itself how probable it is, and predicts lists:
+
+        model.predict(["a thriller with jokes"])             # [['comedy', 'crime']]
+
     A sequence's result is the same, bit for bit, whatever stands beside it in the call, and in whatever pieces it came.
     """
 
@@ -44,21 +50,30 @@ class Acceptor(Reader):
         tensors: Mapping[str, np.ndarray],
         *,
         labels: Sequence[str],
+        thresholds: Sequence[float] | None = None,
         tokenizer: Tokenizer | None = None,
         digest: str | None = None,
         precision: str | None = None,
     ) -> None:
         """Of a configuration and its float32 arrays in memory, for example those of `export`.
 
-        Args:   labels: what the outputs stand for.  tokenizer: for a model of tokens.  digest: of the bundle they come
-                from; None: the one that `save` would give.  precision: as in `load`.
+        Args:   labels: what the outputs stand for.  thresholds: of a model of several labels, the probability from
+                which each is taken to be there, None: 0.5.  tokenizer: for a model of tokens.  digest: of the bundle
+                they come from; None: the one that `save` would give.  precision: as in `load`.
         Raises: SchemaError, TensorError for parts that do not belong together.
         """
-        super().__init__(config, tensors, tokenizer, labels=labels, digest=digest, precision=precision)
+        self.is_multi_label: bool = config["model"].get("multi_label", False)
+        """Whether a sequence may have several labels, or none."""
+        if thresholds is not None and not self.is_multi_label:
+            raise SchemaError("thresholds are for a model of several labels; this one decides for one: leave them out")
+        super().__init__(
+            config, tensors, tokenizer, labels=labels, thresholds=thresholds, digest=digest, precision=precision
+        )
+        self.thresholds = None if thresholds is None else np.asarray(thresholds, np.float64)
         self.tokenizer = tokenizer
         self._readout = Readout(
             config["model"]["readout"],
-            self._head.input_size // len(config["model"]["readout"]),
+            self._stack.num_directions * output_widths(config["model"])[-1],
             self._weights,
             self.precision,
         )
@@ -67,11 +82,12 @@ class Acceptor(Reader):
 
     @classmethod
     def _of(cls, bundle: Bundle, precision: str | None) -> Self:
-        named = labels_file.from_files(bundle.files, num_labels=bundle.config["model"]["num_labels"])
+        named, thresholds = labels_file.from_files(bundle.files, num_labels=bundle.config["model"]["num_labels"])
         return cls(
             bundle.config,
             bundle.tensors,
             labels=named,
+            thresholds=thresholds,
             tokenizer=bundle.tokenizer,
             digest=bundle.digest,
             precision=precision,
@@ -94,7 +110,7 @@ class Acceptor(Reader):
         if not np.isfinite(x).all():
             raise ArgumentError("x holds a value that is not finite; fill it in, or leave it out")
         features, parts = self._forward(x, self._checked(state, B), lengths)
-        return heads.log_softmax(self._head(features)), self._state(parts)
+        return self._scored(features), self._state(parts)
 
     def step(self, x: Any, state: State | None = None) -> tuple[np.ndarray, State]:
         """One step per row: ids [B] or frames [B, I] -> (log-probabilities [B, C], State); one id for a single stream.
@@ -106,14 +122,29 @@ class Acceptor(Reader):
     def evaluation_sample(self) -> tuple[list[np.ndarray], np.ndarray] | None:
         """The held-out sequences that the bundle keeps, and the numbers of their labels [N]; None: it keeps none.
 
+        Of several labels, which of them each has: [N, C] of 0 and 1.
+
         Raises: JsonError, SchemaError for a file that is not what was written.
         """
         names = ("num_labels", "vocab_size", "input_size")
-        return evaluation.sequences_from_files(self._files, **{name: self.config["model"][name] for name in names})
+        sizes = {name: self.config["model"][name] for name in names}
+        return evaluation.sequences_from_files(self._files, **sizes, has_several=self.is_multi_label)
 
-    def predict(self, sequences: Sequence[Any]) -> list[str]:
-        """The likeliest label of every sequence; see `log_probs`."""
-        return [self.labels[best] for best in self.log_probs(sequences).argmax(1)] if len(sequences) else []
+    def predict(self, sequences: Sequence[Any]) -> list[Any]:
+        """The likeliest label of every sequence; of several labels a list of those it has. See `log_probs`."""
+        if not len(sequences):
+            return []
+        return self.named(self.log_probs(sequences))
+
+    def named(self, log_probs: np.ndarray) -> list[Any]:
+        """What `predict` says to log-probabilities [N, C]."""
+        if not self.is_multi_label:
+            return [self.labels[best] for best in log_probs.argmax(1)]
+        return [[self.labels[one] for one in np.flatnonzero(row)] for row in self.decided(log_probs)]
+
+    def decided(self, log_probs: np.ndarray) -> np.ndarray:
+        """The numbers of the labels that log-probabilities [N, C] decide for, [N]; of several a bool for each."""
+        return multi_label.decided(log_probs, self.thresholds) if self.is_multi_label else log_probs.argmax(1)
 
     def predict_proba(self, sequences: Sequence[Any]) -> np.ndarray:
         """The probability of every label for every sequence, float32 [N, C]; see `log_probs`."""
@@ -121,10 +152,10 @@ class Acceptor(Reader):
 
     def log_probs(self, sequences: Sequence[Any]) -> np.ndarray:
         """Natural logarithms of `predict_proba`, [N, C]. Args, Raises, Cost: as `embed`."""
-        return heads.log_softmax(self._head(self.embed(sequences)))
+        return self._scored(self.embed(sequences))
 
     def embed(self, sequences: Sequence[Any]) -> np.ndarray:
-        """A vector for every sequence: what its decision is read from, float32 [N, R·D·H], one block for each readout.
+        """A vector for every sequence: what its decision is read from, float32 [N, F], one block for each readout.
 
         Args:   sequences: texts, or ids [T] of the model's tokeniser; of a model of frames, arrays [T, I]. T may be 0.
         Raises: DtypeError, ShapeError, ArgumentError naming the sequence; DataError for a text that is none.
@@ -154,7 +185,7 @@ class Acceptor(Reader):
     # ---- one batch ---------------------------------------------------------------------------------------------------
 
     def _features(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """What the decision reads of B sequences, [B, R*D*H]."""
+        """What the decision reads of B sequences, [B, F]."""
         x, lengths = padded(arrays)
         return self._forward(x, self._initial_parts(len(arrays)), lengths)[0]
 
@@ -163,8 +194,16 @@ class Acceptor(Reader):
         return [*layers, self._readout.initial(batch)] if self._readout.parts else layers
 
     def _forward(self, x: np.ndarray, parts: Parts, lengths: np.ndarray) -> tuple[np.ndarray, Parts]:
-        """ids [T, B] or frames [T, B, I] -> what the decision reads [B, R*D*H], and the parts at each row's length."""
+        """ids [T, B] or frames [T, B, I] -> what the decision reads [B, F], and the parts at each row's length."""
         x, after = self._unroll(x, parts, lengths)
         last = np.concatenate([state[0] for state in after[-self._stack.num_directions :]], axis=1)
         kept = self._readout.advance(x, parts[-1] if self._readout.parts else (), lengths)
-        return self._readout.features(last, kept), [*after, kept] if kept else after
+        states = [part for parts in after for part in parts]
+        return self._readout.features(last, kept, states), [*after, kept] if kept else after
+
+    def _scored(self, features: np.ndarray) -> np.ndarray:
+        """[B, F] -> log-probabilities [B, C]: log-softmax of the logits, or each one's log-sigmoid."""
+        logits = self._head(features)
+        if not self.is_multi_label:
+            return heads.log_softmax(logits)
+        return np.minimum(logits, 0) - np.log1p(np.exp(-np.abs(logits)))

@@ -31,14 +31,15 @@ class Reader(BundledModel):
         tokenizer: Tokenizer | None,
         *,
         labels: Sequence[str],
+        thresholds: Sequence[float] | None = None,
         files: Mapping[str, bytes] | None = None,
         digest: str | None,
         precision: str | None,
     ) -> None:
-        """Args: files: of the bundle, beside the tokeniser's and the labels'."""
+        """Args: thresholds: beside the labels.  files: of the bundle, beside the tokeniser's and the labels'."""
         self.labels = list(labels)
         """What the columns of the probabilities stand for."""
-        files = {labels_file.NAME: labels_file.to_bytes(self.labels), **(files or {})}
+        files = {labels_file.NAME: labels_file.to_bytes(self.labels, thresholds), **(files or {})}
         super().__init__(config, tensors, tokenizer, files=files, digest=digest, precision=precision)
         labels_file.from_files(files, num_labels=config["model"]["num_labels"])
         model, tensors = config["model"], self._weights

@@ -16,6 +16,7 @@ PARTS: dict[str, dict[str, int | None]] = {
     "max": {"largest": None},
     "mean": {"total": None},
     "attention": {"top_score": 1, "weight": 1, "attended": None},
+    "states": {},
 }
 STEPS = "steps"  # how many those are, int64 [B, 1], where anything is kept
 
@@ -68,13 +69,18 @@ class Readout:
             after |= zip(PARTS["attention"], own, strict=True)
         return tuple(after.values())
 
-    def features(self, last: np.ndarray, kept: Kept) -> np.ndarray:
-        """What the decision reads, [B, R*F]; last: the last outputs [B, F]. Of no steps the others are 0."""
+    def features(self, last: np.ndarray, kept: Kept, states: Sequence[np.ndarray] = ()) -> np.ndarray:
+        """What the decision reads, the readouts side by side [B, …]. Of no steps max, mean and attention are 0.
+
+        Args: last: the last outputs [B, F].  states: every part [B, …] of all layers' states.
+        """
         named = {name: array for (name, _), array in zip(self.parts, kept, strict=True)}
         found = []
         for kind in self._kinds:
             if kind == "last":
                 found.append(last)
+            elif kind == "states":
+                found.extend(states)
             elif kind == "max":
                 found.append(named["largest"])
             elif kind == "mean":

@@ -77,7 +77,7 @@ class Transducer(Reader):
 
     @classmethod
     def _of(cls, bundle: Bundle, precision: str | None) -> Self:
-        named = labels_file.from_files(bundle.files, num_labels=bundle.config["model"]["num_labels"])
+        named, _ = labels_file.from_files(bundle.files, num_labels=bundle.config["model"]["num_labels"])
         given: Any = {"labels": named, "digest": bundle.digest, "precision": precision}
         if bundle.config["model"]["vocab_size"]:
             if WORDS not in bundle.files:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from rnnkit import baselines, data
 from rnnkit.bundle import evaluation, write_bundle
 from rnnkit.bundle import labels as labels_file
 from rnnkit.errors import ConfigError, DataError
+from rnnkit.metrics import best_thresholds, fit_temperature, score_of
 from rnnkit.models.acceptor import Acceptor, AcceptorConfig
 from rnnkit.tasks.classify_config import OF_FRAMES, OF_TOKENS, ClassifyConfig, ClassifyTokenizerConfig
 from rnnkit.tasks.classify_start import LanguageModelStart
@@ -26,7 +28,7 @@ _DROPS_TOKENS = ("embedding_dropout", "word_dropout")
 
 
 class Part:
-    """Sequences of one part as arrays, and their labels as numbers."""
+    """Sequences of one part as arrays, and their labels as numbers: [N], or which of several each has, [N, C]."""
 
     def __init__(self, examples: data.Examples, sequences: list[np.ndarray], labels: Sequence[str]) -> None:
         self.examples, self.sequences = examples, sequences
@@ -51,6 +53,8 @@ class LabelledSequences:
         train, valid, test = self._read(config, examples)
         self._config = config
         self.labels = data.known_labels(train)
+        self.has_several = train.has_several
+        """Whether a sequence may have several labels, or none."""
         self.input_size = train.input_size
         """The dimensions of a frame; 0 for texts."""
         self.tokenizer = tokenizer
@@ -58,13 +62,15 @@ class LabelledSequences:
             _refuse_choices_of_text(config)
         elif tokenizer is None:
             self.tokenizer = data.tokenizer_of(train, **config.tokenizer.model_dump())
+        _check_loss(config, has_several=self.has_several)
         self.baselines = self._baselines()
         self.train, self.valid, self.test = (self._part(examples) for examples in (train, valid, test))
 
     def _read(self, config: ClassifyConfig, examples: data.Examples | None) -> tuple[data.Examples, ...]:
         """Those to train on, to choose weights by, and for the table."""
         settings = config.data
-        columns: Any = {key: getattr(settings, key) for key in ("label_column", "text_column", "encoding")}
+        names = ("label_column", "text_column", "encoding", "multi_label", "label_separator")
+        columns: Any = {key: getattr(settings, key) for key in names}
         assert settings.sources is not None  # the configuration has seen to it
         train = data.read_examples(settings.sources, **columns) if examples is None else examples
         if examples is not None:
@@ -83,14 +89,22 @@ class LabelledSequences:
         if len(examples) and examples.input_size != self.input_size:
             shown = [f"frames of {size}" if size else "text" for size in (examples.input_size, self.input_size)]
             raise DataError(f"{examples.places[0]}: {shown[0]}, trained is on {shown[1]}; give what was trained on")
+        if len(examples) and examples.has_several != self.has_several:
+            raise DataError(
+                f"{examples.places[0]}: {'several labels' if examples.has_several else 'one label'}, trained is on "
+                f"{'several' if self.has_several else 'one'}; give what was trained on, or cut both with --multi-label"
+            )
         encode = (lambda frames: frames) if self.tokenizer is None else self.tokenizer.encode
         return Part(examples, [encode(sequence) for sequence in examples.inputs], self.labels)
 
     def _baselines(self) -> tuple[str, ...]:
         readable = OF_FRAMES if self.input_size else OF_TOKENS
+        if self.has_several:  # a nearest neighbour says no probability of each label
+            readable = tuple(kind for kind in readable if kind != "1nn-dtw")
         chosen = self._config.baselines.kinds or readable
         if wrong := [kind for kind in chosen if kind not in readable]:
             what = "series of numbers" if self.input_size else "texts"
+            what += " of several labels" if self.has_several else ""
             raise ConfigError(f"the baseline {wrong[0]} does not read {what}; choose from {', '.join(readable)}")
         return chosen
 
@@ -121,6 +135,18 @@ def _refuse_choices_of_text(config: ClassifyConfig) -> None:
         raise ConfigError("baselines.ngram_order has no effect on series of numbers: leave it out")
 
 
+def _check_loss(config: ClassifyConfig, *, has_several: bool) -> None:
+    """Raises: ConfigError for what is chosen about several labels where there is one, or the other way round."""
+    loss = config.loss
+    if has_several and loss.class_weights != "none":
+        raise ConfigError(
+            f"loss.class_weights is {loss.class_weights!r}, which weighs a sequence by its one label; leave it out, "
+            "thresholds do the work where there are several"
+        )
+    if not has_several and loss.thresholds != type(loss).model_fields["thresholds"].default:
+        raise ConfigError("loss.thresholds has no effect where every sequence has one label: leave it out")
+
+
 class ClassificationTask(WholeSequencesTask):
     """Train a recurrent acceptor on the labelled sequences of a configuration."""
 
@@ -132,6 +158,7 @@ class ClassificationTask(WholeSequencesTask):
         self.start = self._start(config)
         config = config if self.start is None else self.start.config
         self.sequences = self._read(config, examples)
+        self._temperatures: dict[Path, float] = {}  # of every run folder that was calibrated
         super().__init__(config, self.sequences)
         if len(self.sequences.test) and {"naive-bayes", "logistic-regression"} & {*self.sequences.baselines}:
             baselines.require_scikit_learn()  # before the training, not after it
@@ -161,7 +188,8 @@ class ClassificationTask(WholeSequencesTask):
             fields |= {"vocab_size": tokenizer.vocab_size, "unk_id": tokenizer.unk_id}
         else:
             fields |= {"input_size": self.sequences.input_size, "embedding_size": 0, "word_dropout": 0.0}
-        model = Acceptor(AcceptorConfig(num_labels=len(self.sequences.labels), **fields))
+        fields |= {"num_labels": len(self.sequences.labels), "multi_label": self.sequences.has_several}
+        model = Acceptor(AcceptorConfig(**fields))
         if model.scale is not None:
             model.scale.fit(np.concatenate(self.sequences.train.sequences))
         if self.start is not None:
@@ -180,24 +208,46 @@ class ClassificationTask(WholeSequencesTask):
         )
 
     def evaluate(self, model: torch.nn.Module, *, max_tokens: int) -> dict[str, float]:
-        """Mean loss and accuracy on the validation sequences, at most `max_tokens` of them, in both in nats."""
+        """Mean loss and accuracy on the validation sequences, at most `max_tokens` of them; the loss in nats.
+
+        Of several labels a sequence is right if all of them are, each from a probability of 0.5 on.
+        """
+        logits, targets = self._logits(model, most=max_tokens)
+        log_probs = F.logsigmoid(logits) if self.sequences.has_several else logits.log_softmax(1)
+        score = score_of(log_probs.numpy(), targets)
+        return {"nll": score.nats, "accuracy": score.accuracy}
+
+    def _logits(self, model: Any, *, most: int | None = None) -> tuple[torch.Tensor, np.ndarray]:
+        """The model's logits [N, C] of the validation sequences, at most so many, and their targets."""
         valid = self.sequences.valid
-        count = min(len(valid), max_tokens)
+        count = len(valid) if most is None else min(len(valid), most)
         order = sorted(range(count), key=lambda row: len(valid.sequences[row]))
-        total, hits = 0.0, 0
+        found = torch.empty(count, len(self.sequences.labels))
         for first in range(0, count, _EVALUATED_ROWS):
             rows = order[first : first + _EVALUATED_ROWS]
             inputs, lengths = data.padded([valid.sequences[row] for row in rows])
             features, _ = model(torch.from_numpy(inputs), lengths=torch.from_numpy(lengths))
-            log_probs, targets = model.log_prob(features)[0], torch.from_numpy(valid.targets[rows])  # type: ignore
-            total -= float(log_probs.gather(1, targets[:, None]).double().sum())
-            hits += int((log_probs.argmax(1) == targets).sum())
-        return {"nll": total / count, "accuracy": hits / count}
+            found[rows] = model.logits(features)[0]
+        return found, valid.targets[:count]
 
     def save(self, model: torch.nn.Module, run_dir: Path) -> None:
-        """Write weights, configuration, tokeniser and labels as the bundle that the run half loads."""
+        """Write weights, configuration, tokeniser and labels as the bundle that the run half loads.
+
+        A temperature is no part of it: what the logits are made of is divided by it.
+        """
         config, tensors = model.export()  # type: ignore[operator]
-        files = {labels_file.NAME: labels_file.to_bytes(self.sequences.labels)}
+        thresholds = None
+        if self.config.loss.calibrate or (self.sequences.has_several and self.config.loss.thresholds != "half"):
+            with torch.no_grad():
+                logits, targets = self._logits(model)
+            if self.config.loss.calibrate:
+                temperature = self._temperatures[run_dir] = fit_temperature(logits.numpy(), targets)
+                tensors |= {name: tensors[name] / np.float32(temperature) for name in ("head.weight", "head.bias")}
+                logits = logits / temperature
+            if self.sequences.has_several and self.config.loss.thresholds != "half":
+                is_shared = self.config.loss.thresholds == "shared"
+                thresholds = best_thresholds(F.logsigmoid(logits).numpy(), targets, shared=is_shared).tolist()
+        files = {labels_file.NAME: labels_file.to_bytes(self.sequences.labels, thresholds)}
         files |= evaluation.of_sequences(self.sequences.test.sequences, self.sequences.test.targets)
         if self.sequences.tokenizer is not None:
             files["tokenizer.json"] = self.sequences.tokenizer.to_json().encode()
@@ -206,4 +256,12 @@ class ClassificationTask(WholeSequencesTask):
     def _judge(
         self, run_dir: Path, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]
     ) -> dict[str, Any]:
-        return judge(run_dir, name=self.name, config=self.config, sequences=self.sequences, report=report, others=peers)
+        return judge(
+            run_dir,
+            name=self.name,
+            config=self.config,
+            sequences=self.sequences,
+            report=report,
+            others=peers,
+            temperature=self._temperatures.get(run_dir),
+        )

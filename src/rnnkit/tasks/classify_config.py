@@ -26,6 +26,17 @@ class ClassifyDataConfig(SequencesConfig):
     text_column: str | None = Field(
         default=None, description="The text's column or key; None: text, sentence, document, review or name."
     )
+    multi_label: bool = Field(
+        default=False,
+        description="A sequence may have several labels, or none: what stands for a label is cut at `label_separator`. "
+        "Lists of them, in .jsonl and .parquet, are several without it.",
+    )
+    label_separator: str = Field(default=",", min_length=1, description="What stands between two labels.")
+
+    owners: ClassVar = {
+        **SequencesConfig.owners,
+        "label_separator": (lambda data: data.multi_label, "without multi_label"),
+    }
 
 
 class ClassifyTokenizerConfig(TokenizerConfig):
@@ -48,8 +59,11 @@ class ClassifyModelConfig(LayersConfig):
         default=0.05, ge=0, lt=1, description="On single input tokens; it also teaches what an unknown one means."
     )
     bidirectional: bool = Field(default=True, description="Read in both directions.")
-    readout: tuple[Literal["last", "max", "mean", "attention"], ...] = Field(
-        default=("max", "mean"), min_length=1, description="What is decided by: one or several, side by side."
+    readout: tuple[Literal["last", "max", "mean", "attention", "states"], ...] = Field(
+        default=("max", "mean"),
+        min_length=1,
+        description="What is decided by, one or several, side by side: of the top layer's outputs; states: the last "
+        "states of all layers.",
     )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Share of the target spread over all labels (Szegedy et al. 2016)."
@@ -88,6 +102,15 @@ class ClassifyLossConfig(Section):
 
     class_weights: Literal["none", "balanced"] = Field(
         default="none", description="balanced: a label counts in inverse proportion to how often it is there."
+    )
+    calibrate: bool = Field(
+        default=False,
+        description="Divide the logits by a temperature with the fewest nats on the validation part (Guo et al. 2017).",
+    )
+    thresholds: Literal["half", "shared", "per_label"] = Field(
+        default="shared",
+        description="Of several labels, from which probability one is there: 0.5; or what gives the best F1 on the "
+        "validation part, one for all labels or one for each.",
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from rnnkit.metrics import ClassificationScore
+from rnnkit.metrics import ClassificationScore, MultiLabelScore, reliability, score_of
 
 if TYPE_CHECKING:
     from rnnkit.tasks.classify import Part
@@ -15,42 +16,57 @@ if TYPE_CHECKING:
 SHARES_SEEN = tuple(tenth / 10 for tenth in range(1, 11))
 _NUM_WORST = 20
 _NUM_BUCKETS = 4
-_NUM_BINS = 10
 _SHOWN = 200  # characters of a text
 
 
 class Decides(Protocol):
     """A model of the run half."""
 
+    thresholds: np.ndarray | None
+
     def log_probs(self, sequences: list[np.ndarray], /) -> np.ndarray: ...
 
+    def named(self, log_probs: np.ndarray, /) -> list[Any]: ...
 
-def details(model: Decides, log_probs: np.ndarray, part: Part, labels: list[str]) -> dict[str, Any]:
+
+Score = ClassificationScore | MultiLabelScore
+
+
+def details(
+    model: Decides, log_probs: np.ndarray, part: Part, labels: list[str], *, temperature: float | None = None
+) -> dict[str, Any]:
     """The figures of the report on one part.
 
-    Args:    log_probs: [N, C], the model's for all of `part`.
-    Returns: confusion, [C][C] counts, the label it is by the label it was taken for; per_label; worst, the mistakes of
-             the lowest probability; seen, the accuracy from the first tenth, two tenths … of every sequence's steps;
+    Args:    log_probs: [N, C], the model's for all of `part`.  temperature: that its logits were divided by, if any.
+    Returns: confusion, [C][C] counts, the label it is by the label it was taken for (of several labels `counts`: of
+             each how often it was rightly found, wrongly found, and missed); per_label; worst, the mistakes of the
+             lowest probability; seen, the accuracy from the first tenth, two tenths … of every sequence's steps;
              by_length, in four buckets of equal count; calibration, accuracy by certainty in ten bins, and their mean
-             distance `ece` (Naeini et al. 2015).
+             distance `ece` (Naeini et al. 2015), of several labels over all decisions; with a temperature it too, and
+             both as they were before it, under `uncalibrated`.
     Cost:    decides on the part 4.5 times more.
     """
-    score = ClassificationScore(log_probs, part.targets)
+    score = score_of(log_probs, part.targets, model.thresholds)
+    is_single = isinstance(score, ClassificationScore)
     bins, ece = _calibration(score)
     return {
-        "confusion": score.confusion.tolist(),
+        **({"confusion": score.confusion.tolist()} if is_single else {"counts": score.counts.tolist()}),
         "per_label": dict(zip(labels, score.per_label(), strict=True)),
-        "worst": _worst(score, part, labels),
+        "worst": _worst(model, score, part, labels),
         "seen": [_seen(model, part, share) for share in SHARES_SEEN[:-1]]
         + [{"share": 1.0, "accuracy": score.accuracy}],
         "by_length": _by_length(score, part),
         "calibration": bins,
         "ece": ece,
+        **({} if temperature is None else _uncalibrated(score, temperature)),
     }
 
 
-def _worst(score: ClassificationScore, part: Part, labels: list[str]) -> list[dict[str, Any]]:
-    of_target = score.log_probs[np.arange(len(part)), part.targets]
+def _worst(model: Decides, score: Score, part: Part, labels: list[str]) -> list[dict[str, Any]]:
+    if isinstance(score, ClassificationScore):
+        of_target = score.log_probs[np.arange(len(part)), part.targets]
+    else:
+        of_target = np.array([-score_of(score.log_probs[[n]], part.targets[[n]]).nats for n in range(len(part))])
     mistakes = np.flatnonzero(~score.is_correct)
     rows = []
     for row in mistakes[np.argsort(of_target[mistakes], kind="stable")][:_NUM_WORST].tolist():
@@ -59,8 +75,8 @@ def _worst(score: ClassificationScore, part: Part, labels: list[str]) -> list[di
             {
                 "place": part.examples.places[row],
                 "text": sequence[:_SHOWN] if isinstance(sequence, str) else f"{len(sequence)} frames",
-                "label": labels[part.targets[row]],
-                "predicted": labels[int(score.log_probs[row].argmax())],
+                "label": _shown(part.examples.labels[row]),
+                "predicted": _shown(model.named(score.log_probs[[row]])[0]),
                 "probability": math.exp(of_target[row]),
             }
         )
@@ -69,10 +85,14 @@ def _worst(score: ClassificationScore, part: Part, labels: list[str]) -> list[di
 
 def _seen(model: Decides, part: Part, share: float) -> dict[str, float]:
     begun = [sequence[: math.ceil(share * len(sequence))] for sequence in part.sequences]
-    return {"share": share, "accuracy": ClassificationScore(model.log_probs(begun), part.targets).accuracy}
+    return {"share": share, "accuracy": score_of(model.log_probs(begun), part.targets, model.thresholds).accuracy}
 
 
-def _by_length(score: ClassificationScore, part: Part) -> list[dict[str, Any]]:
+def _shown(labels: str | Sequence[str]) -> str:
+    return labels if isinstance(labels, str) else ", ".join(labels) or "none"
+
+
+def _by_length(score: Score, part: Part) -> list[dict[str, Any]]:
     lengths = np.array([len(sequence) for sequence in part.sequences])
     order = np.argsort(lengths, kind="stable")
     buckets = [rows for rows in np.array_split(order, _NUM_BUCKETS) if len(rows)]
@@ -87,14 +107,22 @@ def _by_length(score: ClassificationScore, part: Part) -> list[dict[str, Any]]:
     ]
 
 
-def _calibration(score: ClassificationScore) -> tuple[list[dict[str, Any]], float]:
-    certainty = np.exp(score.log_probs.max(1).astype(np.float64))
-    at = np.minimum((certainty * _NUM_BINS).astype(int), _NUM_BINS - 1)
-    bins, ece = [], 0.0
-    for number in range(_NUM_BINS):
-        rows = at == number
-        if rows.any():
-            sure, right = float(certainty[rows].mean()), float(score.is_correct[rows].mean())
-            bins.append({"certainty": sure, "accuracy": right, "count": int(rows.sum())})
-            ece += rows.mean() * abs(sure - right)
-    return bins, float(ece)
+def _calibration(score: Score) -> tuple[list[dict[str, Any]], float]:
+    if isinstance(score, ClassificationScore):
+        return reliability(np.exp(score.log_probs.max(1).astype(np.float64)), score.is_correct)
+    there = np.exp(score.log_probs.astype(np.float64))
+    certainty, is_right = np.maximum(there, 1 - there), (there >= 0.5) == (score.targets != 0)
+    return reliability(certainty.reshape(-1), is_right.reshape(-1))
+
+
+def _uncalibrated(score: Score, temperature: float) -> dict[str, Any]:
+    """The temperature, and what was measured without it."""
+    if isinstance(score, ClassificationScore):
+        scores = score.log_probs.astype(np.float64) * temperature
+        before: Score = ClassificationScore(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True), score.targets)
+    else:
+        there = np.clip(score.log_probs.astype(np.float64), -700, -1e-12)
+        logits = (there - np.log(-np.expm1(there))) * temperature
+        before = MultiLabelScore(-np.logaddexp(0, -logits), score.targets)
+    bins, ece = _calibration(before)
+    return {"temperature": temperature, "uncalibrated": {"calibration": bins, "ece": ece, "nats": before.nats}}

@@ -8,21 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.metrics import ClassificationScore, paired_difference
+from rnnkit.metrics import paired_difference, score_of
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A system's log-probabilities [N, C] of all labels for the same sequences, and what its row says besides."""
+    """A system's log-probabilities [N, C] of all labels for the same sequences, and what its row says besides.
+
+    thresholds: of one that gives several labels, see `rnnkit.metrics.MultiLabelScore`.
+    """
 
     name: str
     log_probs: np.ndarray
     own: dict[str, Any]
+    thresholds: np.ndarray | None = None
 
 
 def rows_of(judged: Sequence[Judged], targets: np.ndarray) -> list[dict[str, Any]]:
     """One row for each system, the model's first: its scores, and of a baseline the paired difference to the model."""
-    scores = [ClassificationScore(system.log_probs, targets) for system in judged]
+    scores = [score_of(system.log_probs, targets, system.thresholds) for system in judged]
     rows = []
     for system, score in zip(judged, scores, strict=True):
         row = {"name": system.name, **score.to_dict(), **system.own}

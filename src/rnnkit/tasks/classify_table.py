@@ -12,7 +12,7 @@ import numpy as np
 from rnnkit import durable
 from rnnkit.baselines import BagOfNgrams, NearestSeries
 from rnnkit.bundle import strict_json
-from rnnkit.metrics import ClassificationScore
+from rnnkit.metrics import best_thresholds, score_of
 from rnnkit.runtime import Acceptor
 from rnnkit.tasks.classify_config import ClassifyConfig
 from rnnkit.tasks.classify_details import details
@@ -32,15 +32,18 @@ def judge(
     sequences: LabelledSequences,
     report: TrainingReport,
     others: Sequence[tuple[str, TrainingReport]] = (),
+    temperature: float | None = None,
     task: str = "classify",
     made: Mapping[str, Any] | None = None,
     more: Callable[[Sequence[Judged]], Mapping[str, Any]] = lambda judged: {},
 ) -> dict[str, Any]:
     """Score the bundle in `run_dir` and its baselines, fitted here and saved in `run_dir/baselines`, on the test part.
 
-    Validation sequences choose the model's weights; no baseline has a choice, so none is shown them.
+    Validation sequences choose the model's weights, and of several labels everybody's thresholds: no baseline has
+    another choice.
 
     Args:    others: the model from further seeds, in `run_dir/baselines` too.  task: whose run it is.
+             temperature: what the model's logits were divided by; None: by nothing.
              made: baselines, by name, that are not fitted.  more: further entries.
     Returns: what it writes to `run_dir/metrics.json`.
     """
@@ -50,14 +53,13 @@ def judge(
         "num_parameters": model.num_parameters,
         "train_seconds": report.seconds,
     }
-    judged = [Judged(name, model.log_probs(test.sequences), own)]
+    judged = [Judged(name, model.log_probs(test.sequences), own, model.thresholds)]
     judged += [_baseline(kind, config, sequences, run_dir, (made or {}).get(kind)) for kind in sequences.baselines]
     row, *baselines = rows_of(judged, test.targets)
     seeds = [{"seed": report.training["seed"], "accuracy": row["accuracy"], "nats": row["nats"]}]
     for other, its_report in others:
-        score = ClassificationScore(
-            Acceptor.load(run_dir / "baselines" / other).log_probs(test.sequences), test.targets
-        )
+        peer = Acceptor.load(run_dir / "baselines" / other)
+        score = score_of(peer.log_probs(test.sequences), test.targets, peer.thresholds)
         seeds.append({"seed": its_report.training["seed"], "accuracy": score.accuracy, "nats": score.nats})
     row |= over_seeds([one["accuracy"] for one in seeds])
     metrics = {
@@ -66,7 +68,7 @@ def judge(
         "baselines": baselines,
         "labels": sequences.labels,
         **more(judged),
-        "report": details(model, judged[0].log_probs, test, sequences.labels),
+        "report": details(model, judged[0].log_probs, test, sequences.labels, temperature=temperature),
         **run_facts(config, report),
         "seeds": seeds,
         "data": {part: _describe(of_part, sequences.labels) for part, of_part in sequences.parts().items()},
@@ -96,15 +98,22 @@ def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, r
     seconds = time.perf_counter() - started
     model.save(run_dir / "baselines" / kind)
     own = {"bytes": model.num_bytes, "train_seconds": seconds}
-    return Judged(kind, model.log_probs(sequences.test.sequences), own)
+    thresholds = None
+    if sequences.has_several and config.loss.thresholds != "half":
+        log_probs, targets = model.log_probs(sequences.valid.sequences), sequences.valid.targets
+        thresholds = best_thresholds(log_probs, targets, shared=config.loss.thresholds == "shared")
+        own["thresholds"] = thresholds.tolist()
+    return Judged(kind, model.log_probs(sequences.test.sequences), own, thresholds)
 
 
 def _describe(part: Part, labels: list[str]) -> dict[str, Any]:
     lengths = np.array([len(sequence) for sequence in part.sequences])
+    is_single = part.targets.ndim == 1
+    counts = np.bincount(part.targets, minlength=len(labels)) if is_single else part.targets.sum(0)
     return {
         "num_sequences": len(part),
         "num_steps": int(lengths.sum()),
         "longest": int(lengths.max()),
-        "per_label": dict(zip(labels, np.bincount(part.targets, minlength=len(labels)).tolist(), strict=True)),
+        "per_label": dict(zip(labels, counts.tolist(), strict=True)),
         "fingerprint": part.examples.fingerprint,
     }

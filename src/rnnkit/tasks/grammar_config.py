@@ -90,7 +90,7 @@ class GrammarModelConfig(ClassifyModelConfig):
     )
     hidden_size: Widths = Field(default=32, description="Units per layer and direction H; or the width of each layer.")
     bidirectional: bool = Field(default=False, description="Read in both directions; it cannot be stepped then.")
-    readout: tuple[Literal["last", "max", "mean", "attention"], ...] = Field(
+    readout: tuple[Literal["last", "max", "mean", "attention", "states"], ...] = Field(
         default=("last",), min_length=1, description=ClassifyModelConfig.model_fields["readout"].description
     )
     embedding_size: int = Field(default=8, ge=1, description="Numbers per character E.")
