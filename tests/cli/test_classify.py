@@ -98,3 +98,44 @@ def test_train_predict_and_eval(table: Path, tmp_path: Path, call: Callable[...,
             assert (label in ("up", "down"), 0.5 <= float(share) <= 1, text) == (True, True, "a rise")
         else:
             assert json.loads(found[0])["probabilities"].keys() == {"up", "down"}
+
+
+def test_compare_pairs_classifiers_on_the_same_sequences(
+    table: Path, tmp_path: Path, call: Callable[..., Outcome]
+) -> None:
+    runs, given = [], ("train", "classify", table, "--label-column", "direction", "--baseline", "majority")
+    for name, more in {
+        "short": ["--max-steps=1"],
+        "long": ["--epochs=20", "--lr=0.03"],
+        "other": ["data.split_seed=5"],
+    }.items():
+        runs.append(tmp_path / name)
+        done = call(*given, *[option for option in SMALL if not option.startswith(("--max-steps", more[0][:5]))], *more,
+                    "--time-limit=60s", "--run", runs[-1])  # fmt: skip
+        assert done.code == 0, done.err
+    rows = json.loads(call("compare", *runs[:2], "--json").out)
+    best, other = rows
+    assert {best["run"], other["run"]} == {str(run) for run in runs[:2]} and best["accuracy"] >= other["accuracy"]
+    assert "p_value" not in best
+    assert other["difference"] == pytest.approx(best["accuracy"] - other["accuracy"])
+    rights = [json.loads((Path(row["run"]) / "metrics.json").read_bytes())["right"] for row in rows]
+    assert rights[0].count("1") / len(rights[0]) == pytest.approx(best["accuracy"])
+    ours, theirs = (sum(a > b for a, b in zip(*pair, strict=True)) for pair in (rights, rights[::-1]))
+    assert other["difference"] == pytest.approx((ours - theirs) / len(rights[0]))
+    assert 0 < other["p_value"] <= 1
+
+    picture = tmp_path / "compare.png"
+    shown = call("compare", *runs, "--picture", picture)
+    assert shown.code == 0 and picture.stat().st_size > 1000
+    assert "p (paired)" in shown.out
+    assert "judged on 2 different sequences, a table for each" in shown.err
+
+    old = json.loads((runs[0] / "metrics.json").read_bytes())
+    del old["right"]
+    (runs[0] / "metrics.json").write_text(json.dumps(old), encoding="utf-8")
+    refused = call("compare", *runs[:2], "--json")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "short/metrics.json does not say which sequences were right" in refused.err
+    old["task"] = "grammar"
+    (runs[0] / "metrics.json").write_text(json.dumps(old), encoding="utf-8")
+    assert "is a run of train grammar; only runs of train lm and train classify" in call("compare", *runs).err

@@ -86,7 +86,9 @@ def test_train_predict_and_eval(file: Path, tmp_path: Path, call: Callable[..., 
     assert "holds a tagger; rnnkit predict gives" in call("score", run, file).err
     assert "no vector for a text" in call("embed", run, file).err
     assert "holds a tagger; only language models and classifiers are timed" in call("bench", run).err
-    assert "run is a run of train tag; only language models are compared" in call("compare", run).err
+    assert (
+        "run is a run of train tag; only runs of train lm and train classify are compared" in call("compare", run).err
+    )
 
 
 def test_no_state_dict_is_written_of_a_tagger(tmp_path: Path, call: Callable[..., Outcome]) -> None:

@@ -70,11 +70,18 @@ def judge(
         **more(judged),
         "report": details(model, judged[0].log_probs, test, sequences.labels, temperature=temperature),
         **run_facts(config, report),
+        "right": _right(judged[0], test),
         "seeds": seeds,
         "data": {part: _describe(of_part, sequences.labels) for part, of_part in sequences.parts().items()},
     }
     durable.write_file(run_dir / "metrics.json", strict_json.dumps(metrics))
     return metrics
+
+
+def _right(model: Judged, test: Part) -> str:
+    """A 1 for every test sequence that the model is right about, in their order, else a 0: `rnnkit compare` pairs them."""
+    is_correct = score_of(model.log_probs, test.targets, model.thresholds).is_correct
+    return "".join("01"[right] for right in is_correct.tolist())
 
 
 def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, run_dir: Path, made: Any) -> Judged:
