@@ -125,6 +125,13 @@ class Recipe:
             csv.writer(file).writerows([("label", "text"), *rows])
         return path
 
+    def made_text(self, name: str, lines: list[str]) -> Path:
+        """A text that the recipe makes itself, likewise."""
+        path = self._folder / "data" / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return path
+
     def made_arrays(self, name: str, **arrays: np.ndarray) -> Path:
         """A .npz of arrays that the recipe makes itself, likewise."""
         path = self._folder / "data" / f"{name}.npz"

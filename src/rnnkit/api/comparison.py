@@ -16,7 +16,7 @@ _COMPARED = ("lm", "classify")
 
 
 def compare(runs: Sequence[str | Path], *, picture: str | Path | None = None) -> list[dict[str, Any]]:
-    """The figures of several runs, best first among those judged on one text or on the same sequences: only they compare.
+    """The figures of several runs, best first among those judged on one text, or the same sequences: only they compare.
 
     Args:    runs: run folders, all of language models or all of classifiers.  picture: where to draw their learning
              curves, of classifiers their accuracies, as PNG, or None.
@@ -76,7 +76,7 @@ def _right(name: str, metrics: dict[str, Any]) -> np.ndarray:
     right, count = metrics.get("right"), metrics["model"]["num_sequences"]
     if not isinstance(right, str) or len(right) != count or set(right) - {"0", "1"}:
         raise BundleError(
-            f"{Path(name) / 'metrics.json'} does not say which sequences were right, as runs of an older rnnkit do not; "
+            f"{Path(name) / 'metrics.json'} does not say which sequences were right, as an older rnnkit's do not; "
             "train again to compare it"
         )
     return np.array([one == "1" for one in right])

@@ -49,6 +49,7 @@ def pretrained(settings: ClassifyRunConfig, run: Path, force: bool, observers: S
             "tokenizer.kind": sequences.tokenizer.kind,
             "model.tied": True,
             "training.epochs": transfer.pretrain_epochs,
+            "training.lr": transfer.pretrain_lr,
             "training.seed": settings.training.seed,
             "training.threads": settings.training.threads,
             "data.held_out": 0.02,

@@ -79,6 +79,7 @@ class ClassifyTransferConfig(Section):
         description="Texts that a language model is trained on first, with the training texts, in RUN-lm.",
     )
     pretrain_epochs: float = Field(default=2.0, gt=0, description="Passes over them.")
+    pretrain_lr: float = Field(default=2e-3, gt=0, description="The language model's peak learning rate.")
     unfreeze_every: float = Field(
         default=1.0,
         ge=0,
@@ -89,7 +90,9 @@ class ClassifyTransferConfig(Section):
     )
 
     owners: ClassVar = {
-        "pretrain_epochs": (lambda transfer: transfer.pretrain is not None, "without pretrain"),
+        **dict.fromkeys(
+            ("pretrain_epochs", "pretrain_lr"), (lambda transfer: transfer.pretrain is not None, "without pretrain")
+        ),
         **dict.fromkeys(
             ("unfreeze_every", "rate_decay"),
             (lambda transfer: bool(transfer.from_run or transfer.pretrain), "without from_run or pretrain"),

@@ -79,7 +79,7 @@ def judge(
 
 
 def _right(model: Judged, test: Part) -> str:
-    """A 1 for every test sequence that the model is right about, in their order, else a 0: `rnnkit compare` pairs them."""
+    """A 1 for every test sequence that the model is right about, in their order, else a 0: `compare` pairs them."""
     is_correct = score_of(model.log_probs, test.targets, model.thresholds).is_correct
     return "".join("01"[right] for right in is_correct.tolist())
 
