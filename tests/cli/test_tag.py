@@ -28,6 +28,8 @@ SPECIAL = {
         "model.feature_embedding_size",
         7,
     ),
+    "--unfreeze-every": (["--unfreeze-every", "0.5", "--from", "r"], "transfer.unfreeze_every", 0.5),
+    "--rate-decay": (["--rate-decay", "2", "--from", "r"], "transfer.rate_decay", 2.0),
     "--outside": (["--outside", "fitted"], "model.outside", "fitted"),
     "--lowercase": (["--cased"], "words.lowercase", False),
     "--characters": (["--no-characters"], "words.characters", False),

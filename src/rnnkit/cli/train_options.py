@@ -234,6 +234,11 @@ DROPOUT: Options = {
     "recurrent_dropout": option(float, help="On the h that enters the recurrent products."),
 }
 PRECISION: Options = {"precision": option(str, help="Of matrix products: fp32, fp32_split, bf16 or auto.")}
+START: Options = {
+    "from_run": option(str, "--from", metavar="RUN", help="A language model to start from: layers, table, words."),
+    "unfreeze_every": option(float, help="Epochs until the next lower layer learns too; 0: all at once."),
+    "rate_decay": option(float, help="The rate is divided by this from layer to layer, downwards."),
+}
 TRAINING: Options = {
     "seed": option(int, help="First weights, dropout, order, samples."),
     "batch_size": option(int, help="Rows of an update: sequences, or streams."),

@@ -176,10 +176,7 @@ class ClassificationTask(WholeSequencesTask):
         return LabelledSequences(config, examples, tokenizer=None if self.start is None else self.start.tokenizer)
 
     def identity(self) -> dict[str, Any]:
-        if self.start is None:
-            return super().identity()
-        learns = {f"transfer.{key}": getattr(self.start.transfer, key) for key in ("unfreeze_every", "rate_decay")}
-        return {**learns, **super().identity(), "language model": self.start.bundle.digest}
+        return {**super().identity(), **({} if self.start is None else self.start.identity())}
 
     def build_model(self) -> Acceptor:
         tokenizer = self.sequences.tokenizer

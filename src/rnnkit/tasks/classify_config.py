@@ -12,6 +12,7 @@ from rnnkit.tasks.sections import (
     SeedsConfig,
     SequencesConfig,
     SequencesRunConfig,
+    StartConfig,
     TokenizerConfig,
     Widths,
 )
@@ -70,24 +71,15 @@ class ClassifyModelConfig(LayersConfig):
     )
 
 
-class ClassifyTransferConfig(Section):
+class ClassifyTransferConfig(StartConfig):
     """A trained language model to start from: its layers, table and tokeniser (Howard and Ruder 2018)."""
 
-    from_run: str | None = Field(default=None, description="The run of a language model to start from; None: none.")
     pretrain: list[str] | None = Field(
         default=None,
         description="Texts that a language model is trained on first, with the training texts, in RUN-lm.",
     )
     pretrain_epochs: float = Field(default=2.0, gt=0, description="Passes over them.")
     pretrain_lr: float = Field(default=2e-3, gt=0, description="The language model's peak learning rate.")
-    unfreeze_every: float = Field(
-        default=1.0,
-        ge=0,
-        description="Epochs after which the next lower layer begins to learn, the head first; 0: all at once.",
-    )
-    rate_decay: float = Field(
-        default=2.6, ge=1, description="What the learning rate is divided by from each layer to the one below."
-    )
 
     owners: ClassVar = {
         **dict.fromkeys(

@@ -1,13 +1,14 @@
-"""What a classifier starts from: nothing, or the layers, the table and the tokeniser of a trained language model."""
+"""What a classifier or a tagger starts from: the layers, the table and the vocabulary of a trained language model."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 
 from rnnkit.bundle import Bundle, read_bundle
 from rnnkit.errors import ConfigError
-from rnnkit.models.acceptor import Acceptor
-from rnnkit.tasks.classify_config import ClassifyConfig
+from rnnkit.models.recurrent import RecurrentModel
 
 # What the language model has decided.
 _SHAPE = ("cell", "hidden_size", "num_layers", "proj_size", "embedding_size", "bias", "residual", "trainable_state",
@@ -15,7 +16,7 @@ _SHAPE = ("cell", "hidden_size", "num_layers", "proj_size", "embedding_size", "b
 
 
 class LanguageModelStart:
-    """A language model's bundle as the start of a classifier, and how its parts learn.
+    """A language model's bundle as the start of a classifier, and how its parts learn; `TaggerStart` is a tagger's.
 
     The forward layers and the table are the language model's; readout, head and layers that read backwards start as
     ever. A group of parameters learns at lr / rate_decay^k from epoch k·unfreeze_every on, with k counted from the
@@ -26,18 +27,23 @@ class LanguageModelStart:
     Raises: BundleError; ConfigError for a choice that the language model has already made otherwise.
     """
 
-    def __init__(self, config: ClassifyConfig) -> None:
+    noun = "classifier"
+
+    def __init__(self, config: Any) -> None:
+        """Args: config: with sections `transfer` and `model`, and maybe one of a `tokenizer`."""
         assert config.transfer.from_run is not None
         self.transfer = config.transfer
         self.bundle: Bundle = read_bundle(config.transfer.from_run)
         where, found = config.transfer.from_run, self.bundle.config
         if found["kind"] != "language_model" or self.bundle.tokenizer is None:
-            raise ConfigError(f"{where} is of kind {found['kind']}; a classifier starts from a language model")
+            raise ConfigError(f"{where} is of kind {found['kind']}; a {self.noun} starts from a language model")
         self.tokenizer = self.bundle.tokenizer
         theirs = {name: found["model"].get(name, type(config.model).model_fields[name].default) for name in _SHAPE}
         if not theirs["embedding_size"]:
-            raise ConfigError(f"{where} reads one-hot tokens; a classifier needs one with an embedding_size")
-        chosen = {"tokenizer": (config.tokenizer, {"kind": self.tokenizer.kind}), "model": (config.model, theirs)}
+            raise ConfigError(f"{where} reads one-hot tokens; a {self.noun} needs one with an embedding_size")
+        chosen = {"model": (config.model, theirs)}
+        if hasattr(config, "tokenizer"):
+            chosen = {"tokenizer": (config.tokenizer, {"kind": self.tokenizer.kind}), **chosen}
         for section, (ours, fixed) in chosen.items():
             for name, field in type(ours).model_fields.items():
                 value, wanted = getattr(ours, name), fixed.get(name, field.default)
@@ -55,14 +61,22 @@ class LanguageModelStart:
             )
         self.num_layers: int = theirs["num_layers"]
 
-    def copy_to(self, model: Acceptor) -> None:
+    def identity(self) -> dict[str, Any]:
+        """What a resumed run must agree on: how the parts learn, and the digest of the language model."""
+        learns = {f"transfer.{key}": getattr(self.transfer, key) for key in ("unfreeze_every", "rate_decay")}
+        return {**learns, "language model": self.bundle.digest}
+
+    def copy_to(self, model: RecurrentModel) -> None:
         """Put the language model's parameters in their places, and say how each part learns."""
         own = dict(model.named_parameters())
         with torch.no_grad():
             for name, array in self.bundle.tensors.items():
                 if name.startswith(("recurrent.", "embedding.")):
-                    own[name].copy_(torch.from_numpy(array.copy()))
+                    self._place(name, torch.from_numpy(array.copy()), own[name])
         model.rate_of = self.rate_of
+
+    def _place(self, name: str, theirs: torch.Tensor, ours: torch.Tensor) -> None:
+        ours.copy_(theirs)
 
     def rate_of(self, name: str, epochs: float) -> float:
         """What the learning rate of a parameter is multiplied by, after so many epochs."""

@@ -107,6 +107,24 @@ class SeedsConfig(Section):
     )
 
 
+class StartConfig(Section):
+    """A trained language model to start from (Howard and Ruder 2018)."""
+
+    from_run: str | None = Field(default=None, description="The run of a language model to start from; None: none.")
+    unfreeze_every: float = Field(
+        default=1.0,
+        ge=0,
+        description="Epochs after which the next lower layer begins to learn, the head first; 0: all at once.",
+    )
+    rate_decay: float = Field(
+        default=2.6, ge=1, description="What the learning rate is divided by from each layer to the one below."
+    )
+
+    owners: ClassVar = dict.fromkeys(
+        ("unfreeze_every", "rate_decay"), (lambda transfer: transfer.from_run is not None, "without from_run")
+    )
+
+
 class SequencesRunConfig(Section):
     """A run on labelled sequences, with a section `data` among others."""
 

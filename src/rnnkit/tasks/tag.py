@@ -23,6 +23,7 @@ from rnnkit.tasks import tag_decision
 from rnnkit.tasks.sections import SequencesConfig
 from rnnkit.tasks.tag_config import TagConfig
 from rnnkit.tasks.tag_score import TaggedBy, tagging_rows
+from rnnkit.tasks.tag_start import TaggerStart
 from rnnkit.tasks.tag_table import details, judge
 from rnnkit.tasks.task import TrainingReport
 from rnnkit.tasks.whole import WholeSequencesTask
@@ -46,14 +47,17 @@ class TaggedSentences:
     Labels and vocabulary come from the training part alone. Raises: DataError naming file, line, column and remedy.
 
     Args: tagged: to train on in place of the sources; none of them is held out, and there is no test part.
+        start: whose words these are then.
     """
 
     task = "tag"
     scheme: Scheme | None = None
     """What tags mark spans by; None: they are plain ones."""
 
-    def __init__(self, config: TagConfig, tagged: data.Tagged | None = None) -> None:
-        self._config = config
+    def __init__(
+        self, config: TagConfig, tagged: data.Tagged | None = None, *, start: TaggerStart | None = None
+    ) -> None:
+        self._config, self._start = config, start
         train, valid, test = self._read(tagged)
         self.labels = self._labels(train)
         encode = self._reader(train)
@@ -95,6 +99,8 @@ class TaggedSentences:
             features=chosen.features,
             max_characters=chosen.max_characters,
         )
+        if self._start is not None:
+            self.words = self._start.words(self.words)
         return self.words.encode
 
     @property
@@ -166,6 +172,10 @@ class TaggingTask(WholeSequencesTask):
 
     def __init__(self, config: TagConfig, tagged: data.Tagged | None = None) -> None:
         """Args: tagged: as of `TaggedSentences`."""
+        self.start = None
+        if (transfer := getattr(config, "transfer", None)) is not None and transfer.from_run is not None:
+            self.start = TaggerStart(config)
+            config = self.start.config
         self.sentences = self._read(config, tagged)
         super().__init__(config, self.sentences)
         if self._fits_outside and self.sentences.scheme is None:
@@ -177,7 +187,10 @@ class TaggingTask(WholeSequencesTask):
             self.sentences.require_baselines()  # before the training, not after it
 
     def _read(self, config: TagConfig, tagged: data.Tagged | None) -> TaggedSentences:
-        return TaggedSentences(config, tagged)
+        return TaggedSentences(config, tagged, start=self.start)
+
+    def identity(self) -> dict[str, Any]:
+        return {**super().identity(), **({} if self.start is None else self.start.identity())}
 
     def build_model(self) -> Transducer:
         words, fields = self.sentences.words, self.config.model.model_dump(exclude={"outside"})
@@ -188,7 +201,10 @@ class TaggingTask(WholeSequencesTask):
         if not words.features:
             fields["feature_embedding_size"] = 0
         fields |= {"vocab_size": words.vocab_size, "unk_id": words.unk_id}
-        return Transducer(TransducerConfig(num_labels=len(self.sentences.labels), **fields))
+        model = Transducer(TransducerConfig(num_labels=len(self.sentences.labels), **fields))
+        if self.start is not None:
+            self.start.copy_to(model)
+        return model
 
     def streams(self, *, batch_size: int, window: int, stride: int) -> data.Batches:
         """Batches of whole sentences; their order follows from the seed that torch's generator was given."""

@@ -6,7 +6,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rnnkit.tasks.sections import LayersConfig, Section, SeedsConfig, SequencesConfig, SequencesRunConfig, Widths
+from rnnkit.tasks.sections import (
+    LayersConfig,
+    Section,
+    SeedsConfig,
+    SequencesConfig,
+    SequencesRunConfig,
+    StartConfig,
+    Widths,
+)
 
 
 class TagDataConfig(SequencesConfig):
@@ -96,11 +104,12 @@ class TagBaselinesConfig(SeedsConfig):
 
 
 class TagConfig(SequencesRunConfig):
-    """A tagging run: data, words, model, baselines."""
+    """A tagging run: data, words, model, what it starts from, baselines."""
 
     data: TagDataConfig = Field(default_factory=TagDataConfig)
     words: TagWordsConfig = Field(default_factory=TagWordsConfig)
     model: TagModelConfig = Field(default_factory=TagModelConfig)
+    transfer: StartConfig = Field(default_factory=StartConfig)
     baselines: TagBaselinesConfig = Field(default_factory=TagBaselinesConfig)
 
     @model_validator(mode="after")
