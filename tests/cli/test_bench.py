@@ -168,3 +168,52 @@ def test_its_table_has_columns_of_its_own(tmp_path: Path, call: Callable[..., Ou
     assert outcome.code == 0, outcome.err
     assert "sequences" in outcome.out and "accuracy" in outcome.out
     assert "train it with a test part" in outcome.err
+
+
+@pytest.mark.parametrize("name", ["spelled, forwards", "crf", "frames, forwards"])
+def test_a_tagger_is_timed_by_the_step_and_the_sequence_and_judged_by_what_its_labels_are(
+    name: str, tmp_path: Path
+) -> None:
+    is_forwards, words, plain = name.endswith("forwards"), None, {"crf": False, "scheme": None}
+    shape: dict[str, Any] = {} if name == "crf" else {**plain, "bidirectional": False}
+    if name == "frames, forwards":
+        config, tensors, _ = tiny.tagger()
+        no_words = dict.fromkeys(("num_characters", "character_embedding_size", "character_hidden_size"), 0)
+        config["model"] |= {**shape, **no_words, "vocab_size": 0, "embedding_size": 0, "input_size": 3}
+        tensors = {n: np.abs(a) + 0.1 if n.startswith("scale") else a for n, a in tiny.tensors(config).items()}
+        tensors = {n: a.astype(np.float32) for n, a in tensors.items()}
+        sequences: list[Any] = [np.full((n, 3), n / 7, np.float32) for n in range(1, 20)]
+    else:
+        config, tensors, words = tiny.tagger(**shape)
+        sequences = [["the", "fox", "unknown"][: n % 3 + 1] for n in range(19)]
+    model = runtime.Transducer(config, tensors, labels=tiny.TAGS, words=words)
+    targets = [np.array([model.labels.index(label) for label in row]) for row in model.predict(sequences)]
+    files = model._files | evaluation.of_steps(sequences, targets)
+    write_bundle(tmp_path / "run", config=config, tensors=tensors, files=files)
+    found = api.bench(tmp_path / "run", threads=[1], seconds=0.01)
+    assert found["sample"] == {"source": "held-out sequences kept in the bundle", "num_sequences": 19}
+    by_runtime = {(row["runtime"], row["precision"]): row for row in found["rows"]}
+    assert (("onnxruntime", "fp32") in by_runtime) == (name == "frames, forwards")
+    assert any("no ONNX file" in note for note in found["notes"]) == (name != "frames, forwards")
+    for row in found["rows"]:
+        assert 0 < row["sequence_us"]["p50"] <= row["sequence_us"]["p99"]
+        assert (row["step_us"] is not None) == is_forwards
+        assert ("f1" in row) == (name == "crf")
+    best = by_runtime["rnnkit", "fp32"]
+    assert (best["accuracy"], best["relative_loss"]) == (1, 0)
+    for precision in ("bf16", "int8"):
+        loaded, row = runtime.Transducer.load(tmp_path / "run", precision=precision), by_runtime["rnnkit", precision]
+        right = [a == loaded.labels[b] for mine, gold in zip(loaded.predict(sequences), targets, strict=True)
+                 for a, b in zip(mine, gold, strict=True)]  # fmt: skip
+        assert row["accuracy"] == np.mean(right)
+    with pytest.raises(ArgumentError, match=r"a (tagger|labeller of frames) is judged on what its"):
+        api.bench(tmp_path / "run", text=tmp_path / "my.txt")
+
+
+def test_a_taggers_table_has_the_figure_it_is_chosen_by(tmp_path: Path, call: Callable[..., Outcome]) -> None:
+    config, tensors, words = tiny.tagger()
+    runtime.Transducer(config, tensors, labels=tiny.TAGS, words=words).save(tmp_path)
+    outcome = call("bench", tmp_path, "--threads", 1, "--precision", "fp32", *QUICK)
+    assert outcome.code == 0, outcome.err
+    assert "sequences" in outcome.out and "F1" in outcome.out
+    assert "train it with a test part" in outcome.err

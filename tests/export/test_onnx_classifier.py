@@ -11,11 +11,11 @@ import pytest
 import tiny
 
 from rnnkit import data, export, runtime
-from rnnkit.bundle import Bundle, evaluation, write_bundle
+from rnnkit.bundle import evaluation, write_bundle
 from rnnkit.bundle.schema import CELLS, GATES, READOUTS
 from rnnkit.cli import main
 from rnnkit.errors import ArgumentError, DataError
-from rnnkit.export import gate_order, onnx_file, parity
+from rnnkit.export import gate_order, parity
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnx.reference")
@@ -192,6 +192,3 @@ def test_what_cannot_be_compared_is_refused_and_nothing_is_written(tmp_path: Pat
     with pytest.raises(ArgumentError, match="as_bytes is for a text"):
         export.to_onnx(tmp_path, sample=tmp_path / "my.csv", as_bytes=True)
     assert not list(tmp_path.glob("*.onnx*"))
-    config = {"format": 1, "kind": "transducer", "precision": "fp32", "model": {}}
-    with pytest.raises(ArgumentError, match=r"run holds a transducer, which has no ONNX file; --to bundle"):
-        onnx_file._model_of(Bundle(config, {}, {}, None, ""), tmp_path / "run")

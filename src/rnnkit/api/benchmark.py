@@ -23,7 +23,7 @@ from rnnkit.api.loading import load
 from rnnkit.api.tagger import Tagger
 from rnnkit.errors import ArgumentError, MissingExtraError, RnnkitError
 from rnnkit.export import parity
-from rnnkit.export.cost import judged, relative_loss
+from rnnkit.export.cost import judged, output_of, relative_loss
 
 PRECISIONS = ("fp32", "bf16", "int8")
 ROWS = 64  # streams of the figure for many prompts, or sequences, at once
@@ -31,7 +31,7 @@ _SAMPLE_TOKENS = 4096
 _WARM_UP = 50
 _MIN_STEPS = 100
 _ALONE = "rnnkit bench: one case"
-_METRICS = {"num_tokens": ("nats_per_token",), "num_sequences": ("accuracy", "nats_per_sequence")}
+_ReadsWhole = runtime.Acceptor | runtime.Transducer  # one decision, or one for every step
 _ONNX_PRECISIONS = {"fp32": False, "int8": True}  # whether its weights are in eight bits
 
 
@@ -52,8 +52,8 @@ def bench(
         precisions: of the products.  threads: how many; None: 1 and as many as the core would use.
         seconds: that each figure is measured for.
         text: what to judge each precision on, of which the first 4,096 tokens count; None: the held-out tokens that
-            the bundle keeps. encoding, as_bytes: of it, as `LanguageModel.evaluate`. A classifier is judged on the
-            held-out sequences that its bundle keeps, and on nothing else.
+            the bundle keeps. encoding, as_bytes: of it, as `LanguageModel.evaluate`. A classifier, a tagger and a
+            labeller of frames are judged on the held-out sequences that their bundle keeps, and on nothing else.
         watch: called with a line about what is measured next.
     Returns: `machine`; `sample` (`source`, `num_tokens`), or None where there is none; `notes`; and `rows`, each with
         `runtime` ("rnnkit", or "onnxruntime" where it is installed), `precision`, `threads`, `step_us` (`p50` and
@@ -62,7 +62,9 @@ def bench(
         memory) and `peak_bytes` (of the whole process), `nats_per_token` on the sample and `relative_loss`, the share
         by which that is above fp32's. Of a classifier: `step_us` where it reads forwards alone, else None;
         `sequence_us` of one sequence by itself, `sequences_per_s_64`, and for the nats `accuracy` and
-        `nats_per_sequence`. What is timed are the sequences that the bundle keeps, or random ones of up to 40 steps.
+        `nats_per_sequence`. Of a tagger or a labeller of frames the same, timed as `predict`, with `nats_per_step`, and
+        `f1` where labels mark spans. What is timed are the sequences that the bundle keeps, or random ones of up to 40
+        steps.
     Raises:  BundleError for a damaged run; ArgumentError for other precisions, threads and seconds.
     Cost:    about four times `seconds` for each case. Percentiles are of this machine as busy as it is.
     """
@@ -85,7 +87,7 @@ def bench(
             watch(f"rnnkit, {name}, {count} threads")
             case = {"run": str(Path(run).absolute()), "runtime": "rnnkit", "precision": name, "threads": count}
             row = case | _alone(case | {"seconds": seconds})
-            row |= dict.fromkeys(_METRICS[unit]) | found.get(name, {})
+            row |= dict.fromkeys(_metrics(model)) | found.get(name, {})
             row["relative_loss"] = relative_loss(found["fp32"], found[name]) if found else None
             rows.append(row)
     for name in precisions:
@@ -98,7 +100,7 @@ def bench(
                 if str(error) not in notes:
                     notes.append(str(error))
                 continue
-            rows.append(case | row | dict.fromkeys((*_METRICS[unit], "relative_loss")))
+            rows.append(case | row | dict.fromkeys((*_metrics(model), "relative_loss")))
     for row in rows:
         del row["run"]
     return {
@@ -110,6 +112,14 @@ def bench(
     }
 
 
+def _metrics(model: LanguageModel | Classifier | Tagger) -> tuple[str, ...]:
+    """What `judged` gives of it."""
+    if isinstance(model, runtime.Transducer):
+        of_spans = model.config["model"]["scheme"] is not None
+        return (*(["f1"] if of_spans else []), "accuracy", "nats_per_step")
+    return ("accuracy", "nats_per_sequence") if isinstance(model, runtime.Acceptor) else ("nats_per_token",)
+
+
 def _check(precisions: Sequence[str], threads: Sequence[int], seconds: float) -> None:
     if not precisions or not set(precisions) <= set(PRECISIONS):
         raise ArgumentError(f"precisions are {list(precisions)}; choose some of {', '.join(PRECISIONS)}")
@@ -119,26 +129,24 @@ def _check(precisions: Sequence[str], threads: Sequence[int], seconds: float) ->
         raise ArgumentError(f"seconds is {seconds}; give a number above 0, for example 1.0")
 
 
-def _loaded(run: str | Path, precision: str) -> LanguageModel | Classifier:
+def _loaded(run: str | Path, precision: str) -> LanguageModel | Classifier | Tagger:
     model = load(run, precision=precision)
     if isinstance(model, BidirectionalLanguageModel):
         raise ArgumentError(f"{run} holds a bidirectional language model, without steps to time; judge it with eval")
-    if isinstance(model, Tagger):
-        raise ArgumentError(f"{run} holds a tagger; only language models and classifiers are timed, judge it with eval")
     return model
 
 
 def _sample(
-    model: runtime.LanguageModel | runtime.Acceptor,
+    model: runtime.LanguageModel | _ReadsWhole,
     text: str | Path | Sequence[str | Path] | None,
     *,
     encoding: str,
     as_bytes: bool,
-) -> tuple[str, tuple[Any, np.ndarray]] | None:
+) -> tuple[str, tuple[Any, Any]] | None:
     """Where it is from, and what `judged` takes."""
-    if isinstance(model, runtime.Acceptor):
+    if isinstance(model, _ReadsWhole):
         if text is not None:
-            raise ArgumentError("text is for language models; a classifier is judged on what its bundle keeps")
+            raise ArgumentError(f"text is for language models; a {model._noun} is judged on what its bundle keeps")
         kept = model.evaluation_sample()
         return kept and ("held-out sequences kept in the bundle", kept)
     if text is None:
@@ -193,12 +201,12 @@ def _ours(case: dict[str, Any]) -> dict[str, Any]:
     model, seconds = _loaded(case["run"], case["precision"]), case["seconds"]
     loaded = _resident_bytes()
     memory = {"model_bytes": None if before is None or loaded is None else loaded - before}
-    if isinstance(model, runtime.Acceptor):
-        sequences = _sequences(model)
+    if isinstance(model, _ReadsWhole):
+        sequences, read = _sequences(model), model.predict if isinstance(model, Tagger) else model.log_probs
         waiting, batch = itertools.cycle(sequences), [*itertools.islice(itertools.cycle(sequences), ROWS)]
         step_us = _time_steps(_stepper(model, sequences[0][0]), seconds) if model.is_causal else None
-        alone = _time_steps(lambda: model.log_probs([next(waiting)]), seconds)
-        many = _rate(lambda count: [model.log_probs(batch) for _ in range(count)], ROWS, seconds, least=1)
+        alone = _time_steps(lambda: read([next(waiting)]), seconds)
+        many = _rate(lambda count: [read(batch) for _ in range(count)], ROWS, seconds, least=1)
         return {"step_us": step_us, "sequence_us": alone, f"sequences_per_s_{ROWS}": many, **memory}
     figures = _time_steps(_stepper(model, model.begin_id), seconds)
     one = _rate(lambda count: len(list(model.generate("", max_new_tokens=count))), 1, seconds)
@@ -206,9 +214,9 @@ def _ours(case: dict[str, Any]) -> dict[str, Any]:
     return {"step_us": figures, "tokens_per_s": one, f"tokens_per_s_{ROWS}": many, **memory}
 
 
-def _stepper(model: runtime.LanguageModel | runtime.Acceptor, x: Any) -> Callable[[], None]:
+def _stepper(model: runtime.LanguageModel | _ReadsWhole, x: Any) -> Callable[[], None]:
     """Steps of one stream, which reads x again and again."""
-    state, x = model.initial_state(), np.asarray(x)[None]
+    state, x = model.initial_state(), [x] if isinstance(x, str) else np.asarray(x)[None]
 
     def step() -> None:
         nonlocal state
@@ -217,8 +225,8 @@ def _stepper(model: runtime.LanguageModel | runtime.Acceptor, x: Any) -> Callabl
     return step
 
 
-def _sequences(model: runtime.Acceptor) -> list[np.ndarray]:
-    """What a classifier is timed on: sequences of a step or more."""
+def _sequences(model: _ReadsWhole) -> list[Any]:
+    """What is timed: sequences of a step or more."""
     kept = model.evaluation_sample()
     sequences = [] if kept is None else [sequence for sequence in kept[0] if len(sequence)]
     return sequences or parity.random_sequences(model, ROWS)
@@ -228,23 +236,29 @@ def _theirs(case: dict[str, Any]) -> dict[str, Any]:
     from rnnkit.export.onnx_file import start_session
 
     session, model = start_session(case["run"], int8=_ONNX_PRECISIONS[case["precision"]], threads=case["threads"])
-    is_classifier = isinstance(model, runtime.Acceptor)
-    sequences = _sequences(model) if is_classifier else [np.array([model.begin_id])]
-    fresh = {} if is_classifier and not model.is_causal else parity.named_state(model.initial_state())
+    is_whole, output = isinstance(model, _ReadsWhole), output_of(model.config["model"])
+    if isinstance(model, runtime.Transducer):
+        sequences = [model.encode(sequence) for sequence in _sequences(model)]
+    else:
+        sequences = _sequences(model) if isinstance(model, runtime.Acceptor) else [np.array([model.begin_id])]
+    has_state = not isinstance(model, _ReadsWhole) or model.is_causal
+    fresh = parity.named_state(model.initial_state()) if has_state else {}
     state, first, one = fresh, sequences[0][:1, None], np.ones(1, np.int32)
 
     def step() -> None:
         nonlocal state
-        _, state = parity.run(session, first, one, state)
+        _, state = parity.run(session, first, one, state, output=output)
 
     step_us = _time_steps(step, case["seconds"]) if fresh else None
-    if not is_classifier:
+    if not is_whole:
         return {"step_us": step_us, "tokens_per_s": None, f"tokens_per_s_{ROWS}": None, "model_bytes": None}
     waiting = itertools.cycle(sequences)
 
     def decide() -> None:
         sequence = next(waiting)
-        parity.run(session, sequence[:, None], np.array([len(sequence)]), fresh)
+        scores, _ = parity.run(session, sequence[:, None], np.array([len(sequence)]), fresh, output=output)
+        if isinstance(model, runtime.Transducer):
+            model.decide([scores[:, 0]])  # the best path is no part of a file
 
     sequence_us = _time_steps(decide, case["seconds"])
     return {"step_us": step_us, "sequence_us": sequence_us, f"sequences_per_s_{ROWS}": None, "model_bytes": None}

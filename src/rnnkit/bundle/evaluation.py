@@ -1,6 +1,7 @@
 """What a bundle keeps of held-out data, so that what a precision or a file costs can be measured: `evaluation.json`.
 
-Of a language model a few thousand tokens, of a classifier some labelled sequences.
+Of a language model a few thousand tokens, of a classifier some labelled sequences, of a tagger some sentences or
+recordings with a label for every step.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ NAME = "evaluation.json"
 MAX_TOKENS = 4096
 MAX_NUMBERS = 32_768  # of all sequences together
 MAX_SEQUENCES = 1024
+MAX_CHARACTERS = 100_000  # of all words together
 _MAX_BYTES = 1 << 20
 _SEED = 0
 
@@ -86,10 +88,65 @@ def sequences_from_files(
             raise SchemaError(f"{NAME}: ids of inputs must be in 0..{vocab_size - 1}")
         return sequences, targets
     for frames in inputs:
-        if not isinstance(frames, list) or not all(isinstance(frame, list) and len(frame) == input_size and all(
-                type(number) in (int, float) for number in frame) for frame in frames):  # fmt: skip
+        if not isinstance(frames, list) or not all(_is_frame(frame, input_size) for frame in frames):
             raise SchemaError(f"{NAME}: inputs must be lists of frames of {input_size} numbers")
     return [np.array(frames, np.float32).reshape(-1, input_size) for frames in inputs], targets
+
+
+def of_steps(inputs: Sequence[Any], targets: Sequence[np.ndarray]) -> dict[str, bytes]:
+    """The file of some held-out sequences with the number of a label for every step; by its name, or none if none fits.
+
+    Which ones is drawn, as in `of_sequences`. Args: inputs: lists of words, or frames [T, I]. targets: [T] each.
+    """
+    if any(isinstance(one, np.ndarray) and one.ndim != 2 for one in inputs) or any(row.ndim != 1 for row in targets):
+        return {}  # pictures are too large to keep; several labels or numbers are judged otherwise
+    chosen, left = [], MAX_NUMBERS if inputs and isinstance(inputs[0], np.ndarray) else MAX_CHARACTERS
+    for row in np.random.Generator(np.random.Philox(_SEED)).permutation(len(inputs))[:MAX_SEQUENCES].tolist():
+        one = inputs[row]
+        size = one.size if isinstance(one, np.ndarray) else sum(map(len, one))
+        if size <= left and len(one):
+            chosen.append(row)
+            left -= size
+    chosen.sort()
+    shown = [_written(inputs[row]) if isinstance(inputs[row], np.ndarray) else list(inputs[row]) for row in chosen]
+    value = {"inputs": shown, "labels": [targets[row].tolist() for row in chosen]}
+    return {NAME: strict_json.dumps(value)} if chosen else {}
+
+
+def steps_from_files(
+    files: Mapping[str, bytes], *, num_labels: int, input_size: int
+) -> tuple[list[Any], list[np.ndarray]] | None:
+    """(lists of words, or frames float32 [T, I]; labels int64 [T] for each) that a bundle keeps; None: it keeps none.
+
+    Raises: JsonError, SchemaError for a file that is not exactly that.
+    """
+    if NAME not in files:
+        return None
+    value: Any = strict_json.loads(files[NAME], what=NAME, max_bytes=_MAX_BYTES)
+    if not isinstance(value, dict) or value.keys() != {"inputs", "labels"}:
+        raise SchemaError(f"{NAME} of a tagger must hold inputs and labels; write the bundle again")
+    inputs, labels = value["inputs"], value["labels"]
+    if not isinstance(inputs, list) or not isinstance(labels, list) or not 0 < len(inputs) == len(labels):
+        raise SchemaError(f"{NAME}: inputs must be sequences, with labels for each")
+    targets = [_integers(row, "labels") for row in labels]
+    if any(len(row) and row.max() >= num_labels for row in targets):
+        raise SchemaError(f"{NAME}: labels must be in 0..{num_labels - 1}")
+    sequences: list[Any] = []
+    for sequence, row in zip(inputs, targets, strict=True):
+        is_fine = isinstance(sequence, list) and all(
+            _is_frame(step, input_size) if input_size else isinstance(step, str) for step in sequence
+        )
+        if not is_fine or len(sequence) != len(row):
+            steps = f"frames of {input_size} numbers" if input_size else "words"
+            raise SchemaError(f"{NAME}: inputs must be lists of {steps}, with a label each")
+        sequences.append(np.array(sequence, np.float32).reshape(-1, input_size) if input_size else sequence)
+    return sequences, targets
+
+
+def _is_frame(frame: Any, input_size: int) -> bool:
+    return (
+        isinstance(frame, list) and len(frame) == input_size and all(type(number) in (int, float) for number in frame)
+    )
 
 
 def _written(sequence: np.ndarray) -> list[Any]:

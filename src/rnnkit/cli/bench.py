@@ -47,10 +47,11 @@ def bench(
         terminal.print_json(found)
         return
     is_classifier = "accuracy" in found["rows"][0]
+    metric = "F1" if "f1" in found["rows"][0] else "accuracy" if is_classifier else "nats per token"
     columns = ["", "threads", "step p50 µs", "step p99 µs", "tokens per s", "64 prompts tokens per s"]
     if is_classifier:
         columns[4:] = ["sequence p50 µs", "sequence p99 µs", "64 together sequences per s"]
-    columns += ["model memory", "peak memory", "accuracy" if is_classifier else "nats per token", "relative loss"]
+    columns += ["model memory", "peak memory", metric, "relative loss"]
     machine, sample = found["machine"], found["sample"]
     title = f"{run} on {machine['processor']}, {machine['isa']}"
     terminal.print_table(columns, [_cells(row) for row in found["rows"]], title=title)
@@ -70,7 +71,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
             *(figure(row["sequence_us"][share], 1) for share in ("p50", "p99")),
             figure(row["sequences_per_s_64"], 0),
         ]
-        metric = "–" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
+        best = row.get("f1", row["accuracy"])
+        metric = "–" if best is None else f"{best:.2%}"
     else:
         rates = [figure(row["tokens_per_s"], 0), figure(row["tokens_per_s_64"], 0)]
         metric = figure(row["nats_per_token"], 4)

@@ -98,7 +98,7 @@ def _export_bundle(run: Path, out: Path, *, int8: bool, as_json: bool) -> None:
     if as_json:
         terminal.print_json({"folder": str(out), **report})
     else:
-        for key in ("nats_per_token", "accuracy", "nats_per_sequence"):
+        for key in ("nats_per_token", "f1", "accuracy", "nats_per_sequence", "nats_per_step"):
             if figures := report.get(key):
                 print(f"{key.replace('_', ' ')}: {figures['int8']:.6f} in int8, {figures['fp32']:.6f} in fp32")
         if report.get("relative_loss") is not None:
@@ -113,12 +113,13 @@ def _export_bundle(run: Path, out: Path, *, int8: bool, as_json: bool) -> None:
 def _rows(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     relative = f"{report['limit']['max_relative']:.0e}" if "max_relative" in report["limit"] else ""
     rows = []
-    for key, name in (("log_probs", "log-probabilities"), ("state", "final state")):
+    for key, name in (("log_probs", "log-probabilities"), ("scores", "scores"), ("state", "final state")):
         if key not in report:  # of a classifier that also reads from the end
             continue
         rows.append((f"{name}, largest difference", f"{report[key]['max_abs']:.1e}", ""))
         rows.append((f"{name}, relative to their norm", f"{report[key]['max_relative']:.1e}", relative))
-    figures = {"nats_per_token": "nats per token", "nats_per_sequence": "nats per sequence", "accuracy": "accuracy"}
+    figures = {"nats_per_token": "nats per token", "nats_per_sequence": "nats per sequence", "f1": "F1",
+               "accuracy": "accuracy", "nats_per_step": "nats per step"}  # fmt: skip
     for key in (key for key in figures if key in report):
         for system, title in (("runtime", "this runtime"), ("onnx", "ONNX")):
             rows.append((f"{figures[key]}, {title}", f"{report[key][system]:.6f}", ""))

@@ -56,8 +56,6 @@ SEEDS = {"seeds": option(int, help="Trainings, from --seed on: the table has the
     pretrain=option(list[str], help="Texts that a language model is trained on first, with yours."),
     pretrain_epochs=option(float, help="Passes over them."),
     pretrain_lr=option(float, help="The language model's peak learning rate."),
-    unfreeze_every=option(float, help="Epochs until the next lower layer learns too; 0: all at once."),
-    rate_decay=option(float, help="The rate is divided by this from layer to layer, downwards."),
     unfreeze_every=START["unfreeze_every"],
     rate_decay=START["rate_decay"],
     label_smoothing=option(float, help="Share of the target spread over all labels."),

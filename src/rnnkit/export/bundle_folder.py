@@ -31,7 +31,8 @@ def to_bundle(run: str | Path, path: str | Path, *, int8: bool = False) -> dict[
             "int8", bit for bit what the run does when it is loaded in that precision.
     Returns: `digest`; `bytes` of the weights' file and `fp32_bytes` of the run's; with int8 also, in `fp32` and `int8`,
             `nats_per_token` on the held-out tokens that the bundle keeps, or `accuracy` and `nats_per_sequence` on a
-            classifier's sequences; `relative_loss`, and `passes`: whether that is at most 1 % (None: nothing is kept).
+            classifier's sequences (of a tagger and a labeller of frames `accuracy` and `nats_per_step`, of spans also
+            `f1`); `relative_loss`, and `passes`: whether that is at most 1 % (None: nothing is kept).
     Raises:  ArgumentError for a folder that exists, or a run in eight bits already; BundleError for a damaged run;
             ConfigError for a cell that has no int8; SaveError.
     """
@@ -54,8 +55,6 @@ def _measured(bundle: Bundle) -> dict[str, Any]:
     """What eight bits cost on what the bundle keeps of held-out data. Raises: ConfigError for what has no int8."""
     kind = _CLASSES[bundle.config["kind"]]
     plain, rounded = (kind.from_bundle(bundle, precision=precision) for precision in ("fp32", "int8"))
-    if isinstance(plain, runtime.Transducer) or isinstance(rounded, runtime.Transducer):
-        return {"relative_loss": None, "passes": None}  # its bundle keeps no sample
     if (sample := plain.evaluation_sample()) is None:
         return {"relative_loss": None, "passes": None}
     before, after = judged(plain, sample), judged(rounded, sample)

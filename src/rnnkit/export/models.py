@@ -11,10 +11,12 @@ import numpy as np
 
 from rnnkit.bundle.schema import CELLS, layer_widths, output_widths
 from rnnkit.export import layers
+from rnnkit.export.cost import output_of
 from rnnkit.export.graph import OPSET, Graph
 from rnnkit.export.layers import Sequences
 from rnnkit.export.quantize import Quantized, embedding, matmul, one_hot_product
 from rnnkit.export.readout import written_readout
+from rnnkit.metrics.chain import Chain
 
 _NEXT_TOKEN = """\
 A next-token model. ids int64 [T, B]; sequence_lens int32 [B] in 0..T; the state of every row in, and out under the
@@ -23,6 +25,15 @@ after ids[t], 0 behind a row's length. {fresh} Before the first token of a docum
 _ACCEPTOR = """\
 A classifier of sequences: {input}; sequence_lens int32 [B] in 0..T. log_probs float32 [B, C] are natural logarithms, of
 the labels in the metadata: rnnkit.labels, JSON. {state}"""
+_TRANSDUCER = """\
+A tagger: {input}; sequence_lens int32 [B] in 0..T. {output} float32 [T, B, C], of the labels in the metadata:
+rnnkit.labels, JSON; 0 behind a row's length. {meaning} {state}"""
+_STEPS = """\
+log_probs are natural logarithms."""
+_CHAIN = """\
+The best labels are those of the largest sum of scores and of what stands between labels in the metadata: rnnkit.chain,
+JSON: start [C], transition [C][C] from the row's label to the column's, end [C]; null: not allowed. Before that the
+score of O is lowered by rnnkit.outside_bias, if that is there."""
 _CAUSAL = """\
 It reads forwards: the state of every row goes in, and out under the same names with next_ before them; log_probs say
 what the rows are as far as they have come. {fresh}"""
@@ -39,16 +50,18 @@ def serialize(
     digest: str,
     begin_id: int = 0,
     labels: Sequence[str] = (),
+    chain: Chain | None = None,
 ) -> bytes:
     """The ONNX file of a bundle's configuration and tensors, which are known to belong together.
 
-    Args:   begin_id: of a next-token model.  labels: of a classifier.
+    Args:   begin_id: of a next-token model.  labels: of a classifier or a tagger.  chain: of a tagger, between labels.
     Raises: ArgumentError for what no file can say.
     """
     graph = Graph()
     kind, model = config["kind"], config["model"]
     metadata = {"rnnkit.bundle": digest, "rnnkit.kind": kind, "rnnkit.precision": "int8" if int8 else "fp32"}
-    writer = _Writer(graph, model, tensors, int8, is_causal=not model.get("bidirectional"))
+    is_causal = not model.get("bidirectional") and not model.get("crf")  # no state can go on under a CRF
+    writer = _Writer(graph, model, tensors, int8, is_causal=is_causal)
     first = _initial_state(tensors) if writer.is_causal else {}
     fresh = _LEARNED if first else _ZEROS
     if kind == "acceptor":
@@ -57,6 +70,15 @@ def serialize(
         state = _CAUSAL.format(fresh=fresh) if writer.is_causal else ""
         description = _ACCEPTOR.format(input=given, state=state).strip()
         metadata |= {"rnnkit.labels": json.dumps(list(labels), ensure_ascii=False)}
+    elif kind == "transducer":
+        log_probs, shape = writer.steps(), ["T", "B", model["num_labels"]]
+        state = _CAUSAL.format(fresh=fresh) if is_causal else ""
+        meaning = f"{'' if model['crf'] else _STEPS} {'' if chain is None else _CHAIN}"
+        description = _TRANSDUCER.format(input=writer.given, output=output_of(model), meaning=meaning, state=state)
+        description = " ".join(description.split())
+        metadata |= {"rnnkit.labels": json.dumps(list(labels), ensure_ascii=False)}
+        metadata |= {} if chain is None else {"rnnkit.chain": json.dumps(_written_chain(chain))}
+        metadata |= {"rnnkit.outside_bias": repr(bias)} if (bias := model.get("outside_bias")) else {}
     else:
         if kind == "window_mlp":
             fresh = f"A fresh context is {begin_id} everywhere."
@@ -64,10 +86,19 @@ def serialize(
         description = _NEXT_TOKEN.format(fresh=fresh, begin_id=begin_id)
         metadata |= {"rnnkit.begin_id": str(begin_id)}
     metadata |= {"rnnkit.initial_state": json.dumps(first)} if first else {}
-    graph.output(log_probs, "log_probs", np.float32, shape)
+    graph.output(log_probs, output_of(model), np.float32, shape)
     for name, (value, dtype, width) in writer.after.items():
         graph.output(value, f"next_{name}", dtype, ["B", width])
     return graph.serialize(kind, description=description, metadata=metadata | {"rnnkit.opset": str(OPSET)})
+
+
+def _written_chain(chain: Chain) -> dict[str, Any]:
+    def written(values: np.ndarray) -> list[Any]:
+        if values.ndim == 2:
+            return [written(row) for row in values]
+        return [float(str(value)) if np.isfinite(value) else None for value in values]
+
+    return {name: written(values) for name, values in chain._asdict().items()}
 
 
 def _initial_state(tensors: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
@@ -94,6 +125,7 @@ class _Writer:
         self.int8 = int8
         self.is_causal = is_causal
         self.states: list[str] = []  # every part of all layers' states after the last step
+        self.given = ""  # of a tagger: its input in words
         self.after: dict[str, tuple[str, Any, int]] = {}  # of every part of the state: its value, type and width
 
     def next_tokens(self, is_recurrent: bool) -> str:
@@ -120,6 +152,33 @@ class _Writer:
             return graph.op("Neg", graph.op("Softplus", graph.op("Neg", logits)))
         return graph.op("LogSoftmax", logits, axis=-1)
 
+    def steps(self) -> str:
+        """ids [T, B], words with features [T, B, 1 + N] or frames [T, B, I] -> scores of the labels [T, B, C]."""
+        graph, model, per_word = self.graph, self.model, self.model.get("features_per_word", 0)
+        if size := model["input_size"]:
+            self.given, x = f"frames float32 [T, B, {size}]", graph.input("frames", np.float32, ["T", "B", size])
+        elif per_word:
+            self.given = f"ids int64 [T, B, {1 + per_word}], of a word and of its features"
+            x = graph.input("ids", np.int64, ["T", "B", 1 + per_word])
+        else:
+            self.given, x = "ids int64 [T, B]", graph.input("ids", np.int64, ["T", "B"])
+        lengths = graph.input("sequence_lens", np.int32, ["B"])
+        x = self._read(x, lengths, is_wide=bool(size or per_word))
+        if size:
+            mean, deviation = (graph.weight(name, self.tensors[name]) for name in ("scale.mean", "scale.deviation"))
+            x = graph.op("Div", graph.op("Sub", x, mean), deviation)
+        elif per_word:
+            words = graph.op("Squeeze", graph.op("Gather", x, graph.number([0]), axis=2), graph.number([2]))
+            features = graph.op("Gather", x, graph.number(np.arange(1, 1 + per_word)), axis=2)
+            read = self._embedded(features, "features.weight")  # [T, B, N, J]
+            read = graph.op("Reshape", read, graph.number([0, 0, per_word * model["feature_embedding_size"]]))
+            x = graph.op("Concat", self._embedded(words), read, axis=-1)
+        hidden, _ = self.recurrent(x, lengths, is_read=bool(size or per_word))
+        scores = self.linear(hidden, "head.weight", "head.bias")
+        if not model["crf"]:
+            scores = graph.op("LogSoftmax", scores, axis=-1)
+        return graph.op("Where", self.is_alive, scores, graph.number(0, np.float32))
+
     def before(self, name: str, dtype: Any, width: int) -> str:
         """A part of the state: an input of a causal model, else what every sequence starts from, [B, width]."""
         if self.is_causal:
@@ -130,15 +189,16 @@ class _Writer:
 
     # ---- what reads the sequences ------------------------------------------------------------------------------------
 
-    def recurrent(self, given: str, lengths: str) -> tuple[str, list[str]]:
+    def recurrent(self, given: str, lengths: str, *, is_read: bool | None = None) -> tuple[str, list[str]]:
         """ids [T, B], or frames [T, B, I] -> outputs of the last layer [T, B, D*H], and its h in each direction [B, H].
 
         A layer that reads from the end is one that reads forwards between two reversals of each row's own steps.
+        is_read: whether `given` is what the first layer reads, and no ids; None: of a model of frames.
         """
         graph, last = self.graph, []
         rows = Sequences(lengths, self.is_alive)
         ends = ("", "_reverse")[: 1 + self.model.get("bidirectional", False)]
-        x = given if self.model.get("input_size") else ""
+        x = given if is_read or (is_read is None and self.model.get("input_size")) else ""
         for index, (H, P) in enumerate(zip(layer_widths(self.model), output_widths(self.model), strict=True)):
             outputs, last = [], []
             for end in ends:
@@ -187,8 +247,11 @@ class _Writer:
         features = graph.op("Tanh", self.linear(x, "hidden.weight", "hidden.bias"))
         return graph.op("Concat", features, x, axis=-1) if self.model["direct"] else features
 
-    def _read(self, x: str, lengths: str) -> str:
-        """x [T, B, …], zeros behind each row's length, where anything may stand; sets `is_alive`, bool [T, B, 1]."""
+    def _read(self, x: str, lengths: str, *, is_wide: bool | None = None) -> str:
+        """x, zeros behind each row's length, where anything may stand; sets `is_alive`, bool [T, B, 1].
+
+        is_wide: whether x is [T, B, I], and not [T, B]; None: of frames.
+        """
         graph, is_frames = self.graph, bool(self.model.get("input_size"))
         steps = graph.op("Unsqueeze", self._steps(x), graph.number([1]))
         ends = graph.op("Unsqueeze", graph.cast(lengths, np.int64), graph.number([0]))
@@ -196,7 +259,7 @@ class _Writer:
         self.is_alive = graph.op("Unsqueeze", is_alive, graph.number([2]))
         self._rows = graph.op("Shape", lengths)  # [B]
         zero = graph.number(0, np.float32 if is_frames else np.int64)
-        return graph.op("Where", self.is_alive if is_frames else is_alive, x, zero)
+        return graph.op("Where", self.is_alive if (is_frames if is_wide is None else is_wide) else is_alive, x, zero)
 
     def _steps(self, ids: str) -> str:
         """0 … T-1."""
@@ -226,8 +289,7 @@ class _Writer:
         bias = layers.input_bias(self.model["cell"], self.tensors, layer)
         return projected if bias is None else graph.op("Add", projected, graph.weight(f"bias_{layer}", bias))
 
-    def _embedded(self, ids: str) -> str:
-        name = "embedding.weight"
+    def _embedded(self, ids: str, name: str = "embedding.weight") -> str:
         if self.int8:
             return embedding(self.graph, ids, Quantized.of(name, self.tensors[name], is_table=True))
         return self.graph.op("Gather", self.graph.weight(name, self.tensors[name]), ids, axis=0)

@@ -15,7 +15,7 @@ from rnnkit.bundle import Bundle, read_bundle
 from rnnkit.errors import ArgumentError
 from rnnkit.export import parity
 from rnnkit.export.cost import MAX_RELATIVE_LOSS
-from rnnkit.runtime import Acceptor, LanguageModel, WindowMLP
+from rnnkit.runtime import Acceptor, LanguageModel, Transducer, WindowMLP
 from rnnkit.runtime.model import NextTokenModel
 from rnnkit.text import Tokenizer
 
@@ -23,8 +23,9 @@ _SAMPLE_TOKENS = 6144
 _RANDOM_SEQUENCES = 200
 _FORMAT = 1  # of the report
 
-_CLASSES: dict[str, type[LanguageModel] | type[WindowMLP] | type[Acceptor]] = {
-    kind.kind: kind for kind in (LanguageModel, WindowMLP, Acceptor)
+_Model = NextTokenModel | Acceptor | Transducer
+_CLASSES: dict[str, type[LanguageModel] | type[WindowMLP] | type[Acceptor] | type[Transducer]] = {
+    kind.kind: kind for kind in (LanguageModel, WindowMLP, Acceptor, Transducer)
 }
 
 
@@ -43,7 +44,9 @@ def to_onnx(
     [B, H]; `context` int64 [B, n-1] of a window MLP); it gives `log_probs` float32 [T, B, V], 0 behind a row's length,
     and the state as `next_h_l0`, …. B and T are free, from 1 on. It is written for opset 17, by standard operators.
     That of a classifier takes `ids` or `frames` float32 [T, B, I], and gives `log_probs` [B, C]; one that reads in both
-    directions has no state, one that reads forwards also keeps what its readouts have seen (`steps`, …).
+    directions has no state, one that reads forwards also keeps what its readouts have seen (`steps`, …). That of a
+    tagger gives `log_probs` [T, B, C], or under a CRF `scores`, and keeps in its metadata what is allowed between
+    labels; with features it takes `ids` [T, B, 1 + N], and with characters there is none.
 
     Args:
         path: the file; None: `default_path(run, int8=int8)`. The report has its name with `.parity.json` behind it.
@@ -57,7 +60,8 @@ def to_onnx(
         token's log-probabilities, and of a row's state, to theirs), int8 within 1 % of its nats per token, or of a
         classifier's accuracy.
     Raises:  MissingExtraError without onnx or onnxruntime; BundleError for a damaged run; DataError for a sample that
-        cannot be read; ArgumentError for a model above 2 GiB; SaveError. Nothing is written before the report is made.
+        cannot be read; ArgumentError for a model above 2 GiB, or a tagger that reads characters; SaveError. Nothing is
+        written before the report is made.
     Cost:    memory for the weights three times; two passes over the sample.
     """
     bundle = read_bundle(run)
@@ -66,7 +70,9 @@ def to_onnx(
 
     sources = None if sample is None else [sample] if isinstance(sample, str | Path) else list(sample)
     contents = _serialized(bundle, model, int8=int8)
-    if isinstance(model, Acceptor):
+    if isinstance(model, Transducer):
+        measured = _of_steps(model, contents, sources, as_bytes=as_bytes)
+    elif isinstance(model, Acceptor):
         measured = _of_decisions(model, contents, sources, encoding=encoding, as_bytes=as_bytes)
     else:
         measured = _of_tokens(model, bundle, contents, sources, encoding=encoding, as_bytes=as_bytes)
@@ -90,7 +96,7 @@ def to_onnx(
     return report
 
 
-def start_session(run: str | Path, *, int8: bool = False, threads: int = 0) -> tuple[Any, NextTokenModel | Acceptor]:
+def start_session(run: str | Path, *, int8: bool = False, threads: int = 0) -> tuple[Any, _Model]:
     """The file that `to_onnx` would write as an ONNX Runtime session of so many threads, and the model beside it."""
     bundle = read_bundle(run)
     model = _model_of(bundle, run)
@@ -108,18 +114,30 @@ def report_path(path: str | Path) -> Path:
     return path.with_name(f"{path.name}.parity.json")
 
 
-def _model_of(bundle: Bundle, run: str | Path) -> NextTokenModel | Acceptor:
+def _model_of(bundle: Bundle, run: str | Path) -> _Model:
     """In what an ONNX file computes in: a run trained in bf16 is compared with its own float32 weights."""
-    kind = bundle.config["kind"]
-    if kind not in _CLASSES:
-        raise ArgumentError(f"{run} holds a {kind}, which has no ONNX file; --to bundle --int8 makes it small")
+    kind, shape = bundle.config["kind"], bundle.config["model"]
+    several = shape.get("targets", "label") if kind == Transducer.kind else "label"
+    if kind not in _CLASSES or shape.get("frame_shape") or several != "label":
+        what = "a labeller of pictures" if shape.get("frame_shape") else f"a model of {several} for each frame"
+        what = what if kind in _CLASSES else f"a {kind}"
+        raise ArgumentError(f"{run} holds {what}, which has no ONNX file; --to bundle --int8 makes it small")
+    if shape.get("num_characters"):
+        raise ArgumentError(
+            f"{run} holds a tagger that reads words by their characters, which has no ONNX file; train it with "
+            "--no-characters, or use --to bundle --int8, which makes it small"
+        )
     return _CLASSES[kind].from_bundle(bundle, precision="fp32")
 
 
-def _serialized(bundle: Bundle, model: NextTokenModel | Acceptor, *, int8: bool) -> bytes:
+def _serialized(bundle: Bundle, model: _Model, *, int8: bool) -> bytes:
     from rnnkit.export import models
 
-    known: dict[str, Any] = {"labels": model.labels} if isinstance(model, Acceptor) else {"begin_id": model.begin_id}
+    known: dict[str, Any] = {"begin_id": model.begin_id} if isinstance(model, NextTokenModel) else {
+        "labels": model.labels
+    }  # fmt: skip
+    if isinstance(model, Transducer):
+        known["chain"] = model.chain
     return models.serialize(bundle.config, bundle.tensors, int8=int8, digest=bundle.digest, **known)
 
 
@@ -165,6 +183,19 @@ def _of_decisions(
     return {"sample": {"source": source, "num_sequences": len(sequences)}, **measured}
 
 
+def _of_steps(
+    model: Transducer, contents: bytes, sources: list[str | Path] | None, *, as_bytes: bool
+) -> dict[str, Any]:
+    """What `parity.measure_steps` finds, and on which sample."""
+    if sources is not None or as_bytes:
+        raise ArgumentError("a tagger's file is compared on the held-out sequences of its bundle; leave the sample out")
+    kept = model.evaluation_sample()
+    source = "drawn at random" if kept is None else "held-out sequences kept in the bundle"
+    sequences, targets = (parity.random_sequences(model, _RANDOM_SEQUENCES), None) if kept is None else kept
+    measured = parity.measure_steps(model, parity.start_session(contents), sequences, targets)
+    return {"sample": {"source": source, "num_sequences": len(sequences)}, **measured}
+
+
 def _read_sample(
     tokenizer: Tokenizer | None, sources: list[str | Path], *, encoding: str, as_bytes: bool
 ) -> np.ndarray:
@@ -182,7 +213,7 @@ def _read_sample(
 def _passes(measured: dict[str, Any], int8: bool) -> bool:
     if int8:
         return bool(measured["relative_loss"] <= MAX_RELATIVE_LOSS)
-    parts = [measured[name] for name in ("log_probs", "state") if name in measured]
+    parts = [measured[name] for name in ("log_probs", "scores", "state") if name in measured]
     return max(part["max_relative"] for part in parts) <= parity.TOLERANCE
 
 

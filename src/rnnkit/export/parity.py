@@ -10,8 +10,8 @@ import numpy as np
 
 from rnnkit import data
 from rnnkit.errors import ArgumentError, DataError, MissingExtraError
-from rnnkit.export.cost import of_decisions, relative_loss
-from rnnkit.runtime import Acceptor
+from rnnkit.export.cost import of_decisions, of_steps, output_of, relative_loss
+from rnnkit.runtime import Acceptor, Transducer
 from rnnkit.runtime.model import NextTokenModel
 from rnnkit.runtime.readout import PARTS, STEPS
 from rnnkit.state import State
@@ -94,12 +94,17 @@ def measure(model: NextTokenModel, session: Any, ids: np.ndarray) -> dict[str, A
     }
 
 
-def random_sequences(model: Acceptor, count: int, *, seed: int = 0) -> list[np.ndarray]:
-    """Sequences of up to 40 steps that a classifier can read: any tokens, or frames as large as those it learned."""
+def random_sequences(model: Acceptor | Transducer, count: int, *, seed: int = 0) -> list[Any]:
+    """Sequences of up to 40 steps that a model can read: any tokens or words, or frames like those it learned."""
     rng = np.random.default_rng(seed)
     lengths, sizes = rng.integers(1, 41, count), model.config["model"]
+    if isinstance(model, Transducer) and model.words is not None:
+        words = model.words.words or ("word",)
+        return [[words[place] for place in rng.integers(0, len(words), length)] for length in lengths]
     if sizes["vocab_size"]:
         return [rng.integers(0, sizes["vocab_size"], length) for length in lengths]
+    if shape := sizes.get("frame_shape"):
+        return [rng.random((length, *shape), np.float32) for length in lengths]
     mean, deviation = (model._tensors[f"scale.{name}"] for name in ("mean", "deviation"))
     drawn = [rng.standard_normal((length, sizes["input_size"]), np.float32) for length in lengths]
     return [mean + deviation * frames for frames in drawn]
@@ -147,14 +152,64 @@ def measure_decisions(
     return report
 
 
+def measure_steps(
+    model: Transducer, session: Any, sequences: Sequence[Any], targets: Sequence[np.ndarray] | None
+) -> dict[str, Any]:
+    """Run a session beside its tagger: of one that `is_causal` in windows of several lengths, the state carried.
+
+    Args:    sequences: as `predict` takes them.  targets: the numbers of their labels [T] each, where they are known.
+    Returns: `log_probs` (under a CRF `scores`) and, of a causal model, `state`, as `measure`; `agreement`: the share of
+             steps that get the same label; with targets what `cost.of_steps` gives of both; `relative_loss`: of their
+             F1 or accuracy, without targets of the agreement.
+    Raises:  ArgumentError for no step; DataError if either computes numbers that are none.
+    """
+    arrays = [model.encode(sequence, number) for number, sequence in enumerate(sequences)]
+    if not sum(map(len, arrays)):
+        raise ArgumentError("the sample has no step; give a file that has some")
+    output = output_of(model.config["model"])
+    difference, of_state, got = _Difference(), _Difference(), []
+    for first in range(0, len(arrays), _ROWS):
+        x, lengths = data.padded(arrays[first : first + _ROWS])
+        x = np.concatenate([x, np.zeros_like(x[:1], shape=(1, *x.shape[1:]))]) if not len(x) else x  # T from 1 on
+        state = named_state(model.initial_state(len(lengths))) if model.is_causal else {}
+        offset, pieces = 0, []
+        for window in _windows(len(x), 1) if model.is_causal else [len(x)]:
+            left = np.clip(lengths - offset, 0, window)
+            found, state = run(session, x[offset : offset + window], left, state, output=output)
+            pieces.append(found)
+            offset += window
+        found = np.concatenate(pieces)
+        got += [found[:length, column] for column, length in enumerate(lengths)]
+        for column, length in enumerate(lengths if model.is_causal else ()):
+            _, ours = model(x[:length, column : column + 1])
+            for name, array in named_state(ours).items():
+                of_state.add(array, state[name][column : column + 1])
+    want = model._scores(sequences)
+    for ours, theirs in zip(want, got, strict=True):
+        difference.add(ours, theirs)
+    labels = [[label for row in model.decide(scored) for label in row] for scored in (want, got)]
+    agreement = float(np.mean([a == b for a, b in zip(*labels, strict=True)]))
+    report: dict[str, Any] = {output: difference.to_dict(), "agreement": agreement, "relative_loss": 1 - agreement}
+    if model.is_causal:
+        report["state"] = of_state.to_dict()
+    if targets is not None:
+        before, after = of_steps(model, want, targets), of_steps(model, got, targets)
+        report |= {name: {"runtime": value, "onnx": after[name]} for name, value in before.items()}
+        report["relative_loss"] = relative_loss(before, after)
+    return report
+
+
 def run(
-    session: Any, x: np.ndarray, lengths: np.ndarray, state: Mapping[str, np.ndarray]
+    session: Any, x: np.ndarray, lengths: np.ndarray, state: Mapping[str, np.ndarray], *, output: str = "log_probs"
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """One call of a session: ids [T, B] or frames [T, B, I], lengths [B], state by input name -> log-probs, state."""
+    """One call of a session: ids [T, B] (or of features, too) or frames [T, B, I], lengths [B], state by input name.
+
+    Returns: what `output` names; the state.
+    """
     names = [f"next_{name}" for name in state]
-    given = {"ids": x.astype(np.int64)} if x.ndim == 2 else {"frames": x.astype(np.float32)}
+    given = {"ids": x.astype(np.int64)} if x.dtype.kind in "iu" else {"frames": x.astype(np.float32)}
     feed = {**given, "sequence_lens": lengths.astype(np.int32), **state}
-    log_probs, *after = session.run(["log_probs", *names], feed)
+    log_probs, *after = session.run([output, *names], feed)
     return log_probs, dict(zip(state, after, strict=True))
 
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from rnnkit.bundle import Bundle
+from rnnkit.bundle import Bundle, evaluation
 from rnnkit.bundle import labels as labels_file
 from rnnkit.errors import ArgumentError, DataError, DtypeError, SchemaError, ShapeError
 from rnnkit.kernels import heads
@@ -135,9 +135,14 @@ class Transducer(Reader):
             return scored
         if self.targets == "labels":
             return [[self.present(of_step) for of_step in scores] for scores in scored]
+        return self.decide(scored)
+
+    def decide(self, scored: Sequence[np.ndarray]) -> list[list[str]]:
+        """The labels that scores [T, C] stand for, as `predict`: log-probabilities, or of a CRF its own scores."""
         if self._chain is None:
             return [[self.labels[best] for best in scores.argmax(1)] for scores in scored]
         if bias := self.config["model"].get("outside_bias", 0.0):
+            scored = [scores.copy() for scores in scored]
             for scores in scored:
                 scores[:, self.labels.index(OUTSIDE)] -= np.float32(bias)
         return [[self.labels[best] for best in best_path(scores, self._chain)] for scores in scored]
@@ -154,11 +159,19 @@ class Transducer(Reader):
         """
         if self.targets == "numbers":
             raise ArgumentError("a model of numbers gives no probabilities; use predict")
-        scored = self._scores(sequences)
-        if self.config["model"]["crf"]:
-            assert self._chain is not None
-            return [log_marginals(scores, self._chain) for scores in scored]
-        return scored
+        return self.normalised(self._scores(sequences))
+
+    def normalised(self, scored: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The log-probabilities that scores [T, C] stand for: they themselves, or of a CRF its marginals."""
+        if not self.config["model"]["crf"]:
+            return list(scored)
+        assert self._chain is not None
+        return [log_marginals(scores, self._chain) for scores in scored]
+
+    @property
+    def chain(self) -> Chain | None:
+        """The scores between labels that paths are decided with, −inf where one may not stand; None: there are none."""
+        return self._chain
 
     def present(self, log_probs: np.ndarray) -> list[str]:
         """Of several labels those that are likelier there than not. Args: log_probs: of one step, [K]."""
@@ -214,6 +227,13 @@ class Transducer(Reader):
         elif not self.config["model"]["crf"]:
             found = heads.log_softmax(found)
         return found.reshape(T, B, len(self.labels))
+
+    def evaluation_sample(self) -> tuple[list[Any], list[np.ndarray]] | None:
+        """The held-out sequences that the bundle keeps, as `predict` takes them, and the numbers of their labels.
+
+        None: it keeps none.  Raises: JsonError, SchemaError for a file that is not what was written.
+        """
+        return evaluation.steps_from_files(self._files, num_labels=len(self.labels), input_size=self._size)
 
     # ---- step by step ------------------------------------------------------------------------------------------------
 

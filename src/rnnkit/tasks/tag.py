@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from rnnkit import baselines, data, text
+from rnnkit.bundle import evaluation, write_bundle
 from rnnkit.bundle import labels as labels_file
-from rnnkit.bundle import write_bundle
 from rnnkit.data.tagged import TaggedT
 from rnnkit.errors import ConfigError
 from rnnkit.metrics.chain import Chain, held_to
@@ -262,6 +262,7 @@ class TaggingTask(WholeSequencesTask):
             gold = [self.sentences.valid.tagged.tags[row] for row in scored.rows]
             config["model"]["outside_bias"] = self._fitted(scored, gold)
         files = {labels_file.NAME: labels_file.to_bytes(self.sentences.labels), **self._files()}
+        files |= evaluation.of_steps(self.sentences.test.tagged.sentences, self.sentences.test.targets)
         write_bundle(run_dir, config=config, tensors=tensors, files=files)
 
     def _files(self) -> dict[str, bytes]:
