@@ -169,10 +169,11 @@ class TaggingTask(WholeSequencesTask):
 
     loss_unit = "word"
     config: TagConfig
+    start: TaggerStart | None = None
+    """What it starts from, where the configuration names it."""
 
     def __init__(self, config: TagConfig, tagged: data.Tagged | None = None) -> None:
         """Args: tagged: as of `TaggedSentences`."""
-        self.start = None
         if (transfer := getattr(config, "transfer", None)) is not None and transfer.from_run is not None:
             self.start = TaggerStart(config)
             config = self.start.config
