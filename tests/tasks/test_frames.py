@@ -250,7 +250,7 @@ def test_motion_is_seen_across_frames_and_not_in_one_and_the_bundle_says_the_sam
     for frame, wanted in zip(clip, whole, strict=True):
         log_probs, state = model.step(frame[None], state)
         assert np.array_equal(wanted, log_probs[0])
-    with pytest.raises(ArgumentError, match="holds a transducer, which has no ONNX file"):
+    with pytest.raises(ArgumentError, match="holds a labeller of pictures, which has no ONNX file"):
         to_onnx(run, tmp_path / "model.onnx")
     to_bundle(run, tmp_path / "small", int8=True)
     small = rnnkit.FrameTagger.load(tmp_path / "small")
