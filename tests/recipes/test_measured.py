@@ -52,10 +52,14 @@ def test_a_taggers_result_is_shown_by_spans_or_words() -> None:
         "recipe": "names", "machine": {"processor": "P", "threads": 2, "isa": "amx"}, "date": "d", "commit": "c" * 40,
         "runs": {"spans": {"model": model, "baselines": rows}}, "claims": [],
     }  # fmt: skip
-    assert "| spans | 9 s | span F1 | 30.00% | 20.00% to 40.00% | crf | 20.00% | 0.01 |" in measured._section(result)
+    assert "| spans | 9 s | span F1 | 30.00% | 20.00% to 40.00% |  | crf | 20.00% | 0.01 |" in measured._section(result)
+    model["seeds_mean"] = 0.25
+    assert "| 20.00% to 40.00% | 25.00% | crf |" in measured._section(result)
+    del model["seeds_mean"]
     plain = [{key: value for key, value in row.items() if key != "f1"} for row in (model, *rows)]
     result["runs"] = {"words": {"model": plain[0], "baselines": plain[1:]}}
-    assert "| words | 9 s | accuracy | 90.00% | 20.00% to 40.00% | hmm | 95.00% | 0.01 |" in measured._section(result)
+    section = measured._section(result)
+    assert "| words | 9 s | accuracy | 90.00% | 20.00% to 40.00% |  | hmm | 95.00% | 0.01 |" in section
 
 
 def test_a_result_of_several_labels_a_frame_is_shown_in_nats() -> None:
