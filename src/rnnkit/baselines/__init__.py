@@ -5,7 +5,7 @@ from rnnkit.baselines.arpa_model import ArpaModel
 from rnnkit.baselines.backoff import BackoffModel
 from rnnkit.baselines.bag import BagOfNgrams, require_scikit_learn
 from rnnkit.baselines.dtw import NearestSeries
-from rnnkit.baselines.frames import FrameMlp, log_odds
+from rnnkit.baselines.frames import FrameMlp
 from rnnkit.baselines.ngram import Discounts, NgramModel
 from rnnkit.baselines.report import NgramRow, draw_bytes_and_unseen, ngram_name, ngram_table
 from rnnkit.baselines.tags import (
@@ -36,7 +36,6 @@ __all__ = [
     "TwoSidedNgramModel",
     "UniformModel",
     "draw_bytes_and_unseen",
-    "log_odds",
     "ngram_name",
     "ngram_table",
     "read_arpa",

@@ -82,7 +82,7 @@ class BagOfNgrams:
         """
         several = labels.ndim == 2
         if method == "majority":
-            bias = _log_odds(labels) if several else np.log(np.bincount(labels, minlength=num_labels) / len(labels))
+            bias = log_odds(labels) if several else np.log(np.bincount(labels, minlength=num_labels) / len(labels))
             empty = np.zeros(0, np.int64)
             return cls(
                 empty,
@@ -185,12 +185,12 @@ def _fitted(method: str, counts: Any, labels: np.ndarray) -> tuple[np.ndarray, n
 def _against_the_rest(method: str, counts: Any, is_there: np.ndarray) -> tuple[np.ndarray, float]:
     """weight [G] and bias of one label, there or not [N]; of one that every sequence has the bias alone."""
     if is_there.all():
-        return np.zeros(counts.shape[1]), float(_log_odds(is_there[:, None])[0])
+        return np.zeros(counts.shape[1]), float(log_odds(is_there[:, None])[0])
     weight, bias = _fitted(method, counts, is_there)
     return weight[:, 1] - weight[:, 0], float(bias[1] - bias[0])
 
 
-def _log_odds(labels: np.ndarray) -> np.ndarray:
-    """Of each label [N, C] being there, add-one."""
-    there = labels.sum(0)
-    return np.log((there + 1) / (len(labels) - there + 1))
+def log_odds(is_there: np.ndarray) -> np.ndarray:
+    """log p/(1 − p) of how often each label is there, [N, C] -> [C], as if it were once more there and not, by half."""
+    count = is_there.sum(0, dtype=np.float64)
+    return np.log((count + 0.5) / (len(is_there) - count + 0.5))

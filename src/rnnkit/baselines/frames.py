@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from rnnkit.baselines.archive import read_arrays, write_arrays
-from rnnkit.baselines.bag import require_scikit_learn
+from rnnkit.baselines.bag import log_odds, require_scikit_learn
 from rnnkit.metrics.frames import TargetKind
 
 FrameBaselineName = Literal["majority", "mean", "last-value", "frame-mlp", "window-mlp"]
@@ -222,9 +222,3 @@ def _through(layers: Sequence[np.ndarray], x: np.ndarray) -> np.ndarray:
         weight, bias = layers[number : number + 2]
         x = (np.maximum(x, 0) if number else x) @ weight.T + bias
     return x
-
-
-def log_odds(wanted: np.ndarray) -> np.ndarray:
-    """log p/(1 − p) of how often each label is there, [T, K] -> [K], as if one frame more had it by half."""
-    count = wanted.sum(0, dtype=np.float64)
-    return np.log((count + 0.5) / (len(wanted) - count + 0.5))

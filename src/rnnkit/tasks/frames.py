@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rnnkit import baselines, data
+from rnnkit.baselines.bag import log_odds
 from rnnkit.data.framed import frames_of
 from rnnkit.errors import DataError
 from rnnkit.metrics.frames import TargetKind
@@ -170,7 +171,7 @@ class FramesTask(TaggingTask):
         if targets == "labels":
             wanted = np.concatenate(train.targets)
             with torch.no_grad():
-                model.head.bias.copy_(torch.from_numpy(baselines.log_odds(wanted)))
+                model.head.bias.copy_(torch.from_numpy(log_odds(wanted)))
         return model
 
     def _make(self, config: TransducerConfig) -> Transducer:
