@@ -2,7 +2,7 @@
 //
 // From the last step to the first the cell's equations turn a row of activations into the gradients of its
 // pre-activations, and their product with the recurrent weights is the gradient of the h before. A row of `dh` that has
-// not started yet holds the gradient of its final state.
+// not started yet holds the gradient of its final state. Over 400 lines: the loop and what follows it share their rows.
 #pragma once
 
 #include "cells/block.h"

@@ -1,4 +1,7 @@
-"""What a configuration must say, and which tensors it then demands: checked before anything large is read."""
+"""What a configuration must say, and which tensors it then demands: checked before anything large is read.
+
+Over 400 lines because every kind of model is checked by the same few rules, which stand below them.
+"""
 
 from __future__ import annotations
 
