@@ -61,7 +61,10 @@ def test_verbs_that_read_whole_texts_run_it(
         (["bench", "RUN"], "bidirectional language model, without steps to time"),
         (["export", "RUN", "--to", "onnx", "--out", "x.onnx"], "which has no ONNX file"),
         (["eval", "RUN", "my.txt", "--arpa", "x.arpa"], "--arpa names n-grams of one side"),
-        (["compare", "RUN", "RUN"], "is a run of train bidirectional-lm; only language models are compared"),
+        (
+            ["compare", "RUN", "RUN"],
+            "is a run of train bidirectional-lm; only runs of train lm and train classify are compared",
+        ),
         (["train", "classify", "t.csv", "--from", "RUN", "--run", "r"], "starts from a language model"),
         (["train", "lm", "my.txt", "--bidirectional", "--stride", "3"], "stride 3 has no use"),
         (["train", "lm", "my.txt", "--bidirectional", "--sample-tokens", "3"], "cannot write: leave it out"),

@@ -237,7 +237,7 @@ def test_taggers_give_the_bits_they_give_here_and_every_verb_runs_them_or_says_w
         (("predict", run), 0, "cat\t"),
         (("predict", run, tagged), 0, "fox\t"),
         (("export", run, "--to", "bundle", "--int8"), 0, "of the run's"),
-        (("bench", run), 2, absent),
+        (("bench", run, "--seconds", 0.01), 0, "rnnkit, int8"),
         (("export", run, "--to", "onnx"), 2, "--to bundle --int8"),
         (("score", run, "-"), 2, "rnnkit predict"),
         (("embed", run, tagged), 2, absent),
