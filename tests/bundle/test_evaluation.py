@@ -1,6 +1,7 @@
 """The held-out tokens of a bundle: they come back, they are under its digest, and forged ones are refused."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,14 +60,14 @@ def test_a_forged_file_is_refused_by_name(content, error):
 
 def test_the_sequences_of_a_classifier_come_back_in_every_digit_and_not_more_than_fit():
     rng = np.random.default_rng(0)
-    sizes = {"num_labels": 3, "vocab_size": 0, "input_size": 4}
+    sizes = {"num_labels": 3, "below": [0], "input_size": 4}
     frames = [rng.normal(size=(n, 4)).astype(np.float32) for n in (5, 0, 9000, 3)]
     files = evaluation.of_sequences(frames, np.array([2, 0, 1, 1]))
     kept, targets = evaluation.sequences_from_files(files, **sizes)
     assert targets.tolist() == [2, 0, 1]  # without the one that is too long
     assert all(map(np.array_equal, kept, [frames[row] for row in (0, 1, 3)]))
     many = evaluation.of_sequences([np.array([number]) for number in range(1500)], np.arange(1500) % 3)
-    kept, targets = evaluation.sequences_from_files(many, **sizes | {"vocab_size": 1500, "input_size": 0})
+    kept, targets = evaluation.sequences_from_files(many, **sizes | {"below": [1500], "input_size": 0})
     assert len(kept) == 1024 and all(ids[0] % 3 == target for ids, target in zip(kept, targets, strict=True))
     assert max(ids[0] for ids in kept) > 1400  # not the first ones: they may stand in the order of their labels
     assert evaluation.of_sequences([frames[2]], np.array([0])) == {}
@@ -88,7 +89,20 @@ def test_the_sequences_of_a_classifier_come_back_in_every_digit_and_not_more_tha
 )
 def test_forged_sequences_are_refused(content, said):
     with pytest.raises(SchemaError, match=said):
-        evaluation.sequences_from_files({evaluation.NAME: content}, num_labels=3, vocab_size=9, input_size=0)
+        evaluation.sequences_from_files({evaluation.NAME: content}, num_labels=3, below=[9], input_size=0)
     frames = {evaluation.NAME: content.replace(b"[1]", b"[[1, true]]", 1)}
     with pytest.raises(SchemaError):
-        evaluation.sequences_from_files(frames, num_labels=3, vocab_size=0, input_size=2)
+        evaluation.sequences_from_files(frames, num_labels=3, below=[0], input_size=2)
+
+
+def test_rows_of_words_come_back_and_ids_that_there_are_not_are_refused() -> None:
+    words = [np.array([[4, 2, 0], [1, 1, 2]]), np.zeros((0, 3), np.int64)]
+    files = evaluation.of_sequences(words, np.array([1, 0]))
+    sizes: dict[str, Any] = {"num_labels": 2, "input_size": 0}
+    kept = evaluation.sequences_from_files(files, below=[5, 3, 3], **sizes)
+    assert kept is not None
+    assert [sequence.tolist() for sequence in kept[0]] == [sequence.tolist() for sequence in words]
+    assert (kept[0][1].shape, kept[0][0].dtype) == ((0, 3), np.int64)
+    for below in ([4, 3, 3], [5, 3, 2], [5, 3], [5, 3, 3, 3]):
+        with pytest.raises(SchemaError, match=f"rows of {len(below)} integers"):
+            evaluation.sequences_from_files(files, below=below, **sizes)

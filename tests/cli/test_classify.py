@@ -18,6 +18,13 @@ SMALL = ("--hidden-size=4", "--embedding-size=4", "--max-steps=4", "--batch-size
 SPECIAL = {
     **COMMON,
     "--tokenizer": (["--tokenizer", "char"], "tokenizer.kind", "char"),
+    "--max-characters": (["--max-characters", "9", "--characters"], "tokenizer.max_characters", 9),
+    "--character-embedding-size": (
+        ["--character-embedding-size", "9", "--characters"],
+        "model.character_embedding_size",
+        9,
+    ),
+    "--character-hidden-size": (["--character-hidden-size", "9", "--characters"], "model.character_hidden_size", 9),
     "--readout": (["--readout", "last,attention"], "model.readout", ("last", "attention")),
     "--pretrain": (["--pretrain", "t"], "transfer.pretrain", ["t"]),
     "--pretrain-epochs": (["--pretrain-epochs", "0.5", "--pretrain", "t"], "transfer.pretrain_epochs", 0.5),
@@ -140,3 +147,29 @@ def test_compare_pairs_classifiers_on_the_same_sequences(
     old["task"] = "grammar"
     (runs[0] / "metrics.json").write_text(json.dumps(old), encoding="utf-8")
     assert "is a run of train grammar; only runs of train lm and train classify" in call("compare", *runs).err
+
+
+def test_with_characters_lines_and_tables_are_labelled_and_no_onnx_file_is_written(
+    table: Path, tmp_path: Path, call: Callable[..., Outcome], monkeypatch: Any
+) -> None:
+    run = tmp_path / "run"
+    trained = call(
+        "train", "classify", table, "--run", run, *SMALL, "--label-column", "direction", "--characters",
+        "--character-hidden-size", 4,
+    )  # fmt: skip
+    assert trained.code == 0, trained.err
+    assert not (run / "tokenizer.json").exists()
+    lines = tmp_path / "lines.txt"
+    lines.write_text("a rise\na fell\n\n", encoding="utf-8")
+    labelled = call("predict", run, lines, "--json")
+    assert [json.loads(line)["text"] for line in labelled.out.splitlines()] == ["a rise", "a fell", ""]
+    assert len(call("predict", run, table).out.splitlines()) == 40
+    assert call("eval", run, table).code == 0
+    assert len(json.loads(call("embed", run, lines).out.splitlines()[0])["vector"]) > 4
+    refused = call("predict", run, lines, "--bytes")
+    assert (refused.code, "decode them first" in refused.err) == (2, True)
+    refused = call("export", run, "--to", "onnx")
+    assert (refused.code, "a classifier that reads words by their characters" in refused.err) == (2, True), refused.err
+    small = call("export", run, "--to", "bundle", "--int8", "--out", tmp_path / "small")
+    assert small.code == 0, small.err
+    assert len(call("predict", tmp_path / "small", lines).out.splitlines()) == 3

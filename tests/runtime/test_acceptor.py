@@ -19,6 +19,22 @@ from rnnkit.state import State
 
 ALL = ("last", "max", "mean", "attention")
 TOKENS = text.build("char", ["abcdefghij"])
+VOCABULARY = ["the", "a", "fine", "film", "dull"]
+SPELLED = text.WordReader(VOCABULARY, "adefhilmntu", max_characters=5, split_punctuation=True)
+SPELLING = {
+    "vocab_size": SPELLED.vocab_size,
+    "num_characters": SPELLED.num_characters,
+    "character_embedding_size": 3,
+    "character_hidden_size": 4,
+}
+MARKED = text.WordReader(VOCABULARY, "adef", features={"suffix2": ["ne", "lm"]}, split_punctuation=False)
+FEATURED = {
+    **SPELLING,
+    "num_characters": MARKED.num_characters,
+    "num_features": MARKED.num_features,
+    "features_per_word": 1,
+    "feature_embedding_size": 2,
+}
 SHAPES: dict[str, dict[str, Any]] = {
     "plain": {"bidirectional": False},
     "last": {},
@@ -29,6 +45,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "states": {"readout": ("states",), "num_layers": 2, "trainable_state": True},
     "states among others": {"readout": ("max", "states"), "hidden_size": (7, 5), "proj_size": 3},
     "several labels": {"multi_label": True, "readout": ("max", "last")},
+    "spelled": {**SPELLING, "readout": ALL, "num_layers": 2},
+    "spelled, with features": {**FEATURED, "cell": "gru_after", "multi_label": True},
     "projected": {"proj_size": 5, "num_layers": 2, "readout": ALL, "chrono": 9},
 }
 
@@ -41,13 +59,21 @@ def make(shape: dict[str, Any], seed: int = 0) -> tuple[Acceptor, runtime.Accept
         for tensor in learnt.state_dict().values():
             tensor.copy_(torch.randn_like(tensor).abs() + 0.1 if tensor.min() > 0 else torch.randn_like(tensor) * 0.5)
     config, tensors = learnt.export()
-    tokenizer = TOKENS if config["model"]["vocab_size"] else None
-    return learnt, runtime.Acceptor(config, tensors, labels=["x", "y", "z"], tokenizer=tokenizer)
+    return learnt, runtime.Acceptor(config, tensors, labels=["x", "y", "z"], **vocabulary(config["model"]))
+
+
+def vocabulary(model: dict[str, Any]) -> dict[str, Any]:
+    if model["num_characters"]:
+        return {"words": MARKED if model["num_features"] else SPELLED}
+    return {"tokenizer": TOKENS} if model["vocab_size"] else {}
 
 
 def sequences(model: runtime.Acceptor, count: int = 90) -> list[np.ndarray]:
     rng = np.random.default_rng(3)
     lengths = [0, 1, *rng.integers(1, 30, count - 2)]
+    if model.words is not None:
+        known = [*VOCABULARY, "The", "films", "unknown", "", "thefilm"]
+        return [model.words.encode([known[i] for i in rng.integers(0, len(known), length)]) for length in lengths]
     if model.tokenizer is None:
         return [rng.normal(size=(length, 3)).astype(np.float32) for length in lengths]
     return [rng.integers(0, 10, length) for length in lengths]
@@ -97,6 +123,8 @@ CAUSAL: dict[str, dict[str, Any]] = {
     "states": {"readout": ("states", "max"), "hidden_size": (7, 5), "multi_label": True},
     "attention": {"readout": ("attention", "last"), "precision": "int8"},
     "frames": {"input_size": 3, "vocab_size": 0, "embedding_size": 0, "readout": ALL},
+    "spelled": {**SPELLING, "readout": ALL},
+    "spelled, int8": {**SPELLING, "precision": "int8"},
     "frames, bf16": {"input_size": 3, "vocab_size": 0, "embedding_size": 0, "readout": ("max",), "precision": "bf16"},
 }
 
@@ -107,10 +135,18 @@ def test_whole_chunks_and_steps_give_the_bits_of_the_sequence_alone(shape: dict[
     precision = shape.get("precision")
     _, model = make({name: value for name, value in shape.items() if name != "precision"} | {"bidirectional": False})
     model = runtime.Acceptor(
-        model.config, model._tensors, labels=model.labels, tokenizer=model.tokenizer, precision=precision
+        model.config,
+        model._tensors,
+        labels=model.labels,
+        tokenizer=model.tokenizer,
+        words=model.words,
+        precision=precision,
     )
     lengths, T, rng = np.array([40, 17, 0, 1, 39]), 40, np.random.default_rng(5)
     given = rng.normal(size=(T, 5, 3)).astype(np.float32) if "input_size" in shape else rng.integers(0, 10, (T, 5))
+    if model.words is not None:
+        known = [*VOCABULARY, "films", "unknown"]
+        given = np.stack([model.words.encode([known[i % 7] for i in row]) for row in given])
     garbage = given.copy()
     garbage[np.arange(T)[:, None] >= lengths] = -(10**9)
     whole, after = model(garbage, lengths=lengths)
@@ -212,3 +248,50 @@ def test_a_bundle_without_its_labels_or_tokeniser_is_refused(tmp_path: Path) -> 
     with pytest.raises(SchemaError, match="is of kind acceptor, not language_model; "):
         model.save(tmp_path / "whole")
         rnnkit.LanguageModel.load(tmp_path / "whole")
+
+
+def test_spelling_tells_unseen_words_apart_and_a_text_is_cut_into_them() -> None:
+    _, model = make(SHAPES["spelled"])
+    seen, other = model.log_probs(["a film", "a filn"])
+    assert not np.array_equal(seen, other)
+    unseen, other = model.log_probs(["a flim", "a mlif"])  # one id, that of unknown words
+    assert model.encode("flim")[0, 0] == model.encode("mlif")[0, 0] == 0
+    assert np.abs(unseen - other).max() > 1e-4
+    for alike in ("a  dull,film", "a dull , film", ["a", "dull", ",", "film"], "a dull\n,film"):
+        assert np.array_equal(model.log_probs([alike]), model.log_probs(["a dull, film"]))
+
+
+def test_words_are_stepped_through_one_by_one() -> None:
+    _, model = make(SPELLING | {"bidirectional": False, "readout": ALL})
+    state = None
+    for word in ("a", "dull", "films"):
+        seen, state = model.step(word, state)
+    assert np.array_equal(seen, model.log_probs(["a dull films"]))
+    both, _ = model.step(["a", "dull"])
+    assert np.array_equal(both, model.log_probs(["a", "dull"]))
+
+
+def test_words_that_are_not_the_models_are_refused(tmp_path: Path) -> None:
+    learnt, model = make(SHAPES["spelled"])
+    config, tensors = learnt.export()
+    given: dict[str, Any] = {"labels": ["x", "y", "z"]}
+    for words, message in (
+        (None, "the vocabulary has 0 words and 0 characters, the model 6 and 12"),
+        (MARKED, "the vocabulary has 6 words and 5 characters"),
+        (text.WordReader(VOCABULARY, SPELLED.characters, max_characters=5), "must say how a text is cut"),
+    ):
+        with pytest.raises(SchemaError, match=message):
+            runtime.Acceptor(config, tensors, words=words, **given)
+    with pytest.raises(SchemaError, match="in place of a tokeniser"):
+        runtime.Acceptor(config, tensors, words=SPELLED, tokenizer=TOKENS, **given)
+    with pytest.raises(DtypeError, match="sequence 1: a list of words is wanted"):
+        model.predict(["a", ["a", 3]])
+    with pytest.raises(ShapeError, match=r"sequence 0 is int64 \[2\], wanted are integers \['T', 6\]"):
+        model.predict([np.zeros(2, np.int64)])
+    _, forwards = make(SPELLING | {"bidirectional": False})
+    with pytest.raises(ShapeError, match=r"wanted are words \[T, B, 6\]"):
+        forwards(np.zeros((3, 2), np.int64))
+    model._files = {name: content for name, content in model._files.items() if name != "words.json"}
+    model.save(tmp_path)
+    with pytest.raises(SchemaError, match=r"lists no words\.json"):
+        runtime.Acceptor.load(tmp_path)

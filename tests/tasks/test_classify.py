@@ -300,3 +300,79 @@ def test_the_report_says_where_the_model_is_right_and_where_not(table: Path, tmp
     assert page.count("data:image/png;base64,") == 2
     for name in ("confusion.png", "behaviour.png", "curve.png"):
         assert (tmp_path / "run" / name).read_bytes().startswith(b"\x89PNG")
+
+
+SPELLED = {"tokenizer": {"characters": True}, "model": {"character_embedding_size": 6, "character_hidden_size": 8}}
+
+
+def test_with_characters_unseen_words_are_told_by_their_spelling(tmp_path: Path) -> None:
+    """Every word ends in what tells its label and is there once, so that a table of words knows none of the test's."""
+    rng = random.Random(0)
+    lines = ["label,text"]
+    for number in range(300):
+        ends = ("ing", "ed")[number % 2]
+        lines.append(f"{ends},it {''.join(rng.choices('abcdefgh', k=rng.randint(4, 7)))}{ends} there")
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    training = ClassifyTrainConfig(epochs=12, lr=0.02, batch_size=16, threads=1)
+    found = {}
+    for name, sections in (("spelled", SPELLED), ("plain", {"tokenizer": {"kind": "word"}})):
+        config = configure(path, **sections, baselines={"kinds": ["majority", "logistic-regression"]})
+        found[name] = fit(ClassificationTask(config), run_dir=tmp_path / name, config=training).metrics
+    assert found["spelled"]["model"]["accuracy"] > 0.9
+    assert found["plain"]["model"]["accuracy"] < 0.7
+    rows = [{row["name"]: row["accuracy"] for row in metrics["baselines"]} for metrics in found.values()]
+    assert rows[0] == rows[1]  # baselines read the words alone, the same ones
+    model = rnnkit.Classifier.load(tmp_path / "spelled")
+    assert model.tokenizer is None and model.words is not None
+    assert model.predict(["it cabbed there", "it cabbing there"]) == ["ed", "ing"]
+    kept = model.evaluation_sample()
+    assert kept is not None and (kept[0][0].ndim, kept[0][0].dtype) == (2, np.int64)
+    again = model.evaluate(path)
+    assert again["model"]["accuracy"] > 0.95
+    assert [row["num_sequences"] for row in again["baselines"]] == [300, 300]
+
+
+def test_a_run_with_characters_is_resumed_to_the_same_bits(table: Path, tmp_path: Path) -> None:
+    config = configure(table, **{**SPELLED, "model": {**MODEL, **SPELLED["model"]}})
+    whole = fit(ClassificationTask(config), run_dir=tmp_path / "whole", config=SMALL)
+    assert whole.metrics["model"]["num_parameters"] > 0
+    part = SMALL.model_copy(update={"max_steps": 3})
+    fit(ClassificationTask(config), run_dir=tmp_path / "part", config=part)
+    fit(ClassificationTask(config), run_dir=tmp_path / "again", config=SMALL)
+    assert weights(tmp_path / "whole") == weights(tmp_path / "again") != weights(tmp_path / "part")
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"tokenizer": {"characters": True, "kind": "char"}}, "characters has no effect on tokens that are not words"),
+        ({"tokenizer": {"max_characters": 9}}, "max_characters has no effect without characters"),
+        (
+            {"tokenizer": {"characters": True, "special_tokens": ["<x>"]}},
+            "special_tokens has no effect with char",
+        ),
+        ({"model": {"character_hidden_size": 9}}, "character_hidden_size has no effect without tokenizer.characters"),
+        ({"tokenizer": {"characters": True}, "transfer": {"from_run": "r"}}, "reads no spelling; leave characters out"),
+        ({"tokenizer": {"characters": True}, "transfer": {"pretrain": ["t"]}}, "reads no spelling"),
+    ],
+)
+def test_what_cannot_go_with_characters_is_refused(table: Path, sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        configure(table, **sections)
+
+
+@pytest.mark.parametrize("sections", [{"tokenizer": {"max_characters": 5}}, {"tokenizer": {"vocab_size": 4}},
+                                      {"tokenizer": {"min_count": 30}}, {"tokenizer": {"split_punctuation": True}},
+                                      {"model": {"character_embedding_size": 5}},
+                                      {"model": {"character_hidden_size": 5}}])  # fmt: skip
+def test_every_choice_about_spelling_changes_the_model(tmp_path: Path, sections: dict[str, Any]) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("label,text\n" + 20 * "a,one-two three\nb,four seventeen\n", encoding="utf-8")
+    shapes = []
+    for chosen in ({}, sections):
+        given = {key: {**SPELLED.get(key, {}), **chosen.get(key, {})} for key in {*SPELLED, *chosen}}
+        task = ClassificationTask(configure(path, **given))
+        tensors = {name: tensor.shape for name, tensor in task.build_model().state_dict().items()}
+        shapes.append((tensors, [rows.shape for rows in task.sequences.train.sequences]))
+    assert shapes[0] != shapes[1]

@@ -105,3 +105,26 @@ def test_json_brings_it_back_and_lies_are_refused() -> None:
     for broken in ("{", "[]", "[" * 100_000):
         with pytest.raises(DataError, match="vocabulary"):
             WordReader.from_json(broken)
+
+
+def test_texts_are_cut_where_the_vocabulary_says_how_and_only_there() -> None:
+    plain, marks = (WordReader.build(SENTENCES, split_punctuation=flag) for flag in (False, True))
+    assert plain.cut("the cat,\n a  dog") == ["the", "cat,", "a", "dog"]
+    assert marks.cut("the cat,\n a  dog") == ["the", "cat", ",", "a", "dog"]
+    assert [WordReader.from_json(reader.to_json()).split_punctuation for reader in (plain, marks)] == [False, True]
+    with pytest.raises(DtypeError, match="decode them first"):
+        plain.cut(b"the cat")
+    with pytest.raises(DataError, match="not cut out of texts"):
+        WordReader.build(SENTENCES).cut("the cat")
+    assert "split_punctuation" not in json.loads(WordReader.build(SENTENCES).to_json())
+    fields = json.loads(plain.to_json())
+    for wrong in (None, 1, "no"):
+        with pytest.raises(DataError, match="split_punctuation must be true or false"):
+            WordReader.from_json(json.dumps(fields | {"split_punctuation": wrong}))
+
+
+def test_a_vocabulary_may_be_cut_short_and_says_what_its_integers_are_below() -> None:
+    reader = WordReader.build(SENTENCES, vocab_size=3, features=("shape",), max_characters=2)
+    assert reader.words == ("cat", "the")
+    assert reader.row_limits == [3, reader.num_features, *2 * [reader.num_characters + 1]]
+    assert (reader.encode(["the", "cat", "?"]) < reader.row_limits).all()

@@ -12,7 +12,7 @@ from rnnkit import data, runtime
 from rnnkit.api.trained import Trained
 from rnnkit.baselines import BagOfNgrams, NearestSeries
 from rnnkit.errors import ArgumentError, DataError, UnsafePathError
-from rnnkit.tasks.classify_score import Judged, rows_of
+from rnnkit.tasks.classify_score import Judged, read_by_baselines, rows_of
 from rnnkit.tasks.grammar_language import ExactRecognizer
 
 # What a row keeps from training: it belongs to the system and not to the sequences.
@@ -54,7 +54,7 @@ class Classifier(Trained, runtime.Acceptor):
 
         Raises: as `rnnkit.data.read_examples`; a text column with an unusual name is the one that was trained on.
         """
-        is_known = self.tokenizer is not None and self.path is not None and (self.path / "metrics.json").exists()
+        is_known = not self._size and self.path is not None and (self.path / "metrics.json").exists()
         column = self.metrics["config"]["data"].get("text_column") if is_known else None
         examples = data.read_examples(file, text_column=column, encoding=encoding, labelled=False)
         return list(zip(examples.places, examples.inputs, strict=True))
@@ -103,7 +103,8 @@ class Classifier(Trained, runtime.Acceptor):
             raise DataError(
                 f"metrics.json keeps other than {len(self.labels)} thresholds of {row['name']}; train again"
             )
-        return Judged(row["name"], system.log_probs(sequences), own, thresholds)
+        read = sequences if system is self else read_by_baselines(sequences, self.words)
+        return Judged(row["name"], system.log_probs(read), own, thresholds)
 
     def _baseline(self, name: str, run: Path) -> Any:
         """A baseline of a run. Raises: UnsafePathError for a name that leads elsewhere: no digest guards metrics."""

@@ -18,7 +18,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("SequenceClassifier needs scikit-learn", extra="train") from error
 
-_OF_TEXT = ("tokenizer", "embedding_size", "word_dropout")
+_OF_TEXT = ("tokenizer", "characters", "embedding_size", "word_dropout")
 _IN_MEMORY = "<memory>"
 
 
@@ -30,7 +30,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         cross_val_score(SequenceClassifier(tokenizer="char"), names, languages)
 
     Args:
-        tokenizer: "word", "char", "byte" or "bpe"; it, embedding_size and word_dropout are for texts.
+        tokenizer: "word", "char", "byte" or "bpe"; characters: of words, also read how each is spelled. They,
+            embedding_size and word_dropout are for texts.
         cell, hidden_size, num_layers, bidirectional, readout, input_dropout, output_dropout, label_smoothing: of the
             model, see the configuration reference.
         class_weights: "none" or "balanced".
@@ -46,6 +47,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         self,
         *,
         tokenizer: str = "word",
+        characters: bool = False,
         embedding_size: int = 100,
         word_dropout: float = 0.05,
         cell: str = "lstm",
@@ -65,6 +67,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         threads: int | None = None,
     ) -> None:
         self.tokenizer = tokenizer
+        self.characters = characters
         self.embedding_size = embedding_size
         self.word_dropout = word_dropout
         self.cell = cell

@@ -49,9 +49,9 @@ def from_files(files: Mapping[str, bytes], *, vocab_size: int) -> tuple[np.ndarr
 
 
 def of_sequences(sequences: Sequence[np.ndarray], targets: np.ndarray) -> dict[str, bytes]:
-    """The file of some held-out sequences, ids [T] or frames [T, I], and the numbers of their labels [N]; by its name.
+    """The file, by its name, of some held-out sequences and the numbers of their labels [N].
 
-    Of several labels, which each sequence has: [N, C] of 0 and 1.
+    Sequences are ids [T], words [T, R] or frames [T, I]. Of several labels, which each has: [N, C] of 0 and 1.
 
     Which ones is drawn, always the same of as many: they may stand in the order of their labels. No file if none fits.
     """
@@ -66,11 +66,13 @@ def of_sequences(sequences: Sequence[np.ndarray], targets: np.ndarray) -> dict[s
 
 
 def sequences_from_files(
-    files: Mapping[str, bytes], *, num_labels: int, vocab_size: int, input_size: int, has_several: bool = False
+    files: Mapping[str, bytes], *, num_labels: int, below: Sequence[int], input_size: int, has_several: bool = False
 ) -> tuple[list[np.ndarray], np.ndarray] | None:
-    """(sequences: ids int64 [T] or frames float32 [T, I]; labels int64 [N]) that a bundle keeps; None: it keeps none.
+    """(sequences: ids int64 [T], words int64 [T, R] or frames float32 [T, I]; labels int64 [N]) that a bundle keeps;
+    None: it keeps none.
 
-    Args:   has_several: labels are [N, C] of 0 and 1.
+    Args:   below: what ids are below; of words that are rows of R integers, each of them.
+            has_several: labels are [N, C] of 0 and 1.
     Raises: JsonError, SchemaError for a file that is not exactly that.
     """
     if NAME not in files:
@@ -83,10 +85,7 @@ def sequences_from_files(
     if not isinstance(inputs, list) or not 0 < len(inputs) == len(targets) or targets.max() >= num_different:
         raise SchemaError(f"{NAME}: inputs must be sequences, with a label in 0..{num_different - 1} each")
     if not input_size:
-        sequences = [_integers(sequence, "inputs") for sequence in inputs]
-        if any(len(sequence) and sequence.max() >= vocab_size for sequence in sequences):
-            raise SchemaError(f"{NAME}: ids of inputs must be in 0..{vocab_size - 1}")
-        return sequences, targets
+        return [_ids(sequence, below) for sequence in inputs], targets
     for frames in inputs:
         if not isinstance(frames, list) or not all(_is_frame(frame, input_size) for frame in frames):
             raise SchemaError(f"{NAME}: inputs must be lists of frames of {input_size} numbers")
@@ -151,9 +150,22 @@ def _is_frame(frame: Any, input_size: int) -> bool:
 
 def _written(sequence: np.ndarray) -> list[Any]:
     """Numbers for JSON: of a float32 the fewest digits that give it."""
-    if sequence.ndim == 1:
+    if sequence.dtype.kind in "iu":
         return sequence.tolist()
     return [[float(str(number)) for number in frame] for frame in sequence.astype(np.float32)]
+
+
+def _ids(value: Any, below: Sequence[int]) -> np.ndarray:
+    """ids [T]; or rows [T, R] where there are several limits."""
+    if len(below) == 1:
+        ids = _integers(value, "inputs")
+        if (ids >= below[0]).any():
+            raise SchemaError(f"{NAME}: ids of inputs must be in 0..{below[0] - 1}")
+        return ids
+    rows = [_integers(row, "inputs") for row in value] if isinstance(value, list) else None
+    if rows is None or any(len(row) != len(below) or (row >= below).any() for row in rows):
+        raise SchemaError(f"{NAME}: words of inputs must be rows of {len(below)} integers, each an id that there is")
+    return np.array(rows, np.int64).reshape(-1, len(below))
 
 
 def _several(value: Any, num_labels: int) -> np.ndarray:

@@ -165,7 +165,11 @@ def _read(descriptor: int, folder: Path, listed: Manifest) -> Bundle:
 
 def _tokenizer(config: Mapping[str, Any], files: Mapping[str, bytes], folder: Path) -> text.Tokenizer | None:
     if TOKENIZER not in files:
-        if config["kind"] == "language_model" or (config["kind"] == "acceptor" and config["model"]["vocab_size"]):
+        model = config["model"]
+        has_words = model.get("num_characters") or model.get("num_features")  # their vocabulary is in its place
+        if config["kind"] == "language_model" or (
+            config["kind"] == "acceptor" and model["vocab_size"] and not has_words
+        ):
             raise SchemaError(f"{folder} holds a model of text without {TOKENIZER}; write the bundle with it")
         return None
     try:

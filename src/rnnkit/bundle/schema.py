@@ -238,7 +238,9 @@ def _window_mlp(model: Mapping[str, Any]) -> Shapes:
 
 
 def _acceptor(model: Mapping[str, Any]) -> Shapes:
-    shapes, F, C = _reader(model, {"readout"}, may={"multi_label"})
+    words, width = _words(model)
+    shapes, F, C = _reader(model, {"readout"}, may={"multi_label", *_SPELLING, *_FEATURES}, more_inputs=width)
+    shapes |= words
     if "multi_label" in model:
         _flag(model, "multi_label")
     readout = model["readout"]
@@ -265,21 +267,15 @@ def states_width(model: Mapping[str, Any]) -> int:
 
 
 def _transducer(model: Mapping[str, Any]) -> Shapes:
-    spelling = ("num_characters", "character_embedding_size", "character_hidden_size")
-    K, Q, S = (_size(model, name, least=0) if name in model else 0 for name in spelling)
-    if not bool(K) == bool(Q) == bool(S) or (K and not model.get("vocab_size")):
-        raise SchemaError(f"model.{', model.'.join(spelling)} are {K}, {Q}, {S}; they go together, and with words")
-    table = ("num_features", "features_per_word", "feature_embedding_size")
-    R, N, J = (_size(model, name, least=0) if name in model else 0 for name in table)
-    if not bool(R) == bool(N) == bool(J) or (R and not model.get("vocab_size")):
-        raise SchemaError(f"model.{', model.'.join(table)} are {R}, {N}, {J}; they go together, and with words")
+    words, more_inputs = _words(model)
     targets = model.get("targets", "label")
     if not isinstance(targets, str) or targets not in TARGETS:
         raise SchemaError(f"model.targets {str(targets)[:40]!r} is not known; one of {', '.join(TARGETS)}")
     picture, layers, kernel, width = _pictures(model)
-    own, more = {*spelling, "crf", "scheme"}, {*table, "outside_bias", "targets", *_PICTURES}
+    own, more = {*_SPELLING, "crf", "scheme"}, {*_FEATURES, "outside_bias", "targets", *_PICTURES}
     least = 2 if targets == "label" else 1
-    shapes, F, C = _reader(model, own, may=more, more_inputs=width or 2 * S + N * J, least_labels=least)
+    shapes, F, C = _reader(model, own, may=more, more_inputs=width or more_inputs, least_labels=least)
+    shapes |= words
     if targets != "label" and (model["crf"] or model["scheme"] is not None or model.get("vocab_size")):
         raise SchemaError(f"model.targets is {targets!r}, which goes with frames, and with neither crf nor scheme")
     if targets == "numbers":
@@ -290,20 +286,38 @@ def _transducer(model: Mapping[str, Any]) -> Shapes:
             shapes |= {
                 f"cnn.layers.{number}.weight": (O, kernel, kernel, before), f"cnn.layers.{number}.bias": (O,)
             }  # fmt: skip
-    if R:
-        shapes |= {"features.weight": (R, J)}
     bias = model.get("outside_bias", 0.0)
     if type(bias) not in (int, float) or not math.isfinite(bias) or (bias and model["scheme"] is None):
         raise SchemaError(f"model.outside_bias is {str(bias)[:40]}; a finite number is wanted, with a scheme of spans")
     if model["scheme"] not in (None, *SCHEMES):
         raise SchemaError(f"model.scheme {str(model['scheme'])[:40]!r} is not known; null or {', '.join(SCHEMES)}")
+    if _flag(model, "crf"):
+        shapes |= {"crf.start": (C,), "crf.end": (C,), "crf.transition": (C, C)}
+    return shapes | {"head.weight": (C, F), "head.bias": (C,)}
+
+
+_SPELLING = ("num_characters", "character_embedding_size", "character_hidden_size")
+_FEATURES = ("num_features", "features_per_word", "feature_embedding_size")
+
+
+def _words(model: Mapping[str, Any]) -> tuple[Shapes, int]:
+    """The tensors of what is read of a word beside its embedding, and its width. Raises: SchemaError."""
+    K, Q, S = _together(model, _SPELLING)
+    R, N, J = _together(model, _FEATURES)
+    shapes: Shapes = {"features.weight": (R, J)} if R else {}
     if K:
         shapes |= {"characters.embedding.weight": (K, Q)}
         spelled = {"cell": "lstm", "hidden_size": S, "num_layers": 1, "bias": True}
         shapes |= _layers(spelled, Q, _BOTH, prefix="characters.recurrent.")
-    if _flag(model, "crf"):
-        shapes |= {"crf.start": (C,), "crf.end": (C,), "crf.transition": (C, C)}
-    return shapes | {"head.weight": (C, F), "head.bias": (C,)}
+    return shapes, 2 * S + N * J
+
+
+def _together(model: Mapping[str, Any], names: tuple[str, ...]) -> list[int]:
+    """Sizes that are all 0, as where they are left out, or none of them. Raises: SchemaError."""
+    sizes = [_size(model, name, least=0) if name in model else 0 for name in names]
+    if any(sizes) and not (all(sizes) and model.get("vocab_size")):
+        raise SchemaError(f"model.{', model.'.join(names)} are {str(sizes)[1:-1]}; they go together, and with words")
+    return sizes
 
 
 _PICTURES = ("frame_shape", "cnn_channels", "cnn_kernel")  # a transducer of none may leave them out

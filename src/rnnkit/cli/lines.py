@@ -34,9 +34,10 @@ def reads_file(model: Classifier, file: Path | None, *, as_bytes: bool) -> bool:
 
     Raises: UsageError where it reads series and there is no file, and for bytes of what is no lines.
     """
-    if model.tokenizer is None and file is None:
+    is_of_series = bool(model.config["model"]["input_size"])
+    if is_of_series and file is None:
         raise UsageError("this classifier reads series of numbers, which stdin cannot give; name a .ts or .npz FILE")
-    is_read = file is not None and (model.tokenizer is None or model.is_table(file))
+    is_read = file is not None and (is_of_series or model.is_table(file))
     if is_read and as_bytes:
         raise UsageError(f"--bytes has no effect on {file}, which is a table or holds series; leave it out")
     return is_read

@@ -10,6 +10,7 @@ from rnnkit.cli.train_options import (
     HELD_OUT,
     LAYERS,
     PRECISION,
+    SPELLING,
     START,
     TOKENIZER,
     TRAINING,
@@ -49,7 +50,10 @@ SEEDS = {"seeds": option(int, help="Trainings, from --seed on: the table has the
     encoding=option(str, help="Of all files."),
     **TOKENIZER
     | {"kind": option(str, "--tokenizer", help="byte, char, word or bpe; default: words, or char of single words.")},
+    characters=option(bool, "--characters/--no-characters", help="Of words, also read how each is spelled."),
+    max_characters=option(int, help="Of a longer word its ends are read."),
     **LAYERS,
+    **SPELLING,
     **READING,
     **DROPOUT,
     from_run=START["from_run"],

@@ -196,6 +196,10 @@ TOKENIZER: Options = {
         bool, "--split-punctuation/--no-split-punctuation", help="Words: punctuation by itself."
     ),
 }
+SPELLING: Options = {
+    "character_embedding_size": option(int, help="Numbers per character."),
+    "character_hidden_size": option(int, help="Units that read characters, per direction."),
+}
 LAYERS: Options = {
     "cell": option(str, "--cell", "--model", help="lstm, gru_before, gru_after …: a wrong name lists them all."),
     "hidden_size": option(

@@ -122,9 +122,10 @@ def _model_of(bundle: Bundle, run: str | Path) -> _Model:
         what = "a labeller of pictures" if shape.get("frame_shape") else f"a model of {several} for each frame"
         what = what if kind in _CLASSES else f"a {kind}"
         raise ArgumentError(f"{run} holds {what}, which has no ONNX file; --to bundle --int8 makes it small")
-    if shape.get("num_characters"):
+    if shape.get("num_characters") or (kind == Acceptor.kind and shape.get("num_features")):
+        what = "tagger" if kind == Transducer.kind else "classifier"
         raise ArgumentError(
-            f"{run} holds a tagger that reads words by their characters, which has no ONNX file; train it with "
+            f"{run} holds a {what} that reads words by their characters, which has no ONNX file; train it with "
             "--no-characters, or use --to bundle --int8, which makes it small"
         )
     return _CLASSES[kind].from_bundle(bundle, precision="fp32")

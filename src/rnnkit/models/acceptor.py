@@ -40,7 +40,7 @@ class AcceptorConfig(ReaderConfig):
             raise ConfigError(f"readout={list(self.readout)} must be different ones of {', '.join(READOUTS)}")
 
     @property
-    def num_features(self) -> int:
+    def read_out_width(self) -> int:
         """The width of what the decision reads."""
         return sum(self.states_width if kind == "states" else self.width for kind in self.readout)
 
@@ -58,7 +58,7 @@ class Acceptor(Reader):
         features, _ = model(inputs, lengths=lengths)   # ids [T, B] or frames [T, B, I] -> [1, B, F]
         losses = model.loss(features, labels)          # nats per sequence [1, B]
 
-    x_t = E[ids_t], or (frame_t − mean) / deviation;  h_1 … h_T = top layer over x, [D*H] wide;  over a row's own steps
+    x_t as of `Reader`;  h_1 … h_T = top layer over x, [D*H] wide;  over a row's own steps
 
         last: h_T forward beside h_1 backward     max: max_t h_t     mean: 1/T Σ_t h_t
         attention: Σ_t a_t h_t,  a = softmax_t(s·tanh(W h_t + b))
@@ -67,9 +67,8 @@ class Acceptor(Reader):
     and logits = U [readouts side by side] + c, under a softmax over the labels; with `multi_label` under a sigmoid for
     each of them. Of no steps max, mean and attention are 0, and states the initial ones.
 
-    Parameters: `embedding.weight` [V, E], or buffers `scale.mean` and `scale.deviation` [I]; `recurrent.*`;
-    `attention.weight` [D*H, D*H], `.bias` [D*H], `.score` [1, D*H]; `head.weight` [C, F], `head.bias` [C], with
-    F = D*H for each readout but states, which has as many as they are.
+    Parameters: those of `Reader`; `attention.weight` [D*H, D*H], `.bias` [D*H], `.score` [1, D*H]; `head.weight`
+    [C, F], `head.bias` [C], with F = D*H for each readout but states, which has as many as they are.
 
     Start: recurrent weights as `rnnkit.nn.Recurrent`, embedding N(0, 0.1²), head uniform in ±1/√F with bias 0.
 
@@ -82,12 +81,13 @@ class Acceptor(Reader):
     def __init__(self, config: AcceptorConfig) -> None:
         super().__init__(config)
         self.attention = _Attention(config.width, config.precision) if "attention" in config.readout else None
-        self._add_head(config.num_features)
+        self._add_head(config.read_out_width)
 
     def forward(self, inputs: Tensor, state: State | None = None, *, lengths: Any = None) -> tuple[Tensor, State]:
         """Read whole sequences.
 
-        Args:    inputs: ids [T, B] or frames [T, B, I]. state: None, or `initial_state`. lengths: [B]; None: all T.
+        Args:    inputs: ids [T, B], words with characters [T, B, 1 + W], or frames [T, B, I]. state: None, or
+                     `initial_state`. lengths: [B]; None: all T.
         Returns: what the decision reads, [1, B, F], and the layers' State after each row's last step.
         """
         steps = steps_of(inputs, lengths)

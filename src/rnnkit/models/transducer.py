@@ -14,7 +14,6 @@ from rnnkit.errors import ConfigError
 from rnnkit.models.frame_cnn import FrameCnn, num_features
 from rnnkit.models.reader import Reader, ReaderConfig, Scale, steps_of
 from rnnkit.models.recurrent import check_sizes
-from rnnkit.nn import Recurrent
 from rnnkit.nn.dropout import dropout
 from rnnkit.state import State
 
@@ -24,13 +23,9 @@ TARGETS = ("label", "labels", "numbers")
 
 @dataclass(frozen=True, kw_only=True)
 class TransducerConfig(ReaderConfig):
-    """As `ReaderConfig`, and how words are spelled and outputs depend on each other.
+    """As `ReaderConfig`, and what frames are and how outputs depend on each other.
 
     Args:
-        num_characters: K of a model of words that also reads their characters; 0: it does not.
-        character_embedding_size, character_hidden_size: Q and S of the layer that reads them.
-        num_features, features_per_word, feature_embedding_size: rows and width of the table of the features of a word
-            (its shape, its ends), and how many each has, N; 0: none.
         frame_shape: height, width and channels of frames that are pictures, of input_size numbers in all; (): they are
             none. cnn_channels, cnn_kernel: of the convolutional layers that read them, see `FrameCnn`.
         crf: score whole sequences of labels, see `Transducer`.
@@ -45,12 +40,6 @@ class TransducerConfig(ReaderConfig):
     frame_shape: tuple[int, ...] = ()
     cnn_channels: tuple[int, ...] = ()
     cnn_kernel: int = 3
-    num_characters: int = 0
-    character_embedding_size: int = 0
-    character_hidden_size: int = 0
-    num_features: int = 0
-    features_per_word: int = 0
-    feature_embedding_size: int = 0
     crf: bool = False
     scheme: str | None = None
     outside_bias: float = 0.0
@@ -70,16 +59,6 @@ class TransducerConfig(ReaderConfig):
                 if value:
                     what = "has no tokens" if name == "vocab_size" else "is for one label a frame"
                     raise ConfigError(f"{name}={value!r}: a model of targets {self.targets!r} {what}; leave it out")
-        if self.num_characters and not self.vocab_size:
-            raise ConfigError(f"num_characters={self.num_characters}: frames have no characters; leave it out")
-        for name in ("character_embedding_size", "character_hidden_size"):
-            if bool(getattr(self, name)) != bool(self.num_characters):
-                raise ConfigError(f"{name}={getattr(self, name)} goes with num_characters={self.num_characters}")
-        if self.num_features and not self.vocab_size:
-            raise ConfigError(f"num_features={self.num_features}: frames have no such features; leave it out")
-        for name in ("features_per_word", "feature_embedding_size"):
-            if bool(getattr(self, name)) != bool(self.num_features):
-                raise ConfigError(f"{name}={getattr(self, name)} goes with num_features={self.num_features}")
         for name in ("frame_shape", "cnn_channels", "cnn_kernel"):
             check_sizes(name, getattr(self, name), least=1)
         if self.frame_shape and (len(self.frame_shape) != 3 or math.prod(self.frame_shape) != self.input_size):
@@ -103,9 +82,7 @@ class Transducer(Reader):
         features, _ = model(inputs, lengths=lengths)   # ids [T, B] or frames [T, B, I] -> [T, B, D*H]
         losses = model.loss(features, labels)          # nats per step [T, B]
 
-    x_t = E[word_t], beside it the rows of its features (with `num_features`) and the last h, forward and backward, of
-    an LSTM over the characters of word_t (with `num_characters`); or (frame_t − mean) / deviation; or of pictures
-    `FrameCnn` of that, with a mean and a deviation for each channel.
+    x_t as of `Reader`; or of pictures `FrameCnn` of (frame_t − mean) / deviation, with both for each channel.
 
     h_1 … h_T = top layer over x;  logits_t = U h_t + c;  and
 
@@ -115,22 +92,18 @@ class Transducer(Reader):
     With targets "labels" y_t holds K labels that are there or not, p(y_t | x) = Π_k σ(±logits_tk), + where one is; with
     "numbers" K of them, said as ŷ_t = mean + deviation · logits_t; the loss is 1/K Σ_k ((ŷ_tk − y_tk) / deviation_k)².
 
-    A word with features or characters is a row of 1 + N + W integers: its id, its features' ids, then its characters'
-    ids + 1, and 0 behind its end.
+    Parameters: those of `Reader`; `cnn.layers.{i}.weight` and `.bias`, see `FrameCnn`; `head.weight` [C, D*H],
+    `head.bias` [C]; `crf.start`, `crf.end` [C], `crf.transition` [C, C], from the row's label to the column's; buffers
+    `target_scale.mean`, `target_scale.deviation` [C] of numbers.
 
-    Parameters: those of `Reader`; `cnn.layers.{i}.weight` and `.bias`, see `FrameCnn`; `features.weight`
-    [num_features, feature_embedding_size]; `characters.embedding.weight` [K, Q], `characters.recurrent.*`;
-    `head.weight` [C, D*H], `head.bias` [C]; `crf.start`, `crf.end` [C], `crf.transition` [C, C], from the row's label
-    to the column's; buffers `target_scale.mean`, `target_scale.deviation` [C] of numbers.
-
-    Source: Lample et al. 2016, arXiv:1603.01360 (characters, CRF); Lafferty, McCallum and Pereira 2001 (CRF).
+    Source: Lample et al. 2016, arXiv:1603.01360 (CRF); Lafferty, McCallum and Pereira 2001 (CRF).
     """
 
     kind = "transducer"
     config_class = TransducerConfig
 
     def __init__(self, config: TransducerConfig) -> None:
-        more = 2 * config.character_hidden_size + config.features_per_word * config.feature_embedding_size
+        more = 0
         if config.frame_shape:
             more = num_features(config.frame_shape, config.cnn_channels) - config.input_size
         super().__init__(config, more_inputs=more, scaled=config.frame_shape[2] if config.frame_shape else 0)
@@ -138,11 +111,6 @@ class Transducer(Reader):
         if config.frame_shape:
             how = {"kernel": config.cnn_kernel, "precision": config.precision}
             self.cnn = FrameCnn(config.frame_shape, config.cnn_channels, **how)
-        self.characters = _Characters(config) if config.num_characters else None
-        self.features = None
-        if config.num_features:
-            self.features = nn.Embedding(config.num_features, config.feature_embedding_size)
-            nn.init.normal_(self.features.weight, std=0.1)
         self._add_head(config.width)
         self.crf = _Crf(config.num_labels) if config.crf else None
         self.target_scale = Scale(config.num_labels) if config.targets == "numbers" else None
@@ -163,16 +131,7 @@ class Transducer(Reader):
             pictures = inputs.float() / 255 if inputs.dtype == torch.uint8 else inputs
             scaled, _ = super()._inputs(pictures.flatten(0, 1))
             return self.cnn(scaled).unflatten(0, inputs.shape[:2]), None
-        if self.characters is None and self.features is None:
-            return super()._inputs(inputs)
-        words, table = super()._inputs(inputs[..., 0])
-        assert table is not None
-        read, first = [F.embedding(words, table)], 1 + self.config.features_per_word
-        if self.features is not None:
-            read.append(F.embedding(inputs[..., 1:first], self.features.weight).flatten(2))
-        if self.characters is not None:
-            read.append(self.characters(inputs[..., first:]))
-        return torch.cat(read, dim=-1), None
+        return super()._inputs(inputs)
 
     def loss(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Nats of every step [T, B], 0 where its label is `NO_TARGET`; of a CRF a sequence's mean at each of its steps.
@@ -211,27 +170,6 @@ class Transducer(Reader):
         if self.target_scale is None:
             raise ConfigError(f"targets={self.config.targets!r} are no numbers; take log_prob(features)")
         return self.target_scale.mean + self.target_scale.deviation * self.logits(features)
-
-
-class _Characters(nn.Module):
-    """Words as they are spelled: [T, B, W] ids + 1 -> [T, B, 2*S], each different word read once."""
-
-    def __init__(self, config: TransducerConfig) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(config.num_characters, config.character_embedding_size)
-        nn.init.normal_(self.embedding.weight, std=0.3)
-        size = (config.character_embedding_size, config.character_hidden_size)
-        self.recurrent = Recurrent("lstm", *size, bidirectional=True, precision=config.precision, forget_bias=1.0)
-
-    def forward(self, spelled: Tensor) -> Tensor:
-        T, B, W = spelled.shape
-        different, which = torch.unique(spelled.reshape(T * B, W), dim=0, return_inverse=True)
-        lengths = (different > 0).sum(1)
-        longest = int(lengths.max()) if len(lengths) else 0
-        ids = (different[:, :longest].T - 1).clamp(min=0)
-        _, after = self.recurrent(F.embedding(ids, self.embedding.weight), lengths=lengths)
-        read = torch.cat([parts["h"] for parts in after.layers], dim=-1)
-        return F.embedding(which, read).reshape(T, B, read.shape[1])
 
 
 class _Crf(nn.Module):

@@ -10,15 +10,15 @@ import numpy as np
 from rnnkit.bundle import Bundle, evaluation
 from rnnkit.bundle import labels as labels_file
 from rnnkit.bundle.schema import output_widths
-from rnnkit.errors import ArgumentError, DtypeError, SchemaError
+from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError
 from rnnkit.kernels import heads
 from rnnkit.metrics import multi_label
 from rnnkit.runtime.bundled import checked_lengths, integers
-from rnnkit.runtime.reader import ROWS, Reader, padded
+from rnnkit.runtime.reader import ROWS, Reader, padded, words_from
 from rnnkit.runtime.readout import STEPS, Readout
 from rnnkit.runtime.stack import Parts
 from rnnkit.state import State
-from rnnkit.text import Tokenizer
+from rnnkit.text import Tokenizer, WordReader
 
 
 class Acceptor(Reader):
@@ -37,6 +37,10 @@ class Acceptor(Reader):
 
         model.predict(["a thriller with jokes"])             # [['comedy', 'crime']]
 
+    One that also reads how words are spelled has `words` in place of a tokeniser, and takes words in place of ids:
+
+        log_probs, state = model.step(["fine", "dull"], state)
+
     A sequence's result is the same, bit for bit, whatever stands beside it in the call, and in whatever pieces it came.
     """
 
@@ -52,22 +56,33 @@ class Acceptor(Reader):
         labels: Sequence[str],
         thresholds: Sequence[float] | None = None,
         tokenizer: Tokenizer | None = None,
+        words: WordReader | None = None,
         digest: str | None = None,
         precision: str | None = None,
     ) -> None:
         """Of a configuration and its float32 arrays in memory, for example those of `export`.
 
         Args:   labels: what the outputs stand for.  thresholds: of a model of several labels, the probability from
-                which each is taken to be there, None: 0.5.  tokenizer: for a model of tokens.  digest: of the bundle
-                they come from; None: the one that `save` would give.  precision: as in `load`.
+                which each is taken to be there, None: 0.5.  tokenizer: for a model of tokens.  words: for one that also
+                reads their spelling, in its place.  digest: of the bundle they come from; None: the one that `save`
+                would give.  precision: as in `load`.
         Raises: SchemaError, TensorError for parts that do not belong together.
         """
         self.is_multi_label: bool = config["model"].get("multi_label", False)
         """Whether a sequence may have several labels, or none."""
         if thresholds is not None and not self.is_multi_label:
             raise SchemaError("thresholds are for a model of several labels; this one decides for one: leave them out")
+        if words is not None and (words.split_punctuation is None or tokenizer is not None):
+            raise SchemaError("words must say how a text is cut (split_punctuation), and stand in place of a tokeniser")
         super().__init__(
-            config, tensors, tokenizer, labels=labels, thresholds=thresholds, digest=digest, precision=precision
+            config,
+            tensors,
+            tokenizer,
+            labels=labels,
+            thresholds=thresholds,
+            words=words,
+            digest=digest,
+            precision=precision,
         )
         self.thresholds = None if thresholds is None else np.asarray(thresholds, np.float64)
         self.tokenizer = tokenizer
@@ -82,13 +97,16 @@ class Acceptor(Reader):
 
     @classmethod
     def _of(cls, bundle: Bundle, precision: str | None) -> Self:
-        named, thresholds = labels_file.from_files(bundle.files, num_labels=bundle.config["model"]["num_labels"])
+        model = bundle.config["model"]
+        named, thresholds = labels_file.from_files(bundle.files, num_labels=model["num_labels"])
+        is_spelled = model.get("num_characters") or model.get("num_features")
         return cls(
             bundle.config,
             bundle.tensors,
             labels=named,
             thresholds=thresholds,
             tokenizer=bundle.tokenizer,
+            words=words_from(bundle.files, "a classifier that reads spelling") if is_spelled else None,
             digest=bundle.digest,
             precision=precision,
         )
@@ -96,12 +114,13 @@ class Acceptor(Reader):
     def __call__(self, x: Any, state: State | None = None, *, lengths: Any = None) -> tuple[np.ndarray, State]:
         """Read on, and say what the sequences are as far as they have come; of a model that `is_causal`.
 
-        Args:    x: ids [T, B], or frames [T, B, I].  state: what the rows have seen, None: nothing.
+        Args:    x: ids [T, B], words [T, B, 1 + N + W], or frames [T, B, I].
+                 state: what the rows have seen, None: nothing.
                  lengths: integers [B] in 0..T; row b stops after lengths[b], and what lies behind is not read.
         Returns: log-probabilities of the labels, float32 [B, C]; the State at each row's length.
         Raises:  ShapeError, DtypeError, ArgumentError; StateError for another model's state.
         """
-        x = self._frames(x) if self._size else integers(x, "ids", rank=2)
+        x = self._frames(x) if self._size else self._rows_of_words(x) if self.words else integers(x, "ids", rank=2)
         T, B = x.shape[:2]
         state = self.initial_state(B) if state is None else state
         lengths = np.full(B, T) if lengths is None else checked_lengths(lengths, x)
@@ -113,10 +132,12 @@ class Acceptor(Reader):
         return self._scored(features), self._state(parts)
 
     def step(self, x: Any, state: State | None = None) -> tuple[np.ndarray, State]:
-        """One step per row: ids [B] or frames [B, I] -> (log-probabilities [B, C], State); one id for a single stream.
+        """One step per row: ids [B], words [B] or frames [B, I] -> (log-probabilities [B, C], State).
 
-        The bits are those of `model([x], state)`.
+        A single stream may give one id, or one word. The bits are those of `model([x], state)`.
         """
+        if self.words is not None and not isinstance(x, np.ndarray):
+            x = self.words.encode([x] if isinstance(x, str) else x)
         return self(np.asarray([x] if isinstance(x, int | np.integer) else x)[None], state)
 
     def evaluation_sample(self) -> tuple[list[np.ndarray], np.ndarray] | None:
@@ -126,9 +147,14 @@ class Acceptor(Reader):
 
         Raises: JsonError, SchemaError for a file that is not what was written.
         """
-        names = ("num_labels", "vocab_size", "input_size")
-        sizes = {name: self.config["model"][name] for name in names}
-        return evaluation.sequences_from_files(self._files, **sizes, has_several=self.is_multi_label)
+        model = self.config["model"]
+        return evaluation.sequences_from_files(
+            self._files,
+            num_labels=model["num_labels"],
+            below=[model["vocab_size"]] if self.words is None else self.words.row_limits,
+            input_size=self._size,
+            has_several=self.is_multi_label,
+        )
 
     def predict(self, sequences: Sequence[Any]) -> list[Any]:
         """The likeliest label of every sequence; of several labels a list of those it has. See `log_probs`."""
@@ -157,7 +183,8 @@ class Acceptor(Reader):
     def embed(self, sequences: Sequence[Any]) -> np.ndarray:
         """A vector for every sequence: what its decision is read from, float32 [N, F], one block for each readout.
 
-        Args:   sequences: texts, or ids [T] of the model's tokeniser; of a model of frames, arrays [T, I]. T may be 0.
+        Args:   sequences: texts, or ids [T] of the model's tokeniser, or where it has `words` lists of them, or what
+                `words.encode` gives; of a model of frames, arrays [T, I]. T may be 0.
         Raises: DtypeError, ShapeError, ArgumentError naming the sequence; DataError for a text that is none.
         Cost:   64 sequences of similar length at a time.
         """
@@ -170,7 +197,13 @@ class Acceptor(Reader):
         return vectors
 
     def encode(self, sequence: Any, number: int = 0) -> np.ndarray:
-        """What the layers read of a sequence: ids int64 [T], or float32 [T, I]. `number`: its name in a message."""
+        """What the layers read of a sequence: ids int64 [T], words [T, 1 + N + W], or float32 [T, I].
+
+        Args: number: its name in a message.
+        """
+        if self.words is not None:
+            is_text = isinstance(sequence, str | bytes)
+            return self._encoded_words(self.words.cut(sequence) if is_text else sequence, number)
         if self.tokenizer is not None and isinstance(sequence, str | bytes):
             return self.tokenizer.encode(sequence).astype(np.int64)
         if self._size:
@@ -179,6 +212,17 @@ class Acceptor(Reader):
         if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
             raise DtypeError(
                 f"sequence {number} is {array.dtype} {list(array.shape)}; a text or its ids [T] are wanted"
+            )
+        return array.astype(np.int64)
+
+    def _rows_of_words(self, x: Any) -> np.ndarray:
+        """Words of B sequences, int64 [T, B, 1 + N + W]. Raises: DtypeError, ShapeError."""
+        assert self.words is not None
+        array, width = np.asarray(x), len(self.words.row_limits)
+        if array.dtype.kind not in "iu" or array.ndim != 3 or array.shape[2] != width:
+            raise ShapeError(
+                f"x is {array.dtype} {list(array.shape)}, wanted are words [T, B, {width}]; encode them with "
+                "model.words.encode, or step through them"
             )
         return array.astype(np.int64)
 

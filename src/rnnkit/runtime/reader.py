@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from rnnkit.bundle import labels as labels_file
-from rnnkit.errors import ArgumentError, DtypeError, ShapeError
+from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError
 from rnnkit.kernels import heads
 from rnnkit.kernels.recurrent import Layer
 from rnnkit.runtime.bundled import BundledModel
 from rnnkit.runtime.stack import Parts, Stack
 from rnnkit.state import State
-from rnnkit.text import Tokenizer
+from rnnkit.text import Tokenizer, WordReader
 
 ROWS = 64  # sequences that run side by side
+WORDS = "words.json"
 
 
 class Reader(BundledModel):
@@ -32,22 +33,50 @@ class Reader(BundledModel):
         *,
         labels: Sequence[str],
         thresholds: Sequence[float] | None = None,
-        files: Mapping[str, bytes] | None = None,
+        words: WordReader | None = None,
         digest: str | None,
         precision: str | None,
     ) -> None:
-        """Args: thresholds: beside the labels.  files: of the bundle, beside the tokeniser's and the labels'."""
+        """Args: thresholds: beside the labels.  words: of a model of words, in place of a tokeniser."""
         self.labels = list(labels)
         """What the columns of the probabilities stand for."""
-        files = {labels_file.NAME: labels_file.to_bytes(self.labels, thresholds), **(files or {})}
+        files = {labels_file.NAME: labels_file.to_bytes(self.labels, thresholds)}
+        files |= {} if words is None else {WORDS: words.to_json().encode()}
         super().__init__(config, tensors, tokenizer, files=files, digest=digest, precision=precision)
         labels_file.from_files(files, num_labels=config["model"]["num_labels"])
         model, tensors = config["model"], self._weights
-        self._size = model["input_size"]
+        self._size, self.words = model["input_size"], words
+        self._check_words()
         self._stack = Stack(model, tensors, self.precision, embeds=False)
         self._head = heads.PackedLinear(tensors["head.weight"], tensors["head.bias"], precision=self.precision)
         names = self._stack.part_names
         self._parts = tuple(tuple(zip(names, layer.part_sizes, strict=True)) for layer in self._stack.layers)
+        self._spelling = []
+        if model.get("num_characters"):
+            self._spelling = [self._layer("characters.recurrent.", "lstm", f"_l0{end}") for end in ("", "_reverse")]
+
+    def _check_words(self) -> None:
+        """Raises: SchemaError for a vocabulary of words that is not the model's."""
+        model, words = self.config["model"], self.words
+        self._per_word = model.get("features_per_word", 0)
+        if words is None and not self._reads_words:
+            return
+        sizes = (0, 0, 0, 0)
+        if words is not None:
+            sizes = (words.vocab_size, words.num_characters, words.num_features, len(words.features))
+        wanted = (model["vocab_size"], *(model.get(name, 0) for name in ("num_characters", "num_features")))
+        wanted += (self._per_word,)
+        for what, at in (("words and {} characters", 0), ("values of {} features", 2)):
+            if sizes[at : at + 2] != wanted[at : at + 2]:
+                raise SchemaError(
+                    f"the vocabulary has {sizes[at]} {what.format(sizes[at + 1])}, the model "
+                    f"{wanted[at]} and {wanted[at + 1]}; take both from one run"
+                )
+
+    @property
+    def _reads_words(self) -> bool:
+        """Whether it needs `words`: of each it also reads the spelling, or features."""
+        return bool(self.config["model"].get("num_characters") or self._per_word)
 
     @property
     def num_parameters(self) -> int:
@@ -74,6 +103,21 @@ class Reader(BundledModel):
         if isinstance(sequences, str | bytes):
             raise DtypeError("sequences is a single text; put it in a list: [text]")
         return [self.encode(sequence, number) for number, sequence in enumerate(sequences)]
+
+    def _encoded_words(self, sequence: Any, number: int) -> np.ndarray:
+        """Words, or what `words.encode` gave, int64 [T] or [T, 1 + N + W]. Raises: DtypeError, ShapeError."""
+        assert self.words is not None
+        if not isinstance(sequence, np.ndarray):
+            try:
+                return self.words.encode(sequence)
+            except DtypeError as error:
+                raise DtypeError(f"sequence {number}: {error}") from None
+        wanted = self.words.encode([]).shape[1:]
+        if sequence.dtype.kind not in "iu" or sequence.ndim == 0 or sequence.shape[1:] != wanted:
+            raise ShapeError(
+                f"sequence {number} is {sequence.dtype} {list(sequence.shape)}, wanted are integers {['T', *wanted]}"
+            )
+        return sequence.astype(np.int64)
 
     def _series(self, sequence: Any, number: int) -> np.ndarray:
         """A sequence of frames, float32 [T, I]. Raises: ShapeError, ArgumentError naming the sequence."""
@@ -104,10 +148,35 @@ class Reader(BundledModel):
             return self._embedded(x)
         return (x - self._tensors["scale.mean"]) / self._tensors["scale.deviation"]
 
-    def _embedded(self, ids: np.ndarray, table: str = "embedding.weight") -> np.ndarray:
-        """ids [T, B] -> [T, B, E]."""
+    def _embedded(self, ids: np.ndarray) -> np.ndarray:
+        """ids [T, B] -> [T, B, E]; words [T, B, 1 + N + W] -> what is read beside that, too."""
+        if ids.ndim == 2:
+            return self._rows(ids, "embedding.weight")
+        T, B, _ = ids.shape
+        first = 1 + self._per_word
+        read = [self._rows(ids[..., 0], "embedding.weight")]
+        if self._per_word:
+            features = self._rows(ids[..., 1:first], "features.weight")
+            read.append(features.reshape(T, B, features.shape[2] * features.shape[3]))
+        if self._spelling:
+            read.append(self._spelled(ids[..., first:]))
+        return np.concatenate(read, axis=2)
+
+    def _rows(self, ids: np.ndarray, table: str) -> np.ndarray:
+        """ids […] -> rows of a table […, E]."""
         weight = self._weights[table]
-        return heads.embedding(ids.reshape(-1), weight).reshape(*ids.shape, weight.shape[1])
+        return heads.embedding(np.ascontiguousarray(ids).reshape(-1), weight).reshape(*ids.shape, weight.shape[1])
+
+    def _spelled(self, spelled: np.ndarray) -> np.ndarray:
+        """Characters' ids + 1 [T, B, W] -> [T, B, 2*S], each different word read once."""
+        T, B, width = spelled.shape
+        different, which = np.unique(spelled.reshape(T * B, width), axis=0, return_inverse=True)
+        lengths = (different > 0).sum(1)
+        longest = int(lengths.max(initial=0))
+        x = self._rows(np.maximum(different[:, :longest].T - 1, 0), "characters.embedding.weight")
+        runs = [layer.forward(x, lengths=lengths, reverse=end == 1) for end, layer in enumerate(self._spelling)]
+        read = np.concatenate([run.state[0] for run in runs], axis=1)[which.reshape(-1)]
+        return read.reshape(T, B, read.shape[1])
 
     def _layer(self, prefix: str, cell: str, suffix: str) -> Layer:
         weights: dict[str, Any] = {
@@ -116,6 +185,16 @@ class Reader(BundledModel):
             if name.startswith(prefix) and name.endswith(suffix)
         }
         return Layer(cell, **weights, precision=self.precision)
+
+
+def words_from(files: Mapping[str, bytes], what: str) -> WordReader:
+    """The vocabulary of a bundle's files. Args: what: for a message. Raises: SchemaError."""
+    if WORDS not in files:
+        raise SchemaError(f"the bundle of {what} lists no {WORDS}; write it again with it")
+    try:
+        return WordReader.from_json(files[WORDS].decode("utf-8"))
+    except ValueError as error:  # DataError, or bytes that are no UTF-8
+        raise SchemaError(f"{WORDS}: {error}") from error
 
 
 def padded(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,17 +9,15 @@ import numpy as np
 
 from rnnkit.bundle import Bundle, evaluation
 from rnnkit.bundle import labels as labels_file
-from rnnkit.errors import ArgumentError, DataError, DtypeError, SchemaError, ShapeError
+from rnnkit.errors import ArgumentError, DataError, SchemaError, ShapeError
 from rnnkit.kernels import heads
 from rnnkit.metrics.chain import Chain, best_path, held_to, log_marginals
 from rnnkit.metrics.frames import TargetKind
 from rnnkit.metrics.spans import OUTSIDE
 from rnnkit.runtime.frame_cnn import FrameCnn, brightness
-from rnnkit.runtime.reader import ROWS, Reader, padded
+from rnnkit.runtime.reader import ROWS, Reader, padded, words_from
 from rnnkit.state import State
 from rnnkit.text import WordReader
-
-WORDS = "words.json"
 
 
 class Transducer(Reader):
@@ -54,25 +52,10 @@ class Transducer(Reader):
                 None: the one that `save` would give.  precision: as in `load`.
         Raises: SchemaError, TensorError for parts that do not belong together.
         """
-        files = {} if words is None else {WORDS: words.to_json().encode()}
-        super().__init__(config, tensors, None, labels=labels, files=files, digest=digest, precision=precision)
-        model, self.words = self.config["model"], words
-        self._per_word = model.get("features_per_word", 0)
-        sizes = (0, 0, 0, 0)
-        if words is not None:
-            sizes = (words.vocab_size, words.num_characters, words.num_features, len(words.features))
-        wanted = (model["vocab_size"], model["num_characters"], model.get("num_features", 0), self._per_word)
-        for what, at in (("words and {} characters", 0), ("values of {} features", 2)):
-            if sizes[at : at + 2] != wanted[at : at + 2]:
-                raise SchemaError(
-                    f"the vocabulary has {sizes[at]} {what.format(sizes[at + 1])}, the model "
-                    f"{wanted[at]} and {wanted[at + 1]}; take both from one run"
-                )
+        super().__init__(config, tensors, None, labels=labels, words=words, digest=digest, precision=precision)
+        model = self.config["model"]
         picture = tuple(model.get("frame_shape", ()))
         self._cnn = FrameCnn(picture, self._weights, self.precision) if picture else None
-        self._spelling = []
-        if model["num_characters"]:
-            self._spelling = [self._layer("characters.recurrent.", "lstm", f"_l0{end}") for end in ("", "_reverse")]
         self._chain = self._chain_of()
 
     @classmethod
@@ -80,12 +63,7 @@ class Transducer(Reader):
         named, _ = labels_file.from_files(bundle.files, num_labels=bundle.config["model"]["num_labels"])
         given: Any = {"labels": named, "digest": bundle.digest, "precision": precision}
         if bundle.config["model"]["vocab_size"]:
-            if WORDS not in bundle.files:
-                raise SchemaError(f"the bundle of a tagger of words lists no {WORDS}; write it again with it")
-            try:
-                given["words"] = WordReader.from_json(bundle.files[WORDS].decode("utf-8"))
-            except ValueError as error:  # DataError, or bytes that are no UTF-8
-                raise SchemaError(f"{WORDS}: {error}") from error
+            given["words"] = words_from(bundle.files, "a tagger of words")
         return cls(bundle.config, bundle.tensors, **given)
 
     @property
@@ -109,6 +87,10 @@ class Transducer(Reader):
     def num_parameters(self) -> int:
         is_scaled = self.targets == "numbers"  # mean and deviation are counted, not learned
         return super().num_parameters - 2 * len(self.labels) * is_scaled
+
+    @property
+    def _reads_words(self) -> bool:
+        return not self._size
 
     @property
     def is_causal(self) -> bool:
@@ -188,18 +170,7 @@ class Transducer(Reader):
             return self._cnn.checked(pictures, f"sequence {number}")
         if self._size:
             return self._series(sequence, number)
-        assert self.words is not None
-        if not isinstance(sequence, np.ndarray):
-            try:
-                return self.words.encode(sequence)
-            except DtypeError as error:
-                raise DtypeError(f"sequence {number}: {error}") from None
-        wanted = self.words.encode([]).shape[1:]
-        if sequence.dtype.kind not in "iu" or sequence.ndim == 0 or sequence.shape[1:] != wanted:
-            raise ShapeError(
-                f"sequence {number} is {sequence.dtype} {list(sequence.shape)}, wanted are integers {['T', *wanted]}"
-            )
-        return sequence.astype(np.int64)
+        return self._encoded_words(sequence, number)
 
     def _scores(self, sequences: Sequence[Any]) -> list[np.ndarray]:
         """What `_outputs` gives of each: log-probabilities, under a CRF the logits themselves, or numbers."""
@@ -278,31 +249,6 @@ class Transducer(Reader):
 
     def _entering(self, x: np.ndarray) -> np.ndarray:
         return super()._entering(x) if self._cnn is None else self._cnn(super()._entering(brightness(x)))
-
-    def _embedded(self, ids: np.ndarray, table: str = "embedding.weight") -> np.ndarray:
-        if ids.ndim == 2:
-            return super()._embedded(ids, table)
-        T, B, _ = ids.shape
-        first = 1 + self._per_word
-        read = [super()._embedded(np.ascontiguousarray(ids[..., 0]))]
-        if self._per_word:
-            features = super()._embedded(np.ascontiguousarray(ids[..., 1:first]), "features.weight")
-            read.append(features.reshape(T, B, features.shape[2] * features.shape[3]))
-        if self._spelling:
-            read.append(self._spelled(ids[..., first:]))
-        return np.concatenate(read, axis=2)
-
-    def _spelled(self, spelled: np.ndarray) -> np.ndarray:
-        """Characters' ids + 1 [T, B, W] -> [T, B, 2*S], each different word read once."""
-        T, B, width = spelled.shape
-        different, which = np.unique(spelled.reshape(T * B, width), axis=0, return_inverse=True)
-        lengths = (different > 0).sum(1)
-        longest = int(lengths.max(initial=0))
-        characters = np.maximum(different[:, :longest].T - 1, 0)
-        x = super()._embedded(np.ascontiguousarray(characters), "characters.embedding.weight")
-        runs = [layer.forward(x, lengths=lengths, reverse=end == 1) for end, layer in enumerate(self._spelling)]
-        read = np.concatenate([run.state[0] for run in runs], axis=1)[which.reshape(-1)]
-        return read.reshape(T, B, read.shape[1])
 
     def _chain_of(self) -> Chain | None:
         """What predictions are held to: the CRF's scores, and −inf where the scheme allows nothing."""

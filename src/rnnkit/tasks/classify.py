@@ -10,17 +10,18 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from rnnkit import baselines, data
+from rnnkit import baselines, data, text
 from rnnkit.bundle import evaluation, write_bundle
 from rnnkit.bundle import labels as labels_file
 from rnnkit.errors import ConfigError, DataError
 from rnnkit.metrics import best_thresholds, fit_temperature, score_of
 from rnnkit.models.acceptor import Acceptor, AcceptorConfig
+from rnnkit.runtime.reader import WORDS
 from rnnkit.tasks.classify_config import OF_FRAMES, OF_TOKENS, ClassifyConfig, ClassifyTokenizerConfig
 from rnnkit.tasks.classify_start import LanguageModelStart
 from rnnkit.tasks.classify_table import judge
 from rnnkit.tasks.task import TrainingReport
-from rnnkit.tasks.whole import WholeSequencesTask
+from rnnkit.tasks.whole import WholeSequencesTask, fields_of_words
 from rnnkit.text import Tokenizer
 
 _EVALUATED_ROWS = 64
@@ -58,10 +59,16 @@ class LabelledSequences:
         self.input_size = train.input_size
         """The dimensions of a frame; 0 for texts."""
         self.tokenizer = tokenizer
+        self.words: text.WordReader | None = None
+        """In place of a tokeniser, where it is also read how words are spelled."""
         if self.input_size:
             _refuse_choices_of_text(config)
+        elif tokenizer is None and config.tokenizer.characters:
+            self.words = _words_of(train, config.tokenizer)
         elif tokenizer is None:
-            self.tokenizer = data.tokenizer_of(train, **config.tokenizer.model_dump())
+            self.tokenizer = data.tokenizer_of(
+                train, **config.tokenizer.model_dump(exclude={"characters", "max_characters"})
+            )
         _check_loss(config, has_several=self.has_several)
         self.baselines = self._baselines()
         self.train, self.valid, self.test = (self._part(examples) for examples in (train, valid, test))
@@ -94,8 +101,18 @@ class LabelledSequences:
                 f"{examples.places[0]}: {'several labels' if examples.has_several else 'one label'}, trained is on "
                 f"{'several' if self.has_several else 'one'}; give what was trained on, or cut both with --multi-label"
             )
-        encode = (lambda frames: frames) if self.tokenizer is None else self.tokenizer.encode
-        return Part(examples, [encode(sequence) for sequence in examples.inputs], self.labels)
+        return Part(examples, [self._encoded(sequence) for sequence in examples.inputs], self.labels)
+
+    def _encoded(self, sequence: Any) -> np.ndarray:
+        if self.words is not None:
+            return self.words.encode(self.words.cut(sequence))
+        return sequence if self.tokenizer is None else self.tokenizer.encode(sequence)
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of ids of tokens; 0 for series."""
+        tokens = self.words or self.tokenizer
+        return 0 if tokens is None else tokens.vocab_size
 
     def _baselines(self) -> tuple[str, ...]:
         readable = OF_FRAMES if self.input_size else OF_TOKENS
@@ -119,6 +136,19 @@ class LabelledSequences:
             **{f"tokenizer.{key}": value for key, value in tokenizer.items()},
             **{names[part]: sequences.examples.fingerprint for part, sequences in self.parts().items()},
         }
+
+
+def _words_of(train: data.Examples, chosen: ClassifyTokenizerConfig) -> text.WordReader:
+    """Words as a word tokeniser cuts them, with their spelling; a line's end is no word."""
+    plain = text.WordReader([], split_punctuation=chosen.split_punctuation)
+    return text.WordReader.build(
+        map(plain.cut, train.inputs),
+        min_count=chosen.min_count,
+        vocab_size=chosen.vocab_size,
+        lowercase=False,
+        max_characters=chosen.max_characters,
+        split_punctuation=chosen.split_punctuation,
+    )
 
 
 def _refuse_choices_of_text(config: ClassifyConfig) -> None:
@@ -179,9 +209,12 @@ class ClassificationTask(WholeSequencesTask):
         return {**super().identity(), **({} if self.start is None else self.start.identity())}
 
     def build_model(self) -> Acceptor:
-        tokenizer = self.sequences.tokenizer
+        tokenizer, words = self.sequences.tokenizer, self.sequences.words
         fields = self.config.model.model_dump()
-        if tokenizer is not None:
+        sizes = {name: fields.pop(name) for name in ("character_embedding_size", "character_hidden_size")}
+        if words is not None:
+            fields |= fields_of_words(words, sizes)
+        elif tokenizer is not None:
             fields |= {"vocab_size": tokenizer.vocab_size, "unk_id": tokenizer.unk_id}
         else:
             fields |= {"input_size": self.sequences.input_size, "embedding_size": 0, "word_dropout": 0.0}
@@ -246,6 +279,8 @@ class ClassificationTask(WholeSequencesTask):
                 thresholds = best_thresholds(F.logsigmoid(logits).numpy(), targets, shared=is_shared).tolist()
         files = {labels_file.NAME: labels_file.to_bytes(self.sequences.labels, thresholds)}
         files |= evaluation.of_sequences(self.sequences.test.sequences, self.sequences.test.targets)
+        if self.sequences.words is not None:
+            files[WORDS] = self.sequences.words.to_json().encode()
         if self.sequences.tokenizer is not None:
             files["tokenizer.json"] = self.sequences.tokenizer.to_json().encode()
         write_bundle(run_dir, config=config, tensors=tensors, files=files)

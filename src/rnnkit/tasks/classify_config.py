@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rnnkit.tasks.sections import (
-    LayersConfig,
     Section,
     SeedsConfig,
     SequencesConfig,
     SequencesRunConfig,
+    SpellingLayersConfig,
     StartConfig,
     TokenizerConfig,
     Widths,
+    refuse_sizes,
 )
 
 
@@ -47,9 +48,19 @@ class ClassifyTokenizerConfig(TokenizerConfig):
         default=None,
         description="Byte, character, word, or BPE piece; None: characters where texts are single words, else words.",
     )
+    characters: bool = Field(default=False, description="Of words, also read how each is spelled.")
+    max_characters: int = Field(
+        default=24, ge=2, le=1000, description="Of a longer word its first and its last half of so many are read."
+    )
+
+    owners: ClassVar = {
+        "max_characters": (lambda tokens: tokens.characters, "without characters"),
+        "characters": (lambda tokens: tokens.kind in (None, "word"), "on tokens that are not words"),
+        "special_tokens": (lambda tokens: not tokens.characters, "with characters"),
+    }
 
 
-class ClassifyModelConfig(LayersConfig):
+class ClassifyModelConfig(SpellingLayersConfig):
     """The recurrent model: the fields of `rnnkit.models.acceptor.AcceptorConfig` that the data does not decide."""
 
     hidden_size: Widths = Field(default=128, description="Units per layer and direction H; or the width of each layer.")
@@ -143,3 +154,14 @@ class ClassifyConfig(SequencesRunConfig):
     loss: ClassifyLossConfig = Field(default_factory=ClassifyLossConfig)
     transfer: ClassifyTransferConfig = Field(default_factory=ClassifyTransferConfig)
     baselines: ClassifyBaselinesConfig = Field(default_factory=ClassifyBaselinesConfig)
+
+    @model_validator(mode="after")
+    def _what_is_spelled_is_read(self) -> ClassifyConfig:
+        need = ("tokenizer.characters", self.tokenizer.characters)
+        refuse_sizes(self.model, dict.fromkeys(("character_embedding_size", "character_hidden_size"), need))
+        if self.tokenizer.characters and (self.transfer.from_run or self.transfer.pretrain):
+            raise ValueError(
+                "tokenizer.characters: a language model to start from reads no spelling; leave characters out, or "
+                "from_run and pretrain"
+            )
+        return self

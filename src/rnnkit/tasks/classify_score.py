@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.metrics import paired_difference, score_of
+from rnnkit.text import WordReader
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,11 @@ class Judged:
     log_probs: np.ndarray
     own: dict[str, Any]
     thresholds: np.ndarray | None = None
+
+
+def read_by_baselines(sequences: Sequence[np.ndarray], words: WordReader | None) -> list[np.ndarray]:
+    """Sequences as baselines read them: of words whose spelling is read, too, the ids alone."""
+    return [*sequences] if words is None else [rows[:, 0] for rows in sequences]
 
 
 def rows_of(judged: Sequence[Judged], targets: np.ndarray) -> list[dict[str, Any]]:

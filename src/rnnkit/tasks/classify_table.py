@@ -16,7 +16,7 @@ from rnnkit.metrics import best_thresholds, score_of
 from rnnkit.runtime import Acceptor
 from rnnkit.tasks.classify_config import ClassifyConfig
 from rnnkit.tasks.classify_details import details
-from rnnkit.tasks.classify_score import Judged, rows_of
+from rnnkit.tasks.classify_score import Judged, read_by_baselines, rows_of
 from rnnkit.tasks.run_facts import over_seeds, run_facts
 from rnnkit.tasks.task import TrainingReport
 
@@ -95,10 +95,10 @@ def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, r
     else:
         model = BagOfNgrams.fit(
             kind,
-            train.sequences,
+            read_by_baselines(train.sequences, sequences.words),
             train.targets,
             num_labels=len(sequences.labels),
-            vocab_size=0 if tokenizer is None else tokenizer.vocab_size,
+            vocab_size=sequences.vocab_size,
             order=config.baselines.ngram_order or (4 if is_fine else 2),
             with_ends=is_fine,
         )
@@ -107,10 +107,12 @@ def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, r
     own = {"bytes": model.num_bytes, "train_seconds": seconds}
     thresholds = None
     if sequences.has_several and config.loss.thresholds != "half":
-        log_probs, targets = model.log_probs(sequences.valid.sequences), sequences.valid.targets
+        valid, targets = read_by_baselines(sequences.valid.sequences, sequences.words), sequences.valid.targets
+        log_probs = model.log_probs(valid)
         thresholds = best_thresholds(log_probs, targets, shared=config.loss.thresholds == "shared")
         own["thresholds"] = thresholds.tolist()
-    return Judged(kind, model.log_probs(sequences.test.sequences), own, thresholds)
+    test = read_by_baselines(sequences.test.sequences, sequences.words)
+    return Judged(kind, model.log_probs(test), own, thresholds)
 
 
 def _describe(part: Part, labels: list[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rnnkit.tasks.classify_config import (
     ClassifyModelConfig,
     ClassifyTokenizerConfig,
 )
-from rnnkit.tasks.sections import CellName, Section, SeedsConfig, SequencesRunConfig, Widths
+from rnnkit.tasks.sections import CellName, Section, SeedsConfig, SequencesRunConfig, Widths, refuse_sizes
 
 # Times `longest`. Weights that only seem right are told by texts longer than those trained on.
 _VALID, _TEST = 4, 10
@@ -124,6 +124,12 @@ class GrammarConfig(SequencesRunConfig):
     data: GrammarDataConfig = Field(default_factory=GrammarDataConfig)
     model: GrammarModelConfig = Field(default_factory=GrammarModelConfig)
     baselines: GrammarBaselinesConfig = Field(default_factory=GrammarBaselinesConfig)
+
+    @model_validator(mode="after")
+    def _characters_are_no_words(self) -> GrammarConfig:
+        need = ("words, and these tokens are characters", False)
+        refuse_sizes(self.model, dict.fromkeys(("character_embedding_size", "character_hidden_size"), need))
+        return self
 
     @property
     def tokenizer(self) -> ClassifyTokenizerConfig:

@@ -189,3 +189,22 @@ class LayersConfig(Section):
     precision: PrecisionName = Field(
         default="fp32", description="Of matrix products; auto: bf16 where the processor has an instruction for it."
     )
+
+
+class SpellingLayersConfig(LayersConfig):
+    """As `LayersConfig`, of words whose spelling is read, too."""
+
+    character_embedding_size: int = Field(default=32, ge=1, description="Numbers per character.")
+    character_hidden_size: int = Field(
+        default=48, ge=1, description="Units per direction of the LSTM that reads a word's characters."
+    )
+
+
+def refuse_sizes(model: Section, needs: dict[str, tuple[str, bool]]) -> None:
+    """Refuse sizes of what is not read. Args: needs: by a size's name what it needs, and whether that is chosen.
+
+    Raises: ValueError, which pydantic reports.
+    """
+    for name, (what, is_chosen) in needs.items():
+        if not is_chosen and getattr(model, name) != type(model).model_fields[name].default:
+            raise ValueError(f"model.{name} has no effect without {what}: leave it out")

@@ -18,7 +18,7 @@ from rnnkit.metrics.chain import Chain, held_to
 from rnnkit.metrics.spans import Scheme
 from rnnkit.metrics.tagging import TaggingScore
 from rnnkit.models.transducer import NO_TARGET, Transducer, TransducerConfig
-from rnnkit.runtime.transducer import WORDS
+from rnnkit.runtime.reader import WORDS
 from rnnkit.tasks import tag_decision
 from rnnkit.tasks.sections import SequencesConfig
 from rnnkit.tasks.tag_config import TagConfig
@@ -26,7 +26,7 @@ from rnnkit.tasks.tag_score import TaggedBy, tagging_rows
 from rnnkit.tasks.tag_start import TaggerStart
 from rnnkit.tasks.tag_table import details, judge
 from rnnkit.tasks.task import TrainingReport
-from rnnkit.tasks.whole import WholeSequencesTask
+from rnnkit.tasks.whole import WholeSequencesTask, fields_of_words
 
 EVALUATED_ROWS = 64
 
@@ -194,14 +194,9 @@ class TaggingTask(WholeSequencesTask):
         return {**super().identity(), **({} if self.start is None else self.start.identity())}
 
     def build_model(self) -> Transducer:
-        words, fields = self.sentences.words, self.config.model.model_dump(exclude={"outside"})
-        if not words.num_characters:
-            fields |= {"character_embedding_size": 0, "character_hidden_size": 0}
-        fields |= {"crf": self.with_crf, "scheme": self.sentences.scheme, "num_characters": words.num_characters}
-        fields |= {"num_features": words.num_features, "features_per_word": len(words.features)}
-        if not words.features:
-            fields["feature_embedding_size"] = 0
-        fields |= {"vocab_size": words.vocab_size, "unk_id": words.unk_id}
+        fields = self.config.model.model_dump(exclude={"outside"})
+        fields |= {"crf": self.with_crf, "scheme": self.sentences.scheme}
+        fields |= fields_of_words(self.sentences.words, fields)
         model = Transducer(TransducerConfig(num_labels=len(self.sentences.labels), **fields))
         if self.start is not None:
             self.start.copy_to(model)

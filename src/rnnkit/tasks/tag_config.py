@@ -7,13 +7,14 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from rnnkit.tasks.sections import (
-    LayersConfig,
     Section,
     SeedsConfig,
     SequencesConfig,
     SequencesRunConfig,
+    SpellingLayersConfig,
     StartConfig,
     Widths,
+    refuse_sizes,
 )
 
 
@@ -64,15 +65,11 @@ class TagWordsConfig(Section):
     owners: ClassVar = {"max_characters": (lambda words: words.characters, "without characters")}
 
 
-class TagModelConfig(LayersConfig):
+class TagModelConfig(SpellingLayersConfig):
     """The recurrent model: the fields of `rnnkit.models.transducer.TransducerConfig` that the data does not decide."""
 
     hidden_size: Widths = Field(default=160, description="Units per layer and direction H; or the width of each layer.")
     embedding_size: int = Field(default=100, ge=1, description="Numbers per word E.")
-    character_embedding_size: int = Field(default=32, ge=1, description="Numbers per character.")
-    character_hidden_size: int = Field(
-        default=48, ge=1, description="Units per direction of the LSTM that reads a word's characters."
-    )
     feature_embedding_size: int = Field(default=20, ge=1, description="Numbers per feature of a word.")
     input_dropout: float = Field(default=0.3, ge=0, lt=1, description="On what the first layer reads.")
     output_dropout: float = Field(default=0.4, ge=0, lt=1, description="On what is read out.")
@@ -114,10 +111,9 @@ class TagConfig(SequencesRunConfig):
 
     @model_validator(mode="after")
     def _what_is_sized_is_read(self) -> TagConfig:
-        read = {"character_embedding_size": "characters", "character_hidden_size": "characters",
-                "feature_embedding_size": "features"}  # fmt: skip
-        for name, what in read.items():
-            is_default = getattr(self.model, name) == TagModelConfig.model_fields[name].default
-            if not getattr(self.words, what) and not is_default:
-                raise ValueError(f"model.{name} has no effect without words.{what}: leave it out")
+        spelled, featured = (f"words.{name}" for name in ("characters", "features"))
+        is_spelled, is_featured = self.words.characters, bool(self.words.features)
+        needs = {"feature_embedding_size": (featured, is_featured)}
+        needs |= dict.fromkeys(("character_embedding_size", "character_hidden_size"), (spelled, is_spelled))
+        refuse_sizes(self.model, needs)
         return self

@@ -11,6 +11,21 @@ from torch import Tensor
 
 from rnnkit.errors import ConfigError
 from rnnkit.tasks.task import Epoch, Peer, TrainingReport
+from rnnkit.text import WordReader
+
+
+def fields_of_words(words: WordReader, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `ReaderConfig` that follow from a vocabulary: of what is not read the chosen sizes are 0."""
+    read = {"character_embedding_size": words.characters, "character_hidden_size": words.characters}
+    read |= {"feature_embedding_size": words.features}
+    return {
+        "vocab_size": words.vocab_size,
+        "unk_id": words.unk_id,
+        "num_characters": words.num_characters,
+        "num_features": words.num_features,
+        "features_per_word": len(words.features),
+        **{name: chosen[name] if what else 0 for name, what in read.items() if name in chosen},
+    }
 
 
 class Parts(Protocol):

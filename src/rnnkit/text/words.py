@@ -11,10 +11,13 @@ from typing import Any, Self
 import numpy as np
 
 from rnnkit.errors import DataError, DtypeError
+from rnnkit.text.tokenizer import as_text
+from rnnkit.text.word import words_of
 
 UNKNOWN_ID = 0  # of words, of characters and of each feature
 FEATURES = ("shape", "prefix1", "prefix2", "prefix3", "prefix4", "suffix1", "suffix2", "suffix3", "suffix4")
 _FIELDS = {"format": int, "words": list, "characters": list, "lowercase": bool, "max_characters": int}
+_MAY_BE_LEFT_OUT = {"features", "split_punctuation"}
 _FORMAT = 1
 
 
@@ -46,6 +49,7 @@ class WordReader:
         features: by name, of `FEATURES`, the values that were trained on.
         lowercase: words that differ in case are one; their spelling keeps it.
         max_characters: W; of a longer word its first and its last W/2 are read.
+        split_punctuation: how `cut` makes words of a text, as `text.build` has it; None: words come cut already.
     Raises: DataError for an entry that is there twice, or a feature that does not exist.
     """
 
@@ -59,9 +63,10 @@ class WordReader:
         features: Mapping[str, Sequence[str]] | None = None,
         lowercase: bool = False,
         max_characters: int = 24,
+        split_punctuation: bool | None = None,
     ) -> None:
         self.words, self.characters = tuple(words), tuple(characters)
-        self.lowercase, self.max_characters = lowercase, max_characters
+        self.lowercase, self.max_characters, self.split_punctuation = lowercase, max_characters, split_punctuation
         self._ids = {word: index for index, word in enumerate(self.words, start=1)}
         self._characters = {character: index for index, character in enumerate(self.characters, start=2)}
         self.features = {name: list(values) for name, values in (features or {}).items()}
@@ -85,15 +90,17 @@ class WordReader:
         sentences: Iterable[Sequence[str]],
         *,
         min_count: int = 1,
+        vocab_size: int | None = None,
         lowercase: bool = True,
         with_characters: bool = True,
         features: Sequence[str] = (),
         max_characters: int = 24,
+        split_punctuation: bool | None = None,
     ) -> Self:
         """Of training sentences, and of nothing else: the words that are there `min_count` times, all characters.
 
-        Args: features: which; a value counts as known where two different words have it: one that a single word has
-            says no more than the word.
+        Args: vocab_size: most ids of words, that of unknown ones among them; None: all. features: which; a value counts
+            as known where two different words have it: one that a single word has says no more than the word.
         """
         words: Counter[str] = Counter()
         characters: Counter[str] = Counter()
@@ -112,11 +119,12 @@ class WordReader:
             for name in features
         }
         return cls(
-            [word for _, word in kept],
+            [word for _, word in kept[: None if vocab_size is None else vocab_size - 1]],
             sorted(characters),
             features=values,
             lowercase=lowercase,
             max_characters=max_characters,
+            split_punctuation=split_punctuation,
         )
 
     @property
@@ -133,6 +141,21 @@ class WordReader:
     def num_features(self) -> int:
         """The number of ids of all features, those of unknown values among them; 0 without features."""
         return sum(1 + len(values) for values in self.features.values())
+
+    @property
+    def row_limits(self) -> list[int]:
+        """What every integer of a word's row is below: its id, each feature's, and each character's id + 1."""
+        characters = self.max_characters * [self.num_characters + 1] if self.characters else []
+        return [self.vocab_size, *len(self.features) * [self.num_features], *characters]
+
+    def cut(self, text: str | bytes) -> list[str]:
+        """The words of a text; a line's end only parts them.
+
+        Raises: DataError where words come cut already; DtypeError for bytes.
+        """
+        if self.split_punctuation is None:
+            raise DataError("these words were not cut out of texts; give a list of words")
+        return words_of(as_text(text), split_punctuation=self.split_punctuation)
 
     def encode(self, words: Sequence[str]) -> np.ndarray:
         """int64 [T], or with features or characters [T, 1 + N + W]. Raises: DtypeError for what is no list of words."""
@@ -164,6 +187,8 @@ class WordReader:
         fields = {name: getattr(self, name) for name in _FIELDS if name != "format"}
         if self.features:
             fields["features"] = self.features
+        if self.split_punctuation is not None:
+            fields["split_punctuation"] = self.split_punctuation
         return json.dumps({"format": _FORMAT, **fields}, ensure_ascii=False)
 
     @classmethod
@@ -173,9 +198,10 @@ class WordReader:
             fields: Any = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise DataError(f"the vocabulary is no JSON ({error}); take the file from its bundle") from None
-        if not isinstance(fields, dict) or fields.keys() - {"features"} != _FIELDS.keys():
+        if not isinstance(fields, dict) or fields.keys() - _MAY_BE_LEFT_OUT != _FIELDS.keys():
             raise DataError(
-                f"the vocabulary must have the fields {', '.join(_FIELDS)}, may have features, and no others"
+                f"the vocabulary must have the fields {', '.join(_FIELDS)}, may have "
+                f"{' and '.join(sorted(_MAY_BE_LEFT_OUT))}, and no others"
             )
         for name, wanted in _FIELDS.items():
             if type(fields[name]) is not wanted:
@@ -187,6 +213,8 @@ class WordReader:
             isinstance(values, list) and all(isinstance(value, str) for value in values) for values in features.values()
         ):
             raise DataError("the vocabulary's features must each be a list of texts; take the file from its bundle")
+        if type(fields.get("split_punctuation", False)) is not bool:
+            raise DataError("the vocabulary's split_punctuation must be true or false; take the file from its bundle")
         for name in ("words", "characters"):
             if not all(isinstance(entry, str) for entry in fields[name]):
                 raise DataError(f"the vocabulary's {name} must all be texts; take the file from its bundle")
