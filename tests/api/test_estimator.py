@@ -76,3 +76,16 @@ def test_what_cannot_be_fitted_is_refused_by_name() -> None:
             rnnkit.SequenceClassifier(**SMALL).fit(given, wanted)
     with pytest.raises(ConfigError, match="did you mean 'lstm'"):
         rnnkit.SequenceClassifier(cell="lstn").fit(X, y)
+
+
+def test_with_characters_unseen_words_differ_by_their_spelling() -> None:
+    texts = [f"{stem}{end}" for stem in ("walk", "talk", "jump", "land", "hunt", "melt") for end in ("ing", "ed")]
+    labels = [text.endswith("ing") for text in texts]
+    unseen = ["lifting", "lifted"]
+    shares = {
+        flag: rnnkit.SequenceClassifier(characters=flag, hidden_size=8, epochs=3, threads=1).fit(texts, labels)
+        for flag in (True, False)
+    }
+    assert shares[True].model_.words is not None
+    assert np.ptp(shares[True].predict_proba(unseen), axis=0).max() > 0
+    assert np.ptp(shares[False].predict_proba(unseen), axis=0).max() == 0
