@@ -157,6 +157,7 @@ def test_a_word_is_a_name_a_file_or_an_expression(tmp_path: Path) -> None:
         ("parity", {"valid_longest": 5}, ConfigError, "valid_longest 5 is shorter than longest 6; raise it"),
         ("parity", {"valid_longest": 7, "test_longest": 6}, ConfigError, "valid_longest 7 is above test_longest 6"),
         ("parity", {"test_longest": 5}, ConfigError, "test_longest 5 is shorter than longest 6; raise it"),
+        ("parity", {"character_hidden_size": 9}, ConfigError, "character_hidden_size has no effect without words"),
         ("parity", {"ngram_order": 3, "kinds": ["automaton"]}, ConfigError, "ngram_order has no effect without"),
         ("parity", {"window": 8}, ConfigError, "window has no effect on whole sequences"),
     ],
