@@ -10,6 +10,7 @@ from rnnkit import durable
 from rnnkit.api.classification import ClassifyRunConfig
 from rnnkit.api.language_model import LanguageModel
 from rnnkit.errors import ConfigError
+from rnnkit.tasks.sections import TokenizerConfig
 
 # Of the classifier's model: what the language model then has, and how it is kept from learning by heart.
 _SHARED = ("cell", "hidden_size", "num_layers", "proj_size", "embedding_size", "bias", "residual", "trainable_state",
@@ -36,7 +37,7 @@ def pretrained(settings: ClassifyRunConfig, run: Path, force: bool, observers: S
     own.parent.mkdir(parents=True, exist_ok=True)
     durable.write_file(own, "".join(f"{' '.join(text.split())}\n" for text in sequences.train.examples.inputs).encode())
     model = {f"model.{name}": getattr(settings.model, name) for name in _SHARED}
-    tokens = {f"tokenizer.{name}": value for name, value in settings.tokenizer.model_dump().items()}
+    tokens = {f"tokenizer.{name}": getattr(settings.tokenizer, name) for name in TokenizerConfig.model_fields}
     LanguageModel.train(
         [*transfer.pretrain, own],
         run=folder,
