@@ -1,9 +1,10 @@
 """Where does a surname come from? 20,050 names in 18 languages by their letters: an LSTM against n-grams of them.
 
 Reproduces: the names of PyTorch's tutorial on classifying names, a fifth of every language held out.
-Expected:   the LSTM above logistic regression on n-grams of up to 4 characters with their ends marked. Many names stand
-            under several languages, so nobody gets all of them right. The lead is small: a paired test calls it a tie.
-Takes:      about six minutes, alone on the machine.
+Expected:   the LSTM, in the mean of three seeds, above logistic regression on n-grams of up to 4 characters with their
+            ends marked. Many names stand under several languages, so nobody gets all of them right. The lead is small
+            at best: on a split of the training part wider, deeper and longer trained networks all tied with it.
+Takes:      about two minutes.
 """
 
 from _recipe import Recipe
@@ -12,18 +13,21 @@ recipe = Recipe(__doc__)
 metrics = recipe.classify(
     "lstm",
     [recipe.data("classification/names")],
-    epochs=30,
-    hidden_size=256,
+    seeds=3,
+    epochs=15,
+    hidden_size=128,
     embedding_size=64,
-    readout=["last", "max"],
+    readout=["last", "max", "mean"],
     input_dropout=0.2,
+    word_dropout=0.02,
     output_dropout=0.5,
-    weight_dropout=0.4,
     label_smoothing=0.1,
-    batch_size=64,
-    lr=3e-3,
+    batch_size=32,
+    lr=5e-3,
     ema=0.999,
+    precision="bf16",
 )
 accuracies = {row["name"]: row["accuracy"] for row in metrics["baselines"]}
-recipe.claim("accuracy", metrics["model"]["accuracy"], above=accuracies["logistic-regression"])
+bound = accuracies["logistic-regression"]
+recipe.claim("accuracy, mean of three seeds", metrics["model"]["seeds_mean"], above=bound)
 recipe.finish(main=metrics)
