@@ -1,18 +1,21 @@
 """What does reading an encyclopedia first do for judging reviews? SST-2 from a language model of WikiText-2.
 
-Reproduces: the binary Stanford Sentiment Treebank as in `sst2`, with a language model of WikiText-2 and of the training
-            sentences as its start (Howard and Ruder 2018): words are lower-cased and written as SST-2 writes them, a
-            sentence is a line, and the training sentences, without labels, stand four times among them.
+Reproduces: the binary Stanford Sentiment Treebank as in `sst2`, with a bidirectional language model of WikiText-2 and
+            of the training sentences as its start (Howard and Ruder 2018): words are lower-cased and written as SST-2
+            writes them, a sentence is a line and read from the initial state, and the training sentences, without
+            labels, stand four times among them. Words are those of the training sentences, and the commonest others.
 Expected:   at least 83 % right, the mean of three seeds; naive Bayes and logistic regression beside it.
-Takes:      about a quarter of an hour, alone on the machine.
+Takes:      at most a quarter of an hour, alone on two cores.
 """
 
 import random
+from collections import Counter
 from pathlib import Path
 
 from _recipe import Recipe
 
 LABELS = {"0": "negative", "1": "positive"}
+COMMON = 50  # times in WikiText-2
 SPELLED = {" @-@ ": "-", " @,@ ": ",", " @.@ ": "."}
 
 
@@ -22,17 +25,27 @@ def sentences(name: str) -> list[tuple[str, str]]:
     return [(LABELS[line[0]], line[2:].strip()) for line in lines]
 
 
-def texts() -> Path:
-    """WikiText-2's sentences, then the training sentences in four orders."""
+def texts(own: list[str]) -> Path:
+    """WikiText-2's sentences and three times the training sentences, which stand once more in the run's own text.
+
+    A word is kept that the training sentences have, unless it is there once in all, and one that is common elsewhere.
+    """
     content = recipe.data("lm_word/wikitext2/train.txt").read_text(encoding="utf-8").lower()
     for spelled, plain in SPELLED.items():
         content = content.replace(spelled, plain)
     paragraphs = [line.strip() for line in content.splitlines() if line.strip() and not line.startswith(" =")]
     lines = [line for paragraph in paragraphs for line in paragraph.replace(" . ", " .\n").split("\n")]
-    draw, own = random.Random(0), [text for _, text in sentences("train")]
-    for _ in range(4):
+    elsewhere = Counter(word for line in lines for word in line.split())
+    ours = Counter(word for line in own for word in line.split())
+    kept = {word for word, count in elsewhere.items() if count >= COMMON or (word in ours and count + ours[word] > 1)}
+    kept |= {word for word, count in ours.items() if count > 1}
+    draw = random.Random(0)
+    for _ in range(3):
         lines += draw.sample(own, len(own))
-    return recipe.made_text("wikitext2", lines)
+    draw.shuffle(lines)
+    return recipe.made_text(
+        "wikitext2", [" ".join(w if w in kept else "<unk>" for w in line.split()) for line in lines]
+    )
 
 
 recipe = Recipe(__doc__)
@@ -41,23 +54,23 @@ metrics = recipe.classify(
     "lstm",
     [train],
     epochs=4,
-    pretrain=[str(texts())],
-    pretrain_epochs=0.05 if recipe.is_quick else 1.5,
-    unfreeze_every=0.3,
-    rate_decay=1.6,
+    pretrain=[str(texts([text for _, text in sentences("train")]))],
+    pretrain_epochs=0.05 if recipe.is_quick else 1.0,
+    pretrain_lr=3e-3,
+    unfreeze_every=0.0,
+    rate_decay=1.3,
     valid_sources=[str(valid)],
     test_sources=[str(test)],
     seeds=3,
-    vocab_size=20_000,
-    hidden_size=400,
-    embedding_size=256,
-    bidirectional=False,
+    hidden_size=192,
+    embedding_size=128,
     precision="bf16",
     readout=["max", "mean", "last"],
     word_dropout=0.2,
     input_dropout=0.3,
     output_dropout=0.5,
     label_smoothing=0.1,
+    batch_size=32,
     lr=3e-3,
     ema=0.99,
 )

@@ -33,6 +33,18 @@ def test_a_corpus_holds_the_encoded_documents(tmp_path, kind, on_disk):
     assert corpus.document_starts.dtype == np.int64
 
 
+@pytest.mark.parametrize("kind", ["byte", "char", "word"])
+def test_by_line_every_line_is_a_document_that_ends_with_its_newline(kind):
+    lines = ["to be\n", "\n", "or not\n", "to be"]
+    written = [Document("a", "".join(lines[:3])), Document("b", lines[3])]
+    own = text.build(kind, lines)
+    whole = Corpus.build(written, own)
+    corpus = whole.by_line(own)
+    assert [own.decode(corpus.document(n)) for n in range(len(corpus.document_starts))] == lines
+    assert corpus.fingerprint != whole.fingerprint  # training sees something else
+    assert (corpus.num_characters, len(corpus)) == (whole.num_characters, len(whole))
+
+
 @pytest.mark.parametrize(("size", "dtype"), [(256, "u1"), (257, "u2"), (65_536, "u2"), (65_537, "u4")])
 def test_tokens_take_the_narrowest_integers(size, dtype):
     assert token_dtype(size) == np.dtype(dtype)

@@ -32,6 +32,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "table.csv").write_text("\n".join(["label,text", *rows]), encoding="utf-8")
     rnnkit.LanguageModel.train(folder / "lm.txt", run=folder / "lm", **LM)
     rnnkit.LanguageModel.train(folder / "lm.txt", run=folder / "shallow", **{**LM, "num_layers": 1})
+    rnnkit.BidirectionalLanguageModel.train(folder / "lm.txt", run=folder / "both", **{**LM, "num_layers": 1})
     return folder
 
 
@@ -57,6 +58,23 @@ def test_layers_table_and_tokeniser_are_the_language_models(run: str, files: Pat
         {"recurrent"} if run != "lm" else set()
     )
     assert (task.sequences.tokenizer, task.config.model.hidden_size) == (bundle.tokenizer, 6)
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_both_directions_start_from_a_bidirectional_language_model(bidirectional: bool, files: Path) -> None:
+    bundle = read_bundle(files / "both")
+    task = ClassificationTask(configure(files, "both", model={"bidirectional": bidirectional}))
+    own = {name: p.detach().numpy() for name, p in task.build_model().named_parameters()}
+    taken = {name: name for name in bundle.tensors if name.startswith(("recurrent.", "embedding."))}
+    if bidirectional:
+        backwards = [name for name in bundle.tensors if name.startswith("reverse.")]
+        assert len(backwards) == 4
+        taken |= {f"recurrent.{name.partition('.')[2]}_reverse": name for name in backwards}
+    assert all(np.array_equal(own[ours], bundle.tensors[name]) for ours, name in taken.items())
+    assert own.keys() - taken == {"head.weight", "head.bias"}
+    assert task.start is not None
+    rates = {name: task.start.rate_of(name, 9.0) for name in own if name.startswith("recurrent.")}
+    assert set(rates.values()) == {1 / 2.6}  # a start, not something new, in either direction
 
 
 def test_the_head_learns_first_and_each_layer_below_it_later_and_slower(files: Path) -> None:
@@ -132,7 +150,8 @@ def test_both_steps_in_one_and_resumed(files: Path, tmp_path: Path) -> None:
         "baselines.kinds": ["majority"],
     }
     model = rnnkit.Classifier.train(files / "table.csv", run=run, **given)
-    language_model = rnnkit.LanguageModel.load(tmp_path / "run-lm")
+    language_model = rnnkit.BidirectionalLanguageModel.load(tmp_path / "run-lm")
+    assert language_model.metrics["config"]["data"]["by_line"] is True
     tokenizer = language_model.tokenizer
     assert tokenizer.unk_id not in tokenizer.encode("sea saw")  # a word of ours, and one of the other text
     assert model.metrics["config"]["transfer"]["from_run"] == str(tmp_path / "run-lm")

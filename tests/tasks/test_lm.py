@@ -277,6 +277,7 @@ OTHER_CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "tokenizer.special_tokens": ({}, {"special_tokens": ["<pad>"]}),
     "data.held_out": ({}, {"held_out": 0.3}),
     "data.encoding": ({}, {"encoding": "latin-1"}),
+    "data.by_line": ({}, {"by_line": True}),
     "baselines.kinds": ({}, MLP),
     "baselines.ngram_order": ({"kinds": ["kneser-ney"]}, {"kinds": ["kneser-ney"], "ngram_order": 3}),
     "baselines.mlp_order": (MLP, {**MLP, "mlp_order": 3}),
@@ -412,3 +413,15 @@ def test_a_text_of_two_characters_trains(tmp_path: Path) -> None:
     path.write_text("aa", encoding="utf-8")
     task = LanguageModelTask(configure(path, data={"held_out": 0.5}))
     assert fit(task, run_dir=tmp_path / "run", config=SMALL).metrics["steps"] == 6
+
+
+def test_by_line_the_model_reads_every_line_from_the_initial_state(text: Path) -> None:
+    streams = {}
+    for by_line in (True, False):
+        config = LmConfig(data=DataConfig(sources=[str(text)], by_line=by_line))
+        task = LanguageModelTask(config)
+        streams[by_line] = list(task.streams(batch_size=1, window=1000, stride=1000))
+    newline = task.texts.tokenizer.begin_id
+    assert len(streams[True]) > len(streams[False])
+    assert all(window.reset.all() and window.inputs[0, 0] == newline for window in streams[True])
+    assert all((window.targets[:-1] != newline).all() for window in streams[True])

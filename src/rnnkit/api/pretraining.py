@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnkit import durable
+from rnnkit.api.bidirectional import BidirectionalLanguageModel
 from rnnkit.api.classification import ClassifyRunConfig
 from rnnkit.api.language_model import LanguageModel
 from rnnkit.errors import ConfigError
@@ -20,7 +21,8 @@ _SHARED = ("cell", "hidden_size", "num_layers", "proj_size", "embedding_size", "
 def pretrained(settings: ClassifyRunConfig, run: Path, force: bool, observers: Sequence[Any]) -> ClassifyRunConfig:
     """Train the language model that `transfer.pretrain` asks for into `RUN-lm`, or go on with it where it stopped.
 
-    It reads those texts and the training texts, for both its vocabulary and its weights; none that is held out.
+    It reads those texts and the training texts line by line, for both its vocabulary and its weights; none that is held
+    out. That of a bidirectional classifier is bidirectional.
 
     Returns: the configuration of a classifier that starts from it.
     Raises:  ConfigError; as `LanguageModel.train`.
@@ -38,7 +40,8 @@ def pretrained(settings: ClassifyRunConfig, run: Path, force: bool, observers: S
     durable.write_file(own, "".join(f"{' '.join(text.split())}\n" for text in sequences.train.examples.inputs).encode())
     model = {f"model.{name}": getattr(settings.model, name) for name in _SHARED}
     tokens = {f"tokenizer.{name}": getattr(settings.tokenizer, name) for name in TokenizerConfig.model_fields}
-    LanguageModel.train(
+    is_both = settings.model.bidirectional  # layers that read backwards are to start from some that do
+    (BidirectionalLanguageModel if is_both else LanguageModel).train(
         [*transfer.pretrain, own],
         run=folder,
         resume=folder.exists() and not force,
@@ -54,6 +57,7 @@ def pretrained(settings: ClassifyRunConfig, run: Path, force: bool, observers: S
             "training.seed": settings.training.seed,
             "training.threads": settings.training.threads,
             "data.held_out": 0.02,
+            "data.by_line": True,  # a classifier reads every text from the initial state
             "baselines.kinds": ["unigram"],
             "samples.sample_tokens": 0,
         },

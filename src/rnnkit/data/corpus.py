@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -92,6 +92,13 @@ class Corpus:
         ends = np.append(self.document_starts[1:], len(self.tokens))
         return self.tokens[self.document_starts[number] : ends[number]]
 
+    def by_line(self, tokenizer: Tokenizer) -> Self:
+        """The same tokens with every line as a document; it ends with the token that holds its newline."""
+        after = 1 + np.flatnonzero(ends_of_lines(tokenizer)[self.tokens])
+        starts = np.union1d(self.document_starts, after[after < len(self.tokens)]).astype("<i8")
+        fingerprint = hashlib.sha256(bytes.fromhex(self.fingerprint) + starts.tobytes()).hexdigest()
+        return replace(self, document_starts=starts, fingerprint=fingerprint)
+
     def _is_of(self, documents: list[Document], tokenizer: Tokenizer) -> bool:
         if self.description.get("tokenizer_sha256") != tokenizer.digest():
             return False
@@ -121,6 +128,11 @@ class Corpus:
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{name}: the token file is damaged ({error}); {_HINT}") from None
+
+
+def ends_of_lines(tokenizer: Tokenizer) -> np.ndarray:
+    """[V] bool: the tokens that hold a newline (of BPE, one may hold the next line's indentation too)."""
+    return np.array(["\n" in tokenizer.decode([token]) for token in range(tokenizer.vocab_size)])
 
 
 def token_dtype(vocab_size: int) -> np.dtype:

@@ -10,6 +10,7 @@ from rnnkit.bundle import Bundle, read_bundle
 from rnnkit.errors import ConfigError
 from rnnkit.models.recurrent import RecurrentModel
 
+_KINDS = ("language_model", "bidirectional_language_model")
 # What the language model has decided.
 _SHAPE = ("cell", "hidden_size", "num_layers", "proj_size", "embedding_size", "bias", "residual", "trainable_state",
           "layer_norm")  # fmt: skip
@@ -18,9 +19,10 @@ _SHAPE = ("cell", "hidden_size", "num_layers", "proj_size", "embedding_size", "b
 class LanguageModelStart:
     """A language model's bundle as the start of a classifier, and how its parts learn; `TaggerStart` is a tagger's.
 
-    The forward layers and the table are the language model's; readout, head and layers that read backwards start as
-    ever. A group of parameters learns at lr / rate_decay^k from epoch k·unfreeze_every on, with k counted from the
-    head (and all else that is new) at 0 over the layers, the last first, down to the table.
+    The forward layers and the table are the language model's, and so are layers that read backwards where it has such;
+    readout, head and other layers that read backwards start as ever. A group of parameters learns at lr / rate_decay^k
+    from epoch k·unfreeze_every on, with k counted from the head (and all else that is new) at 0 over the layers, the
+    last first, down to the table.
 
     Source: Howard and Ruder 2018, "Universal language model fine-tuning for text classification", section 3.3.
 
@@ -35,7 +37,7 @@ class LanguageModelStart:
         self.transfer = config.transfer
         self.bundle: Bundle = read_bundle(config.transfer.from_run)
         where, found = config.transfer.from_run, self.bundle.config
-        if found["kind"] != "language_model" or self.bundle.tokenizer is None:
+        if found["kind"] not in _KINDS or self.bundle.tokenizer is None:
             raise ConfigError(f"{where} is of kind {found['kind']}; a {self.noun} starts from a language model")
         self.tokenizer = self.bundle.tokenizer
         theirs = {name: found["model"].get(name, type(config.model).model_fields[name].default) for name in _SHAPE}
@@ -60,6 +62,12 @@ class LanguageModelStart:
                 "set model.bidirectional=false (--forward)"
             )
         self.num_layers: int = theirs["num_layers"]
+        self._names = {  # of the language model's parameters, in the classifier
+            theirs: theirs.replace("reverse.", "recurrent.", 1) + "_reverse" if is_reverse else theirs
+            for theirs in self.bundle.tensors
+            if (is_reverse := config.model.bidirectional and theirs.startswith("reverse."))
+            or theirs.startswith(("recurrent.", "embedding."))
+        }
 
     def identity(self) -> dict[str, Any]:
         """What a resumed run must agree on: how the parts learn, and the digest of the language model."""
@@ -70,9 +78,8 @@ class LanguageModelStart:
         """Put the language model's parameters in their places, and say how each part learns."""
         own = dict(model.named_parameters())
         with torch.no_grad():
-            for name, array in self.bundle.tensors.items():
-                if name.startswith(("recurrent.", "embedding.")):
-                    self._place(name, torch.from_numpy(array.copy()), own[name])
+            for theirs, name in self._names.items():
+                self._place(name, torch.from_numpy(self.bundle.tensors[theirs].copy()), own[name])
         model.rate_of = self.rate_of
 
     def _place(self, name: str, theirs: torch.Tensor, ours: torch.Tensor) -> None:
@@ -83,8 +90,8 @@ class LanguageModelStart:
         depth = 0
         if name.startswith("embedding."):
             depth = self.num_layers + 1
-        elif name.startswith("recurrent.") and not name.endswith("_reverse"):
-            depth = self.num_layers - int(name.rpartition("_l")[2])
+        elif name in self._names.values():
+            depth = self.num_layers - int(name.removesuffix("_reverse").rpartition("_l")[2])
         if epochs < depth * self.transfer.unfreeze_every:
             return 0.0
         return self.transfer.rate_decay**-depth

@@ -58,6 +58,10 @@ class Texts:
                 settings.valid_sources, encoding=settings.encoding, as_bytes=settings.as_bytes
             )
             self.valid = data.Corpus.build(documents, self.tokenizer, folder / "valid.tokens")
+        if settings.by_line:
+            self.train, self.test, self.valid = (
+                corpus.by_line(self.tokenizer) for corpus in (self.train, self.test, self.valid)
+            )
 
     def parts(self) -> dict[str, data.Corpus]:
         return {"train": self.train, "valid": self.valid, "test": self.test}

@@ -27,6 +27,10 @@ class DataConfig(Section):
     )
     encoding: str = Field(default="utf-8", description="Of all sources.")
     as_bytes: bool = Field(default=False, description="Read bytes, whatever they mean; goes with tokenizer kind byte.")
+    by_line: bool = Field(
+        default=False,
+        description="Every line is a document of its own: the model reads it from the initial state.",
+    )
     cache_dir: str | None = Field(
         default=None,
         description="Where token files are kept; None: $RNNKIT_CACHE, or rnnkit in the user's cache folder.",

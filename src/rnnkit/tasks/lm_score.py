@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from rnnkit.data import Corpus
+from rnnkit.data.corpus import ends_of_lines
 from rnnkit.metrics import LanguageModelScore, PseudoLikelihoodScore
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ def line_blocks(corpus: Corpus, tokenizer: Tokenizer) -> Iterator[tuple[np.ndarr
     A line ends with the token that holds its newline (of BPE, that may hold the next line's indentation too) and at the
     end of its document.
     """
-    ends_line = np.array(["\n" in tokenizer.decode([token]) for token in range(tokenizer.vocab_size)])
-    first = 0
+    ends_line, first = ends_of_lines(tokenizer), 0
     for begin in range(0, len(corpus), _BLOCK):
         end = min(begin + _BLOCK, len(corpus))
         after_newline = begin + 1 + np.flatnonzero(ends_line[corpus.tokens[begin:end]])
