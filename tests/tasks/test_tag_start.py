@@ -37,6 +37,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rnnkit.LanguageModel.train(folder / "lm.txt", run=folder / "lm", **LM)
     rnnkit.LanguageModel.train(folder / "lm.txt", run=folder / "deep", **{**LM, "num_layers": 2})
     rnnkit.LanguageModel.train(folder / "lm.txt", run=folder / "letters", **{**LM, "kind": "char"})
+    rnnkit.BidirectionalLanguageModel.train(folder / "lm.txt", run=folder / "both", **LM)
     return folder
 
 
@@ -79,6 +80,17 @@ def test_features_and_characters_stand_beside_the_language_models_input(files: P
     assert weight.shape == (24, 4 + 2 + 2 * 5)
     assert np.array_equal(weight[:, :4], bundle.tensors["recurrent.weight_ih_l0"])
     assert np.abs(weight[:, 4:]).min() > 0
+
+
+def test_layers_that_read_backwards_start_from_a_bidirectional_language_model(files: Path) -> None:
+    bundle = read_bundle(files / "both")
+    own = parameters(
+        TaggingTask(configure(files, "both", **BESIDE | {"words": {"characters": True, **BESIDE["words"]}}))
+    )
+    assert np.array_equal(own["recurrent.weight_hh_l0_reverse"], bundle.tensors["reverse.weight_hh_l0"])
+    weight, theirs = own["recurrent.weight_ih_l0_reverse"], bundle.tensors["reverse.weight_ih_l0"]
+    assert np.array_equal(weight[:, :4], theirs)
+    assert weight.shape[1] > 4
 
 
 @pytest.mark.parametrize(

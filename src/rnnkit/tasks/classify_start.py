@@ -63,10 +63,10 @@ class LanguageModelStart:
             )
         self.num_layers: int = theirs["num_layers"]
         self._names = {  # of the language model's parameters, in the classifier
-            theirs: theirs.replace("reverse.", "recurrent.", 1) + "_reverse" if is_reverse else theirs
-            for theirs in self.bundle.tensors
-            if (is_reverse := config.model.bidirectional and theirs.startswith("reverse."))
-            or theirs.startswith(("recurrent.", "embedding."))
+            name: name.replace("reverse.", "recurrent.", 1) + "_reverse" if name.startswith("reverse.") else name
+            for name in self.bundle.tensors
+            if name.startswith(("recurrent.", "embedding."))
+            or (config.model.bidirectional and name.startswith("reverse."))
         }
 
     def identity(self) -> dict[str, Any]:
