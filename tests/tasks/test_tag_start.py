@@ -141,3 +141,29 @@ def test_a_tagger_is_no_start_and_another_language_model_none_to_resume_from(fil
         fit(task, run_dir=tmp_path / "run", config=SMALL, resume=True)
     with pytest.raises(ValueError, match="unfreeze_every has no effect without from_run"):
         configure(files, transfer={"from_run": None, "unfreeze_every": 2.0})
+
+
+def test_both_steps_in_one_and_resumed(files: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"max_steps": 3, "batch_size": 8, "threads": 1, "hidden_size": 6, "embedding_size": 4,
+                             "kinds": ["most-frequent-tag"], "min_count": 2}  # fmt: skip
+    run = tmp_path / "run"
+    model = rnnkit.Tagger.train(
+        files / "tags.conll", run=run, pretrain=[str(files / "lm.txt")], pretrain_epochs=0.5, **given
+    )
+    first = rnnkit.BidirectionalLanguageModel.load(tmp_path / "run-lm")
+    assert first.metrics["config"]["data"]["by_line"] is True
+    assert isinstance(first.tokenizer, WordTokenizer)
+    assert {"saw", "sank"} < {*first.tokenizer.words}  # of the other text, and of the sentences
+    assert model.words is not None
+    assert {*model.words.words} == {*first.tokenizer.words} - {"\n", "<unk>"}
+    assert model.metrics["config"]["transfer"]["from_run"] == str(tmp_path / "run-lm")
+    assert rnnkit.Tagger.train(run=run, resume=True).digest == model.digest
+
+
+def test_two_steps_are_refused_before_the_first(files: Path, tmp_path: Path) -> None:
+    text = [str(files / "lm.txt")]
+    with pytest.raises(ConfigError, match="2 layers, and those above the first read one direction alone"):
+        rnnkit.Tagger.train(files / "tags.conll", run=tmp_path / "run", pretrain=text, num_layers=2)
+    assert not (tmp_path / "run-lm").exists()
+    with pytest.raises(ConfigError, match="pretrain is a step of its own"):
+        TaggingTask(configure(files, transfer={"from_run": None, "pretrain": text}))

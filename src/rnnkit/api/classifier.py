@@ -36,14 +36,6 @@ class Classifier(Trained, runtime.Acceptor):
 
         return ClassifyRunConfig
 
-    @classmethod
-    def _prepared(cls, settings: Any, run: Path, *, force: bool, observers: Sequence[Any]) -> Any:
-        from rnnkit.api.pretraining import pretrained
-
-        transfer = getattr(settings, "transfer", None)  # a grammar's recogniser has none
-        is_first = transfer is not None and transfer.pretrain is not None
-        return pretrained(settings, run, force, observers) if is_first else settings
-
     @staticmethod
     def is_table(file: str | Path) -> bool:
         """Whether `read` takes a file for a table of texts, by its name, and not for lines."""

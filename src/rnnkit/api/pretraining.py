@@ -1,4 +1,4 @@
-"""The first of two steps: a language model, of other texts and of a classifier's, that the classifier starts from."""
+"""The first of two steps: a language model, of other texts and one's own, that a classifier or tagger starts from."""
 
 from __future__ import annotations
 
@@ -8,49 +8,47 @@ from typing import Any
 
 from rnnkit import durable
 from rnnkit.api.bidirectional import BidirectionalLanguageModel
-from rnnkit.api.classification import ClassifyRunConfig
 from rnnkit.api.language_model import LanguageModel
+from rnnkit.api.tagging import TagRunConfig
 from rnnkit.errors import ConfigError
+from rnnkit.tasks.classify_start import check_directions
 from rnnkit.tasks.sections import TokenizerConfig
 
-# Of the classifier's model: what the language model then has, and how it is kept from learning by heart.
+# Of the model to come: what the language model then has, and how it is kept from learning by heart.
 _SHARED = ("cell", "hidden_size", "num_layers", "proj_size", "embedding_size", "bias", "residual", "trainable_state",
            "layer_norm", "init", "forget_bias", "chrono", "dropout", "input_dropout", "precision")  # fmt: skip
 
 
-def pretrained(settings: ClassifyRunConfig, run: Path, force: bool, observers: Sequence[Any]) -> ClassifyRunConfig:
+def pretrained(settings: Any, run: Path, force: bool, observers: Sequence[Any]) -> Any:
     """Train the language model that `transfer.pretrain` asks for into `RUN-lm`, or go on with it where it stopped.
 
     It reads those texts and the training texts line by line, for both its vocabulary and its weights; none that is held
-    out. That of a bidirectional classifier is bidirectional.
+    out. That of a bidirectional classifier or tagger is bidirectional.
 
-    Returns: the configuration of a classifier that starts from it.
+    Args:    settings: of a run of `train classify` or `train tag`.
+    Returns: the configuration of one that starts from it.
     Raises:  ConfigError; as `LanguageModel.train`.
     """
-    transfer = settings.transfer
+    transfer, model = settings.transfer, settings.model
     if transfer.from_run is not None or transfer.pretrain is None:
         raise ConfigError(f"from_run is {transfer.from_run!r} and pretrain {transfer.pretrain!r}: give one of them")
-    plain = settings.model_copy(update={"transfer": type(transfer)()})
-    sequences = plain.make_task().sequences
-    if sequences.tokenizer is None:
-        raise ConfigError("transfer.pretrain has no effect on series of numbers: leave it out")
     folder = run.with_name(f"{run.name}-lm")
+    num_layers = len(model.hidden_size) if isinstance(model.hidden_size, tuple) else model.num_layers
+    check_directions(model.bidirectional, num_layers, str(folder))
+    task = settings.model_copy(update={"transfer": type(transfer)()}).make_task()
+    texts, tokens, decided = (_of_tagger if isinstance(settings, TagRunConfig) else _of_classifier)(settings, task)
     own = folder.with_name(f"{folder.name}.txt")
     own.parent.mkdir(parents=True, exist_ok=True)
-    durable.write_file(own, "".join(f"{' '.join(text.split())}\n" for text in sequences.train.examples.inputs).encode())
-    model = {f"model.{name}": getattr(settings.model, name) for name in _SHARED}
-    tokens = {f"tokenizer.{name}": getattr(settings.tokenizer, name) for name in TokenizerConfig.model_fields}
-    is_both = settings.model.bidirectional  # layers that read backwards are to start from some that do
-    (BidirectionalLanguageModel if is_both else LanguageModel).train(
+    durable.write_file(own, "".join(f"{text}\n" for text in texts).encode())
+    (BidirectionalLanguageModel if model.bidirectional else LanguageModel).train(
         [*transfer.pretrain, own],
         run=folder,
         resume=folder.exists() and not force,
         force=force,
         observers=observers,
         **{
-            **model,
-            **tokens,
-            "tokenizer.kind": sequences.tokenizer.kind,
+            **{f"model.{name}": getattr(model, name) for name in _SHARED},
+            **{f"tokenizer.{name}": value for name, value in tokens.items()},
             "model.tied": True,
             "training.epochs": transfer.pretrain_epochs,
             "training.lr": transfer.pretrain_lr,
@@ -65,5 +63,25 @@ def pretrained(settings: ClassifyRunConfig, run: Path, force: bool, observers: S
     started = type(transfer)(
         from_run=str(folder.resolve()), unfreeze_every=transfer.unfreeze_every, rate_decay=transfer.rate_decay
     )
-    decided = type(settings.tokenizer)(kind=sequences.tokenizer.kind)
-    return settings.model_copy(update={"transfer": started, "tokenizer": decided})
+    return settings.model_copy(update={"transfer": started, **decided})
+
+
+# Of a task: its training texts, a line each; what the language model's tokens are; what is thereby decided.
+_Own = tuple[list[str], dict[str, Any], dict[str, Any]]
+
+
+def _of_classifier(settings: Any, task: Any) -> _Own:
+    sequences = task.sequences
+    if sequences.tokenizer is None:
+        raise ConfigError("transfer.pretrain has no effect on series of numbers: leave it out")
+    kind = sequences.tokenizer.kind
+    tokens = {name: getattr(settings.tokenizer, name) for name in TokenizerConfig.model_fields} | {"kind": kind}
+    texts = [" ".join(text.split()) for text in sequences.train.examples.inputs]
+    return texts, tokens, {"tokenizer": type(settings.tokenizer)(kind=kind)}
+
+
+def _of_tagger(settings: Any, task: Any) -> _Own:
+    """Words as they are tagged; in other texts they stand between spaces."""
+    texts = [" ".join(words) for words in task.sentences.train.tagged.sentences]
+    words = settings.words.model_copy(update={"min_count": 1})  # the language model has counted them
+    return texts, {"kind": "word", "min_count": settings.words.min_count}, {"words": words}

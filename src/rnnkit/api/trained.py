@@ -82,8 +82,12 @@ class Trained:
 
     @classmethod
     def _prepared(cls, settings: Any, run: Path, *, force: bool, observers: Sequence[Any]) -> Any:
-        """What is to be trained into `run`, once what comes before it is done."""
-        return settings
+        """What is to be trained into `run`, once the language model that it may start from is."""
+        from rnnkit.api.pretraining import pretrained
+
+        transfer = getattr(settings, "transfer", None)  # of classifiers and taggers
+        is_first = transfer is not None and transfer.pretrain is not None
+        return pretrained(settings, run, force, observers) if is_first else settings
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -240,6 +240,9 @@ DROPOUT: Options = {
 PRECISION: Options = {"precision": option(str, help="Of matrix products: fp32, fp32_split, bf16 or auto.")}
 START: Options = {
     "from_run": option(str, "--from", metavar="RUN", help="A language model to start from: layers, table, words."),
+    "pretrain": option(list[str], help="Texts that a language model is trained on first, with yours."),
+    "pretrain_epochs": option(float, help="Passes over them."),
+    "pretrain_lr": option(float, help="The language model's peak learning rate."),
     "unfreeze_every": option(float, help="Epochs until the next lower layer learns too; 0: all at once."),
     "rate_decay": option(float, help="The rate is divided by this from layer to layer, downwards."),
 }

@@ -185,22 +185,13 @@ class ClassificationTask(WholeSequencesTask):
 
     def __init__(self, config: ClassifyConfig, examples: data.Examples | None = None) -> None:
         """Args: examples: as of `LabelledSequences`."""
-        self.start = self._start(config)
+        self.start = LanguageModelStart.of(config)
         config = config if self.start is None else self.start.config
         self.sequences = self._read(config, examples)
         self._temperatures: dict[Path, float] = {}  # of every run folder that was calibrated
         super().__init__(config, self.sequences)
         if len(self.sequences.test) and {"naive-bayes", "logistic-regression"} & {*self.sequences.baselines}:
             baselines.require_scikit_learn()  # before the training, not after it
-
-    def _start(self, config: ClassifyConfig) -> LanguageModelStart | None:
-        """What the configuration asks for. Raises: ConfigError, BundleError."""
-        if config.transfer.pretrain is not None:
-            raise ConfigError(
-                "transfer.pretrain is a step of its own, before this one: train with rnnkit.Classifier.train or rnnkit "
-                "train classify, and leave it out of a dry run"
-            )
-        return None if config.transfer.from_run is None else LanguageModelStart(config)
 
     def _read(self, config: ClassifyConfig, examples: data.Examples | None) -> LabelledSequences:
         return LabelledSequences(config, examples, tokenizer=None if self.start is None else self.start.tokenizer)

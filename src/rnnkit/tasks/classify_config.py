@@ -82,27 +82,6 @@ class ClassifyModelConfig(SpellingLayersConfig):
     )
 
 
-class ClassifyTransferConfig(StartConfig):
-    """A trained language model to start from: its layers, table and tokeniser (Howard and Ruder 2018)."""
-
-    pretrain: list[str] | None = Field(
-        default=None,
-        description="Texts that a language model is trained on first, with the training texts, in RUN-lm.",
-    )
-    pretrain_epochs: float = Field(default=2.0, gt=0, description="Passes over them.")
-    pretrain_lr: float = Field(default=2e-3, gt=0, description="The language model's peak learning rate.")
-
-    owners: ClassVar = {
-        **dict.fromkeys(
-            ("pretrain_epochs", "pretrain_lr"), (lambda transfer: transfer.pretrain is not None, "without pretrain")
-        ),
-        **dict.fromkeys(
-            ("unfreeze_every", "rate_decay"),
-            (lambda transfer: bool(transfer.from_run or transfer.pretrain), "without from_run or pretrain"),
-        ),
-    }
-
-
 class ClassifyLossConfig(Section):
     """How the labels count."""
 
@@ -152,7 +131,7 @@ class ClassifyConfig(SequencesRunConfig):
     tokenizer: ClassifyTokenizerConfig = Field(default_factory=ClassifyTokenizerConfig)
     model: ClassifyModelConfig = Field(default_factory=ClassifyModelConfig)
     loss: ClassifyLossConfig = Field(default_factory=ClassifyLossConfig)
-    transfer: ClassifyTransferConfig = Field(default_factory=ClassifyTransferConfig)
+    transfer: StartConfig = Field(default_factory=StartConfig)
     baselines: ClassifyBaselinesConfig = Field(default_factory=ClassifyBaselinesConfig)
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -31,6 +31,22 @@ class LanguageModelStart:
 
     noun = "classifier"
 
+    @classmethod
+    def of(cls, config: Any) -> Self | None:
+        """What the configuration asks for; one without `transfer` (of a grammar, of frames) starts from nothing.
+
+        Raises: ConfigError, BundleError.
+        """
+        transfer = getattr(config, "transfer", None)
+        if transfer is None:
+            return None
+        if transfer.pretrain is not None:
+            raise ConfigError(
+                "transfer.pretrain is a step of its own, before this one: train with rnnkit train or with train of the "
+                "class in Python, and leave it out of a dry run"
+            )
+        return None if transfer.from_run is None else cls(config)
+
     def __init__(self, config: Any) -> None:
         """Args: config: with sections `transfer` and `model`, and maybe one of a `tokenizer`."""
         assert config.transfer.from_run is not None
@@ -56,11 +72,7 @@ class LanguageModelStart:
         if isinstance(theirs["hidden_size"], list):
             theirs["hidden_size"] = tuple(theirs["hidden_size"])
         self.config = config.model_copy(update={"model": config.model.model_copy(update=theirs)})
-        if config.model.bidirectional and theirs["num_layers"] > 1:
-            raise ConfigError(
-                f"{where} has {theirs['num_layers']} layers, and those above the first read forwards alone there; "
-                "set model.bidirectional=false (--forward)"
-            )
+        check_directions(config.model.bidirectional, theirs["num_layers"], where)
         self.num_layers: int = theirs["num_layers"]
         self._names = {  # of the language model's parameters, in the classifier
             name: name.replace("reverse.", "recurrent.", 1) + "_reverse" if name.startswith("reverse.") else name
@@ -95,3 +107,12 @@ class LanguageModelStart:
         if epochs < depth * self.transfer.unfreeze_every:
             return 0.0
         return self.transfer.rate_decay**-depth
+
+
+def check_directions(bidirectional: bool, num_layers: int, where: str) -> None:
+    """Raises: ConfigError for layers that read both directions over what a language model reads in one."""
+    if bidirectional and num_layers > 1:
+        raise ConfigError(
+            f"{where} has {num_layers} layers, and those above the first read one direction alone there; "
+            "set model.bidirectional=false (--forward)"
+        )

@@ -58,9 +58,6 @@ class GrammarTask(ClassificationTask):
 
     sequences: DrawnTexts
 
-    def _start(self, config: Any) -> None:
-        return None
-
     def _read(self, config: Any, examples: data.Examples | None) -> DrawnTexts:
         return DrawnTexts(config, examples)
 

@@ -111,6 +111,12 @@ class StartConfig(Section):
     """A trained language model to start from (Howard and Ruder 2018)."""
 
     from_run: str | None = Field(default=None, description="The run of a language model to start from; None: none.")
+    pretrain: list[str] | None = Field(
+        default=None,
+        description="Texts that a language model is trained on first, with the training texts, in RUN-lm.",
+    )
+    pretrain_epochs: float = Field(default=2.0, gt=0, description="Passes over them.")
+    pretrain_lr: float = Field(default=2e-3, gt=0, description="The language model's peak learning rate.")
     unfreeze_every: float = Field(
         default=1.0,
         ge=0,
@@ -120,9 +126,15 @@ class StartConfig(Section):
         default=2.6, ge=1, description="What the learning rate is divided by from each layer to the one below."
     )
 
-    owners: ClassVar = dict.fromkeys(
-        ("unfreeze_every", "rate_decay"), (lambda transfer: transfer.from_run is not None, "without from_run")
-    )
+    owners: ClassVar = {
+        **dict.fromkeys(
+            ("pretrain_epochs", "pretrain_lr"), (lambda transfer: transfer.pretrain is not None, "without pretrain")
+        ),
+        **dict.fromkeys(
+            ("unfreeze_every", "rate_decay"),
+            (lambda transfer: bool(transfer.from_run or transfer.pretrain), "without from_run or pretrain"),
+        ),
+    }
 
 
 class SequencesRunConfig(Section):

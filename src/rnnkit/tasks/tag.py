@@ -174,9 +174,8 @@ class TaggingTask(WholeSequencesTask):
 
     def __init__(self, config: TagConfig, tagged: data.Tagged | None = None) -> None:
         """Args: tagged: as of `TaggedSentences`."""
-        if (transfer := getattr(config, "transfer", None)) is not None and transfer.from_run is not None:
-            self.start = TaggerStart(config)
-            config = self.start.config
+        self.start = TaggerStart.of(config)
+        config = config if self.start is None else self.start.config
         self.sentences = self._read(config, tagged)
         super().__init__(config, self.sentences)
         if self._fits_outside and self.sentences.scheme is None:
