@@ -65,7 +65,6 @@ def test_verbs_that_read_whole_texts_run_it(
             ["compare", "RUN", "RUN"],
             "is a run of train bidirectional-lm; only runs of train lm and train classify are compared",
         ),
-        (["train", "classify", "t.csv", "--from", "RUN", "--run", "r"], "starts from a language model"),
         (["train", "lm", "my.txt", "--bidirectional", "--stride", "3"], "stride 3 has no use"),
         (["train", "lm", "my.txt", "--bidirectional", "--sample-tokens", "3"], "cannot write: leave it out"),
         (["train", "lm", "my.txt", "model.bidirectional=true"], "--bidirectional"),
@@ -81,7 +80,6 @@ def test_verbs_that_go_on_with_a_text_refuse_it_by_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("my.txt").write_text(TEXT, encoding="utf-8")
-    Path("t.csv").write_text("label,text\n" + "x,the cat\ny,a dog\n" * 20, encoding="utf-8")
     outcome = call(*[str(both[0]) if word == "RUN" else word for word in arguments])
     assert outcome.code != 0
     assert message in outcome.err, outcome.err

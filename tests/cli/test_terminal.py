@@ -119,3 +119,11 @@ def test_durations_are_said_as_people_say_them(seconds: float, text: str) -> Non
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (999, "999 B"), (1500, "1.5 kB"), (5_276_576, "5.3 MB")])
 def test_bytes_come_in_the_largest_unit(value: float | None, text: str) -> None:
     assert text == terminal.num_bytes(value)
+
+
+def test_an_evaluation_without_any_loss_is_shown() -> None:
+    log = io.StringIO()
+    Progress(terminal.LiveLine(log))(
+        {"event": "eval", "step": 9, "loss": 0.25, "nll": 0.0, "accuracy": 1.0, "is_best": True}
+    )
+    assert "train 0.250 nats/char, held-out 0.000 nats/char, 100.0% right, best" in log.getvalue()

@@ -34,9 +34,8 @@ class Progress:
             case "eval":
                 best = ", best" if event["is_best"] else ""
                 held_out = event.get("nats_per_character", event["nll"])
-                train = (
-                    "" if event["loss"] is None else f"train {self._nats(event['loss'] * held_out / event['nll'])}, "
-                )
+                scale = held_out / event["nll"] if event["nll"] else 1.0  # nats may be none at all
+                train = "" if event["loss"] is None else f"train {self._nats(event['loss'] * scale)}, "
                 right = f", {event['accuracy']:.1%} right" if "accuracy" in event else ""
                 self.line.keep(
                     f"{self._name} step {event['step']:,}: {train}held-out {self._nats(held_out)}{right}{best}"
