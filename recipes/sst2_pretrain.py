@@ -5,10 +5,11 @@ Reproduces: the binary Stanford Sentiment Treebank as in `sst2`, with a bidirect
             writes them, a sentence is a line and read from the initial state, and the training sentences, without
             labels, stand four times among them. Words are those of the training sentences, and the commonest others.
 Expected:   at least 83 % right, the mean of three seeds; naive Bayes and logistic regression beside it.
-Found:      80.7 %, no more than `sst2` has from nothing (80.8 %), and below naive Bayes (82.4 %). On the validation part
-            a start gained a point over nothing (80.4 and 79.3 %, three seeds each). There neither one direction nor
-            both, gradual unfreezing or none, dropped recurrent weights, a higher rate with more words dropped nor a
-            lower one with fewer reached 81.5 % in any seed: two million words of an encyclopedia say little of opinions.
+Found:      80.7 %, no more than `sst2` has from nothing (80.8 %), and below naive Bayes (82.4 %). On the validation
+            part a start gained a point over nothing (80.4 and 79.3 %, three seeds each). There neither one direction
+            nor both, gradual unfreezing or none, dropped recurrent weights, a higher rate with more words dropped nor a
+            lower one with fewer reached 81.5 % in any seed: two million words of an encyclopedia say little of
+            opinions.
 Takes:      about ten minutes on two cores, beside other work.
 """
 
