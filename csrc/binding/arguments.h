@@ -115,6 +115,14 @@ inline FloatArray float_array(nb::handle value, const std::string& name, int ndi
   return out;
 }
 
+// A mask of bytes; those of unsigned integers will do.
+inline void check_bool(const AnyArray& array, const std::string& name) {
+  const auto dtype = array.dtype();
+  const auto code = static_cast<nb::dlpack::dtype_code>(dtype.code);
+  if (dtype.bits != 8 || (code != nb::dlpack::dtype_code::Bool && code != nb::dlpack::dtype_code::UInt))
+    raise("DtypeError", name + " has dtype " + dtype_name(array) + ", want bool; convert it first");
+}
+
 inline bool is_integer(const AnyArray& array) {
   const auto dtype = array.dtype();
   const auto code = static_cast<nb::dlpack::dtype_code>(dtype.code);

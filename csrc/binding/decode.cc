@@ -6,6 +6,7 @@
 #include <cmath>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "binding/arguments.h"
 #include "binding/handles.h"
@@ -123,9 +124,9 @@ nb::object sample(nb::handle logits, nb::handle seed, nb::handle streams, nb::ha
 class SamplingLoopHandle {
  public:
   SamplingLoopHandle(const nb::tuple& layers, nb::handle embeddings, nb::handle projection, nb::handle scores,
-                     const nb::tuple& state, nb::handle seed, nb::handle streams, nb::handle temperature,
-                     nb::handle top_k, nb::handle top_p, nb::handle min_p, nb::handle repetition_penalty,
-                     nb::handle previous)
+                     const nb::tuple& state, nb::handle seed, nb::handle streams, nb::handle first_step,
+                     nb::handle temperature, nb::handle top_k, nb::handle top_p, nb::handle min_p,
+                     nb::handle repetition_penalty, nb::handle previous)
       : layers_(layers), projection_(nb::borrow(projection)), scores_(nb::borrow(scores)) {
     const auto rows = static_cast<int64_t>(nb::len(streams));
     const auto stream_words = row_words(streams, "streams", static_cast<size_t>(rows));
@@ -159,22 +160,31 @@ class SamplingLoopHandle {
     }
     want_size("the input size of scores", inputs_of(model.scores), width, "what they are computed from");
     checked_product("the logits [B, V]", {rows + 1, V}, 4 * sizeof(double));
-    loop_ =
-        std::make_unique<decode::SamplingLoop>(std::move(model), word64(seed, "seed"), stream_words,
-                                               sampling_options(temperature, top_k, top_p, min_p, repetition_penalty),
-                                               previous_ids(previous, static_cast<size_t>(rows), V));
+    loop_ = std::make_unique<decode::SamplingLoop>(
+        std::move(model), word64(seed, "seed"), stream_words, word64(first_step, "first_step"),
+        sampling_options(temperature, top_k, top_p, min_p, repetition_penalty),
+        previous_ids(previous, static_cast<size_t>(rows), V));
   }
 
-  nb::object draw(int64_t count) {
+  nb::object draw(int64_t count, nb::handle allowed) {
     if (count < 1) raise("ArgumentError", "count is " + std::to_string(count) + ", wanted 1 or more tokens");
     const int64_t batch = loop_->batch();
     checked_product("the tokens [count, B]", {count, batch}, sizeof(int64_t));
     std::vector<int64_t> drawn(count * batch);
+    std::optional<AnyArray> mask;
+    if (!allowed.is_none()) {
+      if (count != 1)
+        raise("ArgumentError", "count is " + std::to_string(count) + ", wanted 1 with allowed=, which is of one token");
+      mask = any_array(allowed, "allowed", 2, "[B, V]");
+      check_bool(*mask, "allowed");
+      want_size("allowed's first axis", static_cast<int64_t>(mask->shape(0)), batch, "one row per stream");
+      want_size("allowed's last axis", static_cast<int64_t>(mask->shape(1)), loop_->vocab_size(), "one for each token");
+    }
     int64_t num_drawn;
     {
       nb::gil_scoped_release release;
       const std::lock_guard<std::mutex> lock(in_use_);
-      num_drawn = loop_->draw(count, drawn.data());
+      num_drawn = loop_->draw(count, drawn.data(), mask ? static_cast<const uint8_t*>(mask->data()) : nullptr);
     }
     if (num_drawn == 0 && loop_->stop()) raise_fault(loop_->stop()->draw, loop_->stop()->row);
     const auto ids = new_array<int64_t>("the result [count, B]", {num_drawn, batch});
@@ -229,9 +239,9 @@ void bind_decode(nb::module_& m) {
   const auto any = [] { return nb::arg().none(); };
   nb::class_<SamplingLoopHandle>(m, "SamplingLoop")
       .def(nb::init<const nb::tuple&, nb::handle, nb::handle, nb::handle, const nb::tuple&, nb::handle, nb::handle,
-                    nb::handle, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle>(),
-           nb::arg(), any(), any(), nb::arg(), nb::arg(), any(), any(), any(), any(), any(), any(), any(), any())
-      .def("draw", &SamplingLoopHandle::draw, nb::arg("count"))
+                    nb::handle, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle, nb::handle>(),
+           nb::arg(), any(), any(), nb::arg(), nb::arg(), any(), any(), any(), any(), any(), any(), any(), any(), any())
+      .def("draw", &SamplingLoopHandle::draw, nb::arg("count"), nb::arg("allowed").none())
       .def("keep", &SamplingLoopHandle::keep, any());
 }
 

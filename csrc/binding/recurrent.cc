@@ -181,9 +181,7 @@ class PyLayer {
       if (masks == nullptr) raise("ArgumentError", name + " must be a number in 0 .. 1 here; give masks to forward");
       const char* const axes = info.is_projected && part == 0 ? "[T, B, P]" : "[T, B, H]";
       AnyArray mask = array(tuple[part], name, axes, {num_steps, batch, layer.part_size(part)});
-      const auto dtype = mask.dtype();
-      if (dtype.bits != 8 || dtype.code == static_cast<uint8_t>(nb::dlpack::dtype_code::Int))
-        raise("DtypeError", name + " has dtype " + binding::dtype_name(mask) + ", want bool; convert it first");
+      check_bool(mask, name);
       masks->push_back(mask);
       result[part].mask = static_cast<const uint8_t*>(mask.data());
     }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -57,9 +58,14 @@ int64_t outputs_of(const AnyLinear& linear) {
   return std::visit([](const auto& packed) { return packed.outputs; }, linear);
 }
 
-SamplingLoop::SamplingLoop(Model model, uint64_t seed, std::vector<uint64_t> streams, SamplingOptions options,
-                           const std::vector<std::vector<int64_t>>& previous)
-    : model_(std::move(model)), seed_(seed), streams_(std::move(streams)), options_(options), seen_(streams_.size()) {
+SamplingLoop::SamplingLoop(Model model, uint64_t seed, std::vector<uint64_t> streams, uint64_t first_step,
+                           SamplingOptions options, const std::vector<std::vector<int64_t>>& previous)
+    : model_(std::move(model)),
+      seed_(seed),
+      streams_(std::move(streams)),
+      options_(options),
+      seen_(streams_.size()),
+      step_(first_step) {
   if (options_.repetition_penalty != 1.0) {
     is_seen_.assign(streams_.size(), std::vector<bool>(vocab_size()));
     for (size_t b = 0; b < previous.size(); ++b)
@@ -82,8 +88,9 @@ void SamplingLoop::make_room() {
   logits_.resize(B * vocab_size());
 }
 
-int64_t SamplingLoop::draw(int64_t count, int64_t* ids) {
+int64_t SamplingLoop::draw(int64_t count, int64_t* ids, const uint8_t* allowed) {
   ids_ = ids;
+  allowed_ = allowed;
   wanted_ = stop_ ? 0 : count;
   drawn_ = 0;
   stage_ = Stage::token;
@@ -176,9 +183,13 @@ void SamplingLoop::part(int64_t part, int worker) {
     default:
       try {
         const auto V = static_cast<size_t>(vocab_size());
-        for (int64_t b = batch() * part / num_parts_; b < batch() * (part + 1) / num_parts_; ++b)
-          draws_[b] = sample_row({logits_.data() + b * V, V}, seen_[b], options_,
-                                 philox_uniform(seed_, streams_[b], step_), scratch_[worker]);
+        for (int64_t b = batch() * part / num_parts_; b < batch() * (part + 1) / num_parts_; ++b) {
+          float* const logits = logits_.data() + b * V;
+          for (size_t v = 0; allowed_ != nullptr && v < V; ++v)
+            if (!allowed_[b * V + v]) logits[v] = -std::numeric_limits<float>::infinity();
+          draws_[b] =
+              sample_row({logits, V}, seen_[b], options_, philox_uniform(seed_, streams_[b], step_), scratch_[worker]);
+        }
       } catch (const std::bad_alloc&) {
         is_out_of_memory_ = true;
       }

@@ -38,13 +38,14 @@ class SamplingLoop {
     size_t row;
   };
 
-  SamplingLoop(Model model, uint64_t seed, std::vector<uint64_t> streams, SamplingOptions options,
+  SamplingLoop(Model model, uint64_t seed, std::vector<uint64_t> streams, uint64_t first_step, SamplingOptions options,
                const std::vector<std::vector<int64_t>>& previous);
 
   int64_t batch() const { return static_cast<int64_t>(streams_.size()); }
+  int64_t vocab_size() const { return outputs_of(model_.scores); }
   // Draws up to `count` tokens for every row into ids [count, B]; returns how many there are. They are fewer when a row
-  // cannot go on: then `stop` says why.
-  int64_t draw(int64_t count, int64_t* ids);
+  // cannot go on: then `stop` says why. allowed: bytes [B, V], 0 for what none of them may be; null: anything.
+  int64_t draw(int64_t count, int64_t* ids, const uint8_t* allowed = nullptr);
   const std::optional<Stop>& stop() const { return stop_; }
   // Keeps some rows, in this order.
   void keep(const std::vector<int64_t>& rows);
@@ -60,8 +61,6 @@ class SamplingLoop {
   void make_room();
   int64_t cost() const;
 
-  int64_t vocab_size() const { return outputs_of(model_.scores); }
-
   Model model_;
   uint64_t seed_;
   std::vector<uint64_t> streams_;
@@ -72,7 +71,7 @@ class SamplingLoop {
   std::vector<Draw> draws_;                    // [B]
   std::vector<float> x_, projected_, logits_;  // [B, width], [B, .], [B, V]
   std::vector<SamplingScratch> scratch_;       // [workers]
-  uint64_t step_ = 0;                          // the number of the next draw in each stream
+  uint64_t step_;                              // the number of the next draw in each stream
   bool is_read_ = true;                        // whether the layers have read tokens_
   std::optional<Stop> stop_;
 
@@ -82,6 +81,7 @@ class SamplingLoop {
   int product_ = 0;
   int64_t num_parts_ = 0, wanted_ = 0, drawn_ = 0;
   int64_t* ids_ = nullptr;
+  const uint8_t* allowed_ = nullptr;
   std::atomic<bool> is_out_of_memory_{false};
 };
 

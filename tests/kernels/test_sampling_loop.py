@@ -64,13 +64,15 @@ class Model:
         parts = {"scores": self.scores, "projection": self.projection, "table": self.table}
         return SamplingLoop(self.layers, **parts, state=self.state(rows), **given)
 
-    def by_steps(self, rows, count, *, previous=None, **options):
+    def by_steps(self, rows, count, *, previous=None, first_step=0, allowed=None, **options):
         state, drawn = self.state(rows), []
         seen = None if previous is None else [list(ids) for ids in previous]
         h = state[-1][0]
         for step in range(count):
             logits = self.scores(h if self.projection is None else self.projection(h))
-            given = {"seed": 5, "streams": np.arange(2, 2 + rows), "step": step} | options
+            if allowed is not None:
+                logits = np.where(allowed[step], logits, np.float32(-np.inf))
+            given = {"seed": 5, "streams": np.arange(2, 2 + rows), "step": first_step + step} | options
             ids = sample(logits, **given, previous=None if seen is None else [np.array(row, np.int64) for row in seen])
             drawn.append(ids)
             for row in range(rows):
@@ -188,6 +190,51 @@ def test_rows_that_are_kept_go_on_as_if_nothing_had_happened(precision):
     np.testing.assert_array_equal(want[12:, [2]], loop.draw(8))
 
 
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_loop_that_begins_later_draws_with_later_random_numbers(options):
+    model = Model("lstm")
+    want = model.by_steps(2, 12, first_step=2**40, previous=[[], []], **options)
+    np.testing.assert_array_equal(want, model.loop(2, first_step=2**40, **options).draw(12))
+    if options.get("temperature") != 0:
+        assert (want != model.loop(2, **options).draw(12)).any()
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("count", [1, 3])
+def test_only_allowed_tokens_are_drawn_and_those_as_sample_draws_them(options, count, threads):
+    model = Model("gru_before", num_layers=2)
+    allowed = np.random.default_rng(4).random((15, 3, V)) < 0.3
+    allowed[..., 7] = True
+    allowed[9] = True
+    want = model.by_steps(3, 15, allowed=allowed, previous=[[], [], []], **options)
+    threads(count)
+    loop = model.loop(3, **options)
+    drawn = np.concatenate([loop.draw(1, mask) for mask in allowed])
+    np.testing.assert_array_equal(want, drawn)
+    assert np.take_along_axis(allowed, drawn[..., None], 2).all()
+    np.testing.assert_array_equal(model.loop(3, **options).draw(1), model.loop(3, **options).draw(1, allowed[9]))
+
+
+def test_masks_of_many_tokens_and_of_the_wrong_kind_are_refused():
+    loop = Model("lstm").loop(2)
+    fine = np.ones((2, V), np.bool_)
+    with pytest.raises(ArgumentError, match="count is 2, wanted 1"):
+        loop.draw(2, fine)
+    for wrong, message in (
+        (fine[:1], "first axis"),
+        (fine[:, 1:], "last axis"),
+        (fine[0], "shape"),
+        (fine.astype(np.int8), "want bool"),
+        (fine.astype(np.float32), "want bool"),
+        ([[True] * V] * 2, "NumPy array"),
+    ):
+        with pytest.raises(RnnkitError, match=message):
+            loop.draw(1, wrong)
+    fine[1] = False
+    with pytest.raises(ArgumentError, match="row 1: no token is left"):
+        loop.draw(1, fine)
+
+
 def test_loops_and_steps_of_several_threads_do_not_disturb_each_other(threads):
     model = Model("lstm", hidden=200)
     threads(2)
@@ -241,6 +288,7 @@ def test_wrong_calls_are_refused_by_name():
         ({"streams": [0, -1]}, "streams is -1 in row 1"),
         ({"streams": [0.5, 1.0]}, "streams has dtype"),
         ({"seed": -1}, "seed"),
+        ({"first_step": -1}, "first_step"),
         ({"temperature": -1.0}, "temperature"),
         ({"top_k": -1}, "top_k"),
         ({"min_p": 1.5}, "min_p"),

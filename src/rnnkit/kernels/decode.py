@@ -70,8 +70,9 @@ class SamplingLoop:
         loop.draw(10)        # ids [10, 2]: the next ten tokens of each stream
         loop.draw(10)        # the ten after them
 
-    Each token is what `sample` draws (at step 0, 1, … of its stream) from scores(projection(h)), where h is the output
-    of the last layer's `step` for the token before; the first one's h is that of `state`. The bits are the same.
+    Each token is what `sample` draws (at step first_step, first_step + 1, … of its stream) from scores(projection(h)),
+    where h is the output of the last layer's `step` for the token before; the first one's h is that of `state`. The
+    bits are the same.
 
     Args:    layers: each reads the output of the one below; the first one ids, or rows of `table` [V, E] float32.
              scores, projection: from the last h to the scores of the V tokens.
@@ -95,6 +96,7 @@ class SamplingLoop:
         state: Sequence[Sequence[Any]],
         seed: int,
         streams: Any,
+        first_step: int = 0,
         temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,
@@ -110,6 +112,7 @@ class SamplingLoop:
             tuple(map(tuple, state)),
             seed,
             np.asarray(streams),
+            first_step,
             temperature,
             top_k,
             top_p,
@@ -118,12 +121,13 @@ class SamplingLoop:
             previous,
         )
 
-    def draw(self, count: int) -> np.ndarray:
+    def draw(self, count: int, allowed: Any | None = None) -> np.ndarray:
         """The next `count` tokens of every stream, int64 [count, B]; fewer when a stream cannot go on.
 
+        Args:   allowed: bool [B, V], what each stream's token may be; of one token, so `count` is then 1.
         Raises: ArgumentError naming the row, once no token is left before the scores that `sample` refuses.
         """
-        return self._loop.draw(count)
+        return self._loop.draw(count, allowed)
 
     def keep(self, rows: Any) -> None:
         """Go on with some streams only: rising row numbers."""

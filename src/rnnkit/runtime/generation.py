@@ -216,14 +216,13 @@ class _Row:
                 break
         return certain
 
-    def forbid(self, scores: np.ndarray) -> None:
-        """Set the scores [V] of tokens that must not come next to -inf. Raises: ArgumentError where those are all."""
-        if self._mask is None:
-            return
+    def allowed(self) -> np.ndarray:
+        """The tokens that may come next, or end the text; bool [V]. Raises: ArgumentError where there is none."""
+        assert self._mask is not None
         allowed = self._mask.may_follow(self._place, self._drawn) | self._mask.ends_at(self._place)
         if not allowed.any():
             raise self._mask.nothing_left(self._drawn)
-        scores[~allowed] = -np.inf
+        return allowed
 
     def finish(self) -> str:
         """No token follows: the rest of the text."""
@@ -264,7 +263,8 @@ def _run(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Iterat
     loop = _start(model, [rows[number] for number in live], options) if live and left else None
     while loop is not None and live and left:
         start = time.perf_counter()
-        drawn = loop.draw(min(count, left))
+        allowed = np.stack([rows[number].allowed() for number in live]) if options.is_masked else None
+        drawn = loop.draw(min(count, left), allowed)
         if time.perf_counter() - start < _DRAW_S:
             count = min(2 * count, most)
         left -= len(drawn)
@@ -286,9 +286,8 @@ def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Samp
     previous = None if options.repetition_penalty == 1.0 else [np.unique(row.start.ids) for row in rows]
     streams, softmax, stack = _streams(*(row.stream for row in rows)), model._softmax, model._stack
     is_native = all(isinstance(layer, Layer) for layer in stack.layers)
-    needs_python = stack.is_residual or options.is_masked or options.first_step > 0
-    if not isinstance(softmax, FullSoftmax) or not is_native or needs_python:
-        return _StepLoop(model, features, parts, streams, previous, options, rows)
+    if not isinstance(softmax, FullSoftmax) or not is_native or stack.is_residual:
+        return _StepLoop(model, features, parts, streams, previous, options)
     return SamplingLoop(
         stack.layers,
         scores=softmax.scores,
@@ -296,16 +295,14 @@ def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Samp
         table=stack.table,
         state=parts,
         streams=streams,
+        first_step=options.first_step,
         previous=previous,
         **options.sampling(),
     )
 
 
 class _StepLoop:
-    """`SamplingLoop` by Python: for an adaptive softmax, residual layers, a cell of one's own, forbidden tokens.
-
-    Also where tokens were drawn from the streams before.
-    """
+    """`SamplingLoop` by Python: for an adaptive softmax, residual layers, a cell of one's own."""
 
     def __init__(
         self,
@@ -315,22 +312,20 @@ class _StepLoop:
         streams: np.ndarray,
         previous: list[np.ndarray] | None,
         options: Options,
-        rows: Sequence[_Row],
     ) -> None:
         self._model, self._features, self._parts = model, features, parts
         self._streams, self._previous, self._options = streams, previous, options.sampling()
         self._step = options.first_step
-        self._rows = rows
         self._tokens: np.ndarray | None = None  # [B] drawn and not read
 
-    def draw(self, count: int) -> np.ndarray:
+    def draw(self, count: int, allowed: np.ndarray | None = None) -> np.ndarray:
         drawn = []
         for _ in range(count):
             if self._tokens is not None:
                 self._features, self._parts = self._model._step(self._tokens, self._parts)
             logits = self._model._softmax.logits(self._features)
-            for scores, row in zip(logits, self._rows, strict=True):
-                row.forbid(scores)
+            if allowed is not None:
+                logits[~allowed] = -np.inf
             self._tokens = sample(
                 logits, streams=self._streams, step=self._step, previous=self._previous, **self._options
             )
@@ -343,7 +338,6 @@ class _StepLoop:
     def keep(self, rows: list[int]) -> None:
         assert self._tokens is not None
         self._streams, self._tokens = self._streams[rows], self._tokens[rows]
-        self._rows = [self._rows[row] for row in rows]
         self._parts = [tuple(array[rows] for array in arrays) for arrays in self._parts]
         if self._previous is not None:
             self._previous = [self._previous[row] for row in rows]

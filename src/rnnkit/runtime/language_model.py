@@ -137,8 +137,8 @@ class LanguageModel(NextTokenModel):
         Returns: the new text: for one prompt an iterator over pieces of whole characters, as they come; for several
             a list of strings. The same on every run, for any number of threads and any other prompts.
         Cost:    of a token: reading the weights once, in the native core and without the GIL; pieces come after 1, 2, 4
-            … 64 tokens, fewer when they take long. An adaptive softmax, `no_repeat_ngram_size`,
-            `first_step` and `regex` draw each token by way of Python.
+            … 64 tokens, fewer when they take long. `no_repeat_ngram_size` and `regex` choose in Python what may come,
+            token by token; an adaptive softmax and residual layers draw there too.
         Raises:  ArgumentError at the call, for an option out of range and, with the place, for a regex that this model
             cannot match; DataError for a prompt that does not encode; StateError for another model's state.
         """
