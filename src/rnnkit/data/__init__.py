@@ -22,6 +22,14 @@ from rnnkit.data.examples import (
     tokenizer_of,
 )
 from rnnkit.data.framed import Framed, read_framed
+from rnnkit.data.pairs import (
+    SOURCE_COLUMNS,
+    TARGET_COLUMNS,
+    Pairs,
+    is_pair_table,
+    read_pairs,
+    split_pairs,
+)
 from rnnkit.data.prepare import Prepared, prepare, vocabulary_pieces
 from rnnkit.data.readers import FOLDER_SUFFIXES, read_documents
 from rnnkit.data.report import Finding, Report
@@ -39,6 +47,8 @@ from rnnkit.data.tagged import (
 __all__ = [
     "FOLDER_SUFFIXES",
     "LABEL_COLUMNS",
+    "SOURCE_COLUMNS",
+    "TARGET_COLUMNS",
     "TEXT_COLUMNS",
     "Batch",
     "Batches",
@@ -47,6 +57,7 @@ __all__ = [
     "Examples",
     "Finding",
     "Framed",
+    "Pairs",
     "Prepared",
     "Report",
     "Streams",
@@ -55,6 +66,7 @@ __all__ = [
     "default_documents",
     "doctor",
     "in_scheme",
+    "is_pair_table",
     "is_table",
     "known_labels",
     "known_tags",
@@ -64,10 +76,12 @@ __all__ = [
     "read_documents",
     "read_examples",
     "read_framed",
+    "read_pairs",
     "read_tagged",
     "scheme_of",
     "split",
     "split_examples",
+    "split_pairs",
     "split_tagged",
     "tag_ids",
     "tokenizer_of",

@@ -26,7 +26,7 @@ _SPOOL_BYTES = 1 << 26  # stdin and pipes up to this size stay in memory, longer
 
 
 def read_documents(
-    sources: Sequence[str | Path] | None, *, encoding: str = "utf-8", as_bytes: bool = False
+    sources: Sequence[str | Path] | None, *, encoding: str = "utf-8", as_bytes: bool = False, errors: str = "strict"
 ) -> list[Document]:
     """The documents of `sources`, one per file, in order. Nothing is read yet but the first bytes.
 
@@ -36,6 +36,7 @@ def read_documents(
             ships inside Python (`default_documents`).
         encoding: of all files. A byte order mark is removed; CR LF becomes LF, and a CR alone stays. Both are noted.
         as_bytes: read bytes as they are, with no change at all, for a byte tokeniser.
+        errors: "surrogateescape" keeps each byte that is not in `encoding` as a lone surrogate instead of raising.
     Raises: DataError for a file that is missing (with the nearest name), unreadable or empty; while reading, for
         bytes that are not in `encoding`, for a text full of NULs and for damaged .gz data (with the place).
         ArgumentError for an encoding that does not exist.
@@ -48,7 +49,9 @@ def read_documents(
         sources = [sources]
     encoding = _checked_encoding(encoding)
     documents = [
-        FileDocument(path, encoding=encoding, as_bytes=as_bytes) for source in sources for path in _files(str(source))
+        FileDocument(path, encoding=encoding, as_bytes=as_bytes, errors=errors)
+        for source in sources
+        for path in _files(str(source))
     ]
     if not documents:
         raise DataError("no source was named; give a file, a folder, or - for stdin")
@@ -60,11 +63,11 @@ def read_documents(
 class FileDocument(Document):
     """A document that is read from its file each time; stdin and pipes are kept aside on the first reading."""
 
-    def __init__(self, path: str, *, encoding: str, as_bytes: bool) -> None:
+    def __init__(self, path: str, *, encoding: str, as_bytes: bool, errors: str = "strict") -> None:
         self.name = "<stdin>" if path == "-" else path
         self.notes = []
         self._length = None
-        self._path, self._encoding, self._as_bytes = path, encoding, as_bytes
+        self._path, self._encoding, self._as_bytes, self._errors = path, encoding, as_bytes, errors
         self._spool = _spooled(path)
         if self._spool is not None:
             weakref.finalize(self, self._spool.close)
@@ -86,7 +89,7 @@ class FileDocument(Document):
                 at += len(data)
 
     def _text_pieces(self) -> Iterator[str]:
-        decoder = codecs.getincrementaldecoder(self._encoding)("strict")
+        decoder = codecs.getincrementaldecoder(self._encoding)(self._errors)
         at, line, held, num_crlf, is_first = 0, 1, "", 0, True
         for data in chain(self._byte_pieces(), [b""]):  # the empty piece ends the decoder
             pending = len(decoder.getstate()[0])

@@ -17,26 +17,50 @@ def cells_of(name: str, content: str, separator: str) -> Iterator[tuple[list[str
 
     Raises: DataError naming file, line and remedy: a row with another number of cells, a quote that does not end.
     """
+    size: int | None = None
+    for cells, place in rows_of(name, content, separator):
+        if cells is None:
+            raise DataError(place)
+        if size is None:
+            size = len(cells)
+        if len(cells) == size:
+            yield cells, place
+        elif cells:
+            raise DataError(
+                f"{place}: {len(cells)} cells, the header has {size}; "
+                "put double quotes around a cell that holds the separator"
+            )
+    if size is None:
+        yield [], f"{name}, line 1"
+
+
+def rows_of(name: str, content: str, separator: str) -> Iterator[tuple[list[str] | None, str]]:
+    """The rows of a table as they stand, ([], place) for a line without anything.
+
+    A row whose quotes are wrong comes as (None, what is wrong); the next one is the line after it.
+
+    Raises: DataError for a quote that does not end, since it hides every row below it.
+    """
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
     limit = csv.field_size_limit(_LONGEST_CELL)
+    started = 1
     try:
-        header = next(reader, [])
-        yield header, f"{name}, line 1"
-        started = reader.line_num + 1
-        for cells in reader:
-            place, started = f"{name}, line {started}", reader.line_num + 1
-            if len(cells) == len(header):
-                yield cells, place
-            elif cells:
-                raise DataError(
-                    f"{place}: {len(cells)} cells, the header has {len(header)}; "
-                    "put double quotes around a cell that holds the separator"
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                wrong = (
+                    f"{name}, line {reader.line_num}: {error}; a cell that begins with a double quote ends with one, "
+                    "and a double quote inside it is written twice"
                 )
-    except csv.Error as error:
-        raise DataError(
-            f"{name}, line {reader.line_num}: {error}; a cell that begins with a double quote ends with one, "
-            "and a double quote inside it is written twice"
-        ) from None
+                if "end of data" in str(error):
+                    raise DataError(wrong) from None
+                yield None, wrong
+            else:
+                yield cells, f"{name}, line {started}"
+            started = reader.line_num + 1
     finally:
         csv.field_size_limit(limit)
 
