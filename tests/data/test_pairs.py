@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from rnnkit import data
 from rnnkit.errors import ArgumentError, DataError
 
-MULTI30K = Path("/work/shared/data/translation/multi30k")
+DATA = Path(os.environ.get("RNNKIT_DATA", Path(__file__).parents[3] / "shared" / "data"))
+MULTI30K = DATA / "translation" / "multi30k"
 WANTED = [("ein Haus", ("a house",)), ('das "rote" Haus', ("the 'red' house, here",)), ("☂", ("ünser umbrella",))]
 
 
