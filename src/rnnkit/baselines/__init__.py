@@ -7,7 +7,9 @@ from rnnkit.baselines.bag import BagOfNgrams, require_scikit_learn
 from rnnkit.baselines.dtw import NearestSeries
 from rnnkit.baselines.frames import FrameMlp
 from rnnkit.baselines.ngram import Discounts, NgramModel
+from rnnkit.baselines.pictures import NearestPicture, picture_features
 from rnnkit.baselines.report import NgramRow, draw_bytes_and_unseen, ngram_name, ngram_table
+from rnnkit.baselines.retrieval import CopySource, MostFrequentText, NearestSource, TemplateFiller, TextBaseline
 from rnnkit.baselines.tags import (
     TAG_BASELINES,
     FeatureCrf,
@@ -24,20 +26,27 @@ __all__ = [
     "ArpaModel",
     "BackoffModel",
     "BagOfNgrams",
+    "CopySource",
     "Discounts",
     "FeatureCrf",
     "FrameMlp",
     "HiddenMarkov",
     "MostFrequentTag",
+    "MostFrequentText",
+    "NearestPicture",
     "NearestSeries",
+    "NearestSource",
     "NgramModel",
     "NgramRow",
     "TagBaseline",
+    "TemplateFiller",
+    "TextBaseline",
     "TwoSidedNgramModel",
     "UniformModel",
     "draw_bytes_and_unseen",
     "ngram_name",
     "ngram_table",
+    "picture_features",
     "read_arpa",
     "require_crfsuite",
     "require_scikit_learn",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,3 +51,15 @@ def read_arrays(folder: str | Path, name: str, make: Callable[[dict[str, Any], d
         if isinstance(error, DataError):
             raise
         raise DataError(f"{folder} holds no baseline ({error}); fit it again") from None
+
+
+def packed(name: str, texts: Sequence[str]) -> dict[str, np.ndarray]:
+    """Texts as UTF-8 with the places where each ends."""
+    data = [text.encode() for text in texts]
+    return {f"{name}_utf8": np.frombuffer(b"".join(data), np.uint8), f"{name}_ends": np.cumsum(list(map(len, data)))}
+
+
+def unpacked(name: str, arrays: dict[str, np.ndarray]) -> list[str]:
+    """What `packed` packed under `name`."""
+    data, ends = arrays[f"{name}_utf8"].tobytes(), arrays[f"{name}_ends"].tolist()
+    return [data[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
