@@ -181,14 +181,14 @@ def test_a_side_of_ten_thousand_words_is_named_or_left_out(tmp_path: Path) -> No
 @pytest.mark.parametrize("skip_bad", [False, True])
 def test_files_without_a_pair_and_quotes_that_do_not_end_are_refused_always(skip_bad: bool, tmp_path: Path) -> None:
     for name, content in (("a.tsv", "\n\n"), ("a.csv", "source,target\n"), ("a.jsonl", "\n")):
-        with pytest.raises(DataError, match="no pair to read"):
+        with pytest.raises(DataError, match="holds no pair"):
             data.read_pairs(write(tmp_path / name, content), skip_bad=skip_bad)
     with pytest.raises(DataError, match=r"unexpected end of data"):
         data.read_pairs(write(tmp_path / "a.csv", 'a,b\nc,"d\ne,f\n'), skip_bad=skip_bad)
     with pytest.raises(DataError, match=r"no such file"):
         data.read_pairs([tmp_path / "none.de", tmp_path / "none.en"], skip_bad=skip_bad)
     if skip_bad:
-        with pytest.raises(DataError, match=r"no pair to read; 1 row left out \(1 an empty side\)"):
+        with pytest.raises(DataError, match=r"holds no pair; 1 row left out \(1 an empty side\)"):
             data.read_pairs(write(tmp_path / "a.tsv", "a\t\n"), skip_bad=True)
 
 

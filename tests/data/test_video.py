@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rnnkit import data
-from rnnkit.data.video import _averaging, _resized
+from rnnkit.data.video import _averaging, resized
 from rnnkit.errors import DataError, MissingExtraError
 
 av = pytest.importorskip("av", reason="PyAV is absent: pip install '.[video]'")
@@ -73,9 +73,9 @@ def test_averaging_keeps_every_pixel_and_the_mean() -> None:
         np.testing.assert_allclose(shares.sum(0), new / old)
     image = rng.integers(0, 256, (64, 96), np.uint8)
     want = np.rint(image.reshape(32, 2, 32, 3).mean((1, 3), dtype=np.float64)).astype(int)
-    assert np.abs(_resized(image, (32, 32))[..., 0] - want).max() <= 1  # halves are rounded one way or the other
-    assert np.array_equal(_resized(image, (64, 96))[..., 0], image)
-    assert _resized(np.full((5, 7, 3), 255, np.uint8), (9, 2)).min() == 255
+    assert np.abs(resized(image, (32, 32))[..., 0] - want).max() <= 1  # halves are rounded one way or the other
+    assert np.array_equal(resized(image, (64, 96))[..., 0], image)
+    assert resized(np.full((5, 7, 3), 255, np.uint8), (9, 2)).min() == 255
 
 
 def test_a_folder_is_all_its_videos_by_name_and_windows_cut_them(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,22 +11,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnkit.data.readers import read_documents
-from rnnkit.data.tables import SEPARATORS, column_of, rows_of
+from rnnkit.data.rows import (
+    COLUMNS,
+    EMPTY,
+    LINES,
+    TOO_LONG,
+    UNEQUAL,
+    UNREADABLE,
+    Bad,
+    content_of,
+    objects_of,
+    refuse_nothing,
+    sifted,
+    skipped_note,
+    suffix_of,
+    table_rows,
+    text_fault,
+)
+from rnnkit.data.tables import SEPARATORS, column_of
 from rnnkit.errors import ArgumentError, DataError
 
 SOURCE_COLUMNS = ("source", "src", "input")
 TARGET_COLUMNS = ("target", "tgt", "output", "reference")
-LINES = (".jsonl", ".ndjson")
-
-EMPTY, UNEQUAL, COLUMNS, ENCODING, UNREADABLE, TOO_LONG = (
-    "an empty side",
-    "no partner",
-    "too many or too few columns",
-    "no valid text",
-    "unreadable",
-    "too long",
-)  # why a row is left out
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,8 @@ class Pairs:
 
     @property
     def skipped_note(self) -> str:
-        """What was left out, in words: "3 rows left out (2 an empty side, 1 too long)"; "" where nothing was."""
-        total = sum(self.skipped.values())
-        if not total:
-            return ""
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.skipped.most_common())
-        return f"{total:,} {'row' if total == 1 else 'rows'} left out ({reasons})"
+        """What was left out, in words; "" where nothing was."""
+        return skipped_note(self.skipped)
 
     def each(self) -> Pairs:
         """One pair for every target, to train on."""
@@ -91,12 +92,12 @@ class Pairs:
         Raises: DataError naming the first longer one, unless `skip_bad`; and where none is left.
         """
 
-        def rows() -> Iterator[_Row | _Bad]:
+        def rows() -> Iterator[_Row | Bad]:
             for row in self._rows():
                 for what, side in row.sides:
                     if (count := num_tokens(side)) > max_tokens:
                         wrong = f"{row.place}: the {what} has {count:,} tokens, at most {max_tokens:,} are allowed"
-                        yield _Bad(TOO_LONG, f"{wrong}; shorten it, allow more tokens")
+                        yield Bad(TOO_LONG, f"{wrong}; shorten it, allow more tokens")
                         break
                 else:
                     yield row
@@ -157,7 +158,7 @@ def read_pairs(
 
 def is_pair_table(name: str | Path) -> bool:
     """Whether a file holds whole pairs, by its name: .csv, .tsv, .jsonl or .ndjson, also as .gz."""
-    return _suffix(name) in (*SEPARATORS, *LINES)
+    return suffix_of(name) in (*SEPARATORS, *LINES)
 
 
 def split_pairs(pairs: Pairs, held_out: float, *, seed: int) -> tuple[Pairs, Pairs]:
@@ -191,13 +192,6 @@ class _Row(NamedTuple):
         return [("source", self.source), *(("target", target) for target in self.targets)]
 
 
-class _Bad(NamedTuple):
-    """A row that cannot be used."""
-
-    reason: str
-    message: str  # with a remedy
-
-
 class _Columns(NamedTuple):
     source: str | int | None
     target: str | int | Sequence[str | int] | None
@@ -212,22 +206,12 @@ class _Columns(NamedTuple):
         return [self.target] if isinstance(self.target, str | int) else list(self.target)
 
 
-def _kept(rows: Iterable[_Row | _Bad], skip_bad: bool, names: Sequence[str] = ()) -> Pairs:
+def _kept(rows: Iterable[_Row | Bad], skip_bad: bool, names: Sequence[str] = ()) -> Pairs:
     """The rows that can be used. Raises: DataError for the first other one, or where `names` have no pair."""
-    good: list[_Row] = []
-    skipped: Counter[str] = Counter()
-    for row in map(_checked, rows):
-        if isinstance(row, _Row):
-            good.append(row)
-        elif skip_bad:
-            skipped[row.reason] += 1
-        else:
-            raise DataError(f"{row.message}, or leave such rows out with --skip-bad")
-    pairs = _pairs(good, skipped)
+    good, skipped = sifted(map(_checked, rows), skip_bad=skip_bad)
     if names and not good:
-        note = f"; {pairs.skipped_note}" if skipped else ""
-        raise DataError(f"{', '.join(names)[:200]}: no pair to read{note}; give at least one")
-    return pairs
+        refuse_nothing(names, skipped, "pair")
+    return _pairs(good, skipped)
 
 
 def _pairs(rows: Sequence[_Row], skipped: Counter[str] | None = None) -> Pairs:
@@ -235,24 +219,16 @@ def _pairs(rows: Sequence[_Row], skipped: Counter[str] | None = None) -> Pairs:
     return Pairs(sources, targets, places, Counter(skipped))  # type: ignore[arg-type]
 
 
-def _checked(row: _Row | _Bad) -> _Row | _Bad:
-    if isinstance(row, _Bad):
+def _checked(row: _Row | Bad) -> _Row | Bad:
+    if isinstance(row, Bad):
         return row
-    for what, side in row.sides:
-        if not side.strip():
-            return _Bad(EMPTY, f"{row.place}: the {what} is empty; fill it in, take the row out")
-        try:
-            side.encode()
-        except UnicodeEncodeError as error:
-            wrong = f"{row.place}: the {what} is no valid text after {side[: error.start][-20:]!r}"
-            return _Bad(ENCODING, f"{wrong}; pass the encoding that the file is really in")
-    return row
+    return next((bad for what, side in row.sides if (bad := text_fault(side, what, row.place))), row)
 
 
 # ---- parallel files --------------------------------------------------------------------------------------------------
 
 
-def _parallel(names: list[str], encoding: str, with_targets: bool, skip_bad: bool) -> Iterator[_Row | _Bad]:
+def _parallel(names: list[str], encoding: str, with_targets: bool, skip_bad: bool) -> Iterator[_Row | Bad]:
     if with_targets != (len(names) > 1):
         raise ArgumentError(
             f"{len(names)} parallel files, the first is {names[0]}; wanted are the sources' and one or more of their "
@@ -260,14 +236,14 @@ def _parallel(names: list[str], encoding: str, with_targets: bool, skip_bad: boo
             if with_targets
             else f"{len(names)} files of sources were named; give one of them at a time"
         )
-    sides = [_text_of(name, encoding, skip_bad).removesuffix("\n").split("\n") for name in names]
+    sides = [content_of(name, encoding, skip_bad=skip_bad).removesuffix("\n").split("\n") for name in names]
     counts = [len(lines) for lines in sides]
     both = min(counts)
     for number, (source, *targets) in enumerate(zip(*(lines[:both] for lines in sides), strict=True), start=1):
         place = f"{names[0]}, line {number}"
         for name, target in zip(names[1:], targets, strict=True):
             if source.strip() and not target.strip():
-                yield _Bad(EMPTY, f"{name}, line {number}: the target is empty; fill it in, take the row out")
+                yield Bad(EMPTY, f"{name}, line {number}: the target is empty; fill it in, take the row out")
                 break
         else:
             yield _Row(source, tuple(targets), place)
@@ -275,29 +251,18 @@ def _parallel(names: list[str], encoding: str, with_targets: bool, skip_bad: boo
         longer = names[counts.index(max(counts))]
         shown = ", ".join(f"{name} has {count:,} lines" for name, count in zip(names, counts, strict=True))
         wrong = f"{longer}, line {both + 1}: has no partner ({shown}); find the line that is lost"
-        yield from [_Bad(UNEQUAL, wrong)] * (max(counts) - both)
-
-
-def _text_of(name: str, encoding: str, skip_bad: bool) -> str:
-    (document,) = read_documents([name], encoding=encoding, errors="surrogateescape" if skip_bad else "strict")
-    content = document.text
-    assert isinstance(content, str)
-    return content
+        yield from [Bad(UNEQUAL, wrong)] * (max(counts) - both)
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _suffix(name: str | Path) -> str:
-    return Path(str(name).removesuffix(".gz")).suffix.lower()
-
-
-def _table(name: str, columns: _Columns, encoding: str, skip_bad: bool) -> Iterator[_Row | _Bad]:
-    content = _text_of(name, encoding, skip_bad)
-    if _suffix(name) in LINES:
+def _table(name: str, columns: _Columns, encoding: str, skip_bad: bool) -> Iterator[_Row | Bad]:
+    content = content_of(name, encoding, skip_bad=skip_bad)
+    if suffix_of(name) in LINES:
         return _of_json(name, content, columns)
-    rows = rows_of(name, content, ",") if _suffix(name) == ".csv" else _tab_rows(name, content)
-    return _of_cells(rows, columns._replace(source=_number(columns.source), target=[*map(_number, columns.targets)]))
+    numbered = columns._replace(source=_number(columns.source), target=[*map(_number, columns.targets)])
+    return _of_cells(table_rows(name, content), numbered)
 
 
 def _number(column: Any) -> Any:
@@ -305,26 +270,17 @@ def _number(column: Any) -> Any:
     return int(column) if isinstance(column, str) and column.isdecimal() else column
 
 
-def _tab_rows(name: str, content: str) -> Iterator[tuple[list[str], str]]:
-    for number, line in enumerate(content.split("\n"), start=1):
-        yield line.split("\t") if line else [], f"{name}, line {number}"
-
-
-def _of_cells(rows: Iterator[tuple[list[str] | None, str]], columns: _Columns) -> Iterator[_Row | _Bad]:
-    size, at, targets_at = 0, 0, list[int]()
-    for cells, place in rows:
-        if cells is None:
-            yield _Bad(UNREADABLE, place)
-        elif not cells:
+def _of_cells(rows: Iterator[tuple[list[str], str] | Bad], columns: _Columns) -> Iterator[_Row | Bad]:
+    at, targets_at = -1, list[int]()
+    for row in rows:
+        if isinstance(row, Bad):
+            yield row
             continue
-        elif not size:
-            size = len(cells)
+        cells, place = row
+        is_header = False
+        if at < 0:
             at, targets_at, is_header = _places_of(cells, columns, place)
-            if not is_header:
-                yield _Row(cells[at], tuple(cells[index] for index in targets_at), place)
-        elif len(cells) != size:
-            yield _Bad(COLUMNS, f"{place}: {len(cells)} columns, the first row has {size}; give it as many")
-        else:
+        if not is_header:
             yield _Row(cells[at], tuple(cells[index] for index in targets_at), place)
 
 
@@ -359,34 +315,27 @@ def _places_of(first: list[str], columns: _Columns, place: str) -> tuple[int, li
     return found[0], found[1:], is_header
 
 
-def _of_json(name: str, content: str, columns: _Columns) -> Iterator[_Row | _Bad]:
+def _of_json(name: str, content: str, columns: _Columns) -> Iterator[_Row | Bad]:
     if columns.has_header is not None or any(isinstance(one, int) for one in (columns.source, *columns.targets)):
         raise ArgumentError(f"{name}: has keys, no header and no numbered columns; name them with --source-column KEY")
-    for number, line in enumerate(content.split("\n"), start=1):
-        if line.strip():
-            yield _json_row(line, f"{name}, line {number}", columns)
+    for row in objects_of(name, content):
+        yield row if isinstance(row, Bad) else _json_row(*row, columns)
 
 
-def _json_row(line: str, place: str, columns: _Columns) -> _Row | _Bad:
-    try:
-        value: Any = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return _Bad(UNREADABLE, f"{place}: is no JSON ({error}); write one object on every line")
-    if not isinstance(value, dict):
-        return _Bad(UNREADABLE, f"{place}: holds a {type(value).__name__}; write one object on every line")
+def _json_row(value: dict[str, Any], place: str, columns: _Columns) -> _Row | Bad:
     keys = list(value)
     try:
         source_key = column_of(keys, columns.source, SOURCE_COLUMNS, "--source-column", place)  # type: ignore[arg-type]
         wanted = (columns.targets or [None]) if columns.with_targets else []
         target_keys = [column_of(keys, key, TARGET_COLUMNS, "--target-column", place) for key in wanted]  # type: ignore[arg-type]
     except DataError as error:
-        return _Bad(COLUMNS, str(error))
+        return Bad(COLUMNS, str(error))
     targets: list[str] = []
     for key in target_keys:
         targets += value[key] if isinstance(value[key], list) else [value[key]]
     for what, one in (("source", value[source_key]), *(("target", target) for target in targets)):
         if not isinstance(one, str):
-            return _Bad(UNREADABLE, f"{place}: the {what} is a {type(one).__name__} where text is wanted; quote it")
+            return Bad(UNREADABLE, f"{place}: the {what} is a {type(one).__name__} where text is wanted; quote it")
     if columns.with_targets and not targets:
-        return _Bad(EMPTY, f"{place}: the list of targets is empty; fill it in, take the row out")
+        return Bad(EMPTY, f"{place}: the list of targets is empty; fill it in, take the row out")
     return _Row(value[source_key], tuple(targets), place)

@@ -65,7 +65,7 @@ def read_clip(path: str, *, size: tuple[int, int], grey: bool) -> np.ndarray:
             stream.codec_context.options = {"err_detect": "explode"}  # else damage is painted over
             announced = stream.frames  # 0: the file does not say
             for frame in container.decode(stream):
-                frames.append(_resized(frame.to_ndarray(format="gray" if grey else "rgb24"), size))
+                frames.append(resized(frame.to_ndarray(format="gray" if grey else "rgb24"), size))
     except (av.error.FFmpegError, OSError) as error:
         where = f"frame {len(frames)}: " if frames else ""
         reason = getattr(error, "strerror", None) or error
@@ -81,7 +81,7 @@ def read_clip(path: str, *, size: tuple[int, int], grey: bool) -> np.ndarray:
     return np.stack(frames)
 
 
-def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """uint8 [h, w] or [h, w, C] -> [height, width, C]."""
     image = image[..., None] if image.ndim == 2 else image
     if image.shape[:2] == size:
