@@ -15,7 +15,7 @@ import pytest
 import tiny
 
 from rnnkit import runtime
-from rnnkit.bundle import labels, read_bundle, strict_json, tensors
+from rnnkit.bundle import labels, ngrams, read_bundle, strict_json, tensors
 from rnnkit.errors import (
     BundleError,
     DigestError,
@@ -539,6 +539,29 @@ def labels_that_are(folder, good, named):
     tiny.forge(folder, classifier_contents() | {"labels.json": data})
 
 
+def counting_contents():
+    counted = ngrams.NgramList(np.array([1, 2, 31]), with_ends=False)
+    return classifier_contents(ngram_order=2, num_ngrams=3) | {ngrams.NAME: ngrams.to_bytes(counted)}
+
+
+def counted(grams, with_ends="true"):
+    return f'{{"with_ends": {with_ends}, "grams": [{grams}]}}'.encode()
+
+
+@case(MissingFileError, r"lists no ngrams\.json", nothing=None)
+@case(SchemaError, "must hold with_ends", list=b"[]", without=b'{"grams": []}', number=counted("1, 2, 31", "1"))
+@case(SchemaError, "must be a list of integers", fraction=counted("1, 2.5, 31"), truth=counted("1, true, 31"))
+@case(SchemaError, "must be a list of integers", beyond_64_bits=counted("1, 2, 9999999999999999999"))
+@case(SchemaError, "there are 2 n-grams, the model has 3", few=counted("1, 31"))
+@case(SchemaError, "grams must rise", twice=counted("1, 1, 31"), below=counted("-1, 1, 31"), end=counted("1, 2, 30"))
+@case(SchemaError, "grams must rise within 1", above=counted("1, 31, 100000"))
+@case(JsonError, "is no JSON", no_json=b"{")
+def ngrams_that_are(folder, good, data):
+    whole = counting_contents()
+    whole.pop(ngrams.NAME)
+    tiny.forge(folder, whole | ({} if data is None else {ngrams.NAME: data}))
+
+
 # ---- taggers -----------------------------------------------------------------------------------------------------
 
 
@@ -550,7 +573,7 @@ def tagger_contents(**model):
 
 @case(SchemaError, r"model\.scheme 'bilou' is not known", scheme={"scheme": "bilou"})
 @case(SchemaError, r"model\.crf is 1; true or false", truth={"crf": 1})
-@case(SchemaError, "they go together, and with words", spelling={"num_characters": 0})
+@case(SchemaError, "they go together, and with tokens", spelling={"num_characters": 0})
 @case(SchemaError, r"unknown key 'readout'", readout={"readout": ["last"]})
 @case(TensorError, r"tensor 'crf\.\w+' is left over", chain={"crf": False})
 @case(TensorError, r"tensor (crf|head)\.\w+ has the shape", more_tags={"num_labels": 5})
@@ -640,5 +663,7 @@ def test_the_good_bundle_of_the_corpus_loads(tmp_path):
     for name, model in (("tokens", {}), ("frames", {"input_size": 3, "embedding_size": 0})):
         tiny.forge(tmp_path / name, classifier_contents(**model))
         runtime.Acceptor.load(tmp_path / name)
+    tiny.forge(tmp_path / "n-grams", counting_contents())
+    runtime.Acceptor.load(tmp_path / "n-grams")
     tiny.forge(tmp_path / "tagger", tagger_contents())
     runtime.Transducer.load(tmp_path / "tagger")

@@ -10,6 +10,7 @@ import tiny
 
 from rnnkit import export, runtime
 from rnnkit.bundle import evaluation, int8, read_bundle, write_bundle
+from rnnkit.bundle.ngrams import NgramList
 from rnnkit.bundle.schema import CELLS, READOUTS
 from rnnkit.bundle.tensors import pack, unpack
 from rnnkit.cli import main
@@ -75,6 +76,18 @@ def test_a_classifier_too_and_what_it_costs_on_the_sequences_that_it_keeps(tmp_p
     assert report["bytes"] <= 0.3 * report["fp32_bytes"]
     kept, labels = got.evaluation_sample()
     assert all(map(np.array_equal, kept, sequences)) and np.array_equal(labels, targets)
+
+
+def test_a_classifier_with_ngrams_keeps_their_list(tmp_path):
+    config, tensors, tokens = tiny.classifier(ngram_order=1, num_ngrams=29)
+    ngrams = NgramList(np.arange(1, 30), with_ends=False)
+    model = runtime.Acceptor(config, tensors, labels=tiny.LABELS, tokenizer=tokens, ngrams=ngrams)
+    model.save(tmp_path / "run")
+    export.to_bundle(tmp_path / "run", tmp_path / "small", int8=True)
+    want, got = runtime.Acceptor.load(tmp_path / "run", precision="int8"), runtime.Acceptor.load(tmp_path / "small")
+    texts = ["the quick", "fox over the dog", ""]
+    assert np.array_equal(want.log_probs(texts), got.log_probs(texts))
+    assert not np.array_equal(model.log_probs(texts), got.log_probs(texts))
 
 
 def test_size_loss_and_report(tmp_path, capsys):

@@ -12,6 +12,7 @@ import tiny
 
 from rnnkit import data, export, runtime
 from rnnkit.bundle import evaluation, write_bundle
+from rnnkit.bundle.ngrams import NgramList
 from rnnkit.bundle.schema import CELLS, GATES, READOUTS
 from rnnkit.cli import main
 from rnnkit.errors import ArgumentError, DataError
@@ -191,4 +192,9 @@ def test_what_cannot_be_compared_is_refused_and_nothing_is_written(tmp_path: Pat
         export.to_onnx(tmp_path, sample=tmp_path / "my.csv")
     with pytest.raises(ArgumentError, match="as_bytes is for a text"):
         export.to_onnx(tmp_path, sample=tmp_path / "my.csv", as_bytes=True)
+    config, arrays, tokenizer = tiny.classifier(ngram_order=1, num_ngrams=2)
+    counted = NgramList(np.array([1, 2]), with_ends=False)
+    runtime.Acceptor(config, arrays, labels=tiny.LABELS, tokenizer=tokenizer, ngrams=counted).save(tmp_path)
+    with pytest.raises(ArgumentError, match=r"a classifier that also counts n-grams, which has no ONNX file; .*--int8"):
+        export.to_onnx(tmp_path)
     assert not list(tmp_path.glob("*.onnx*"))

@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from rnnkit.errors import ArgumentError
-from rnnkit.metrics import MultiLabelScore, best_thresholds, fit_temperature, reliability, score_of
+from rnnkit.metrics import MultiLabelScore, best_thresholds, fit_shares, fit_temperature, reliability, score_of
 from rnnkit.metrics.multi_label import decided
 
 
@@ -98,3 +98,19 @@ def test_reliability_is_the_distance_of_claim_and_outcome() -> None:
     bins, ece = reliability(certainty, is_right)
     assert [row["count"] for row in bins] == [100, 150]
     assert ece == pytest.approx((100 * 0.0 + 150 * abs((95 + 50) / 150 - 125 / 150)) / 250)
+
+
+@pytest.mark.parametrize("has_several", [False, True])
+def test_shares_are_those_of_the_fewest_nats(has_several: bool) -> None:
+    """Labels drawn from a sum of two models' logits give its weights back; what says nothing has none."""
+    rng = np.random.default_rng(4)
+    one, other = rng.normal(size=(2, 20_000, 3)) * [[[2.0]], [[0.5]]]
+    mixed = 0.6 * one + 3.0 * other
+    if has_several:
+        targets = (rng.random(mixed.shape) < 1 / (1 + np.exp(-mixed))).astype(np.int64)
+    else:
+        targets = (mixed + rng.gumbel(size=mixed.shape)).argmax(1)
+    assert fit_shares(one, other, targets) == pytest.approx((0.6, 3.0), rel=0.1)
+    assert fit_shares(other, one, targets) == pytest.approx((3.0, 0.6), rel=0.1)
+    own, none = fit_shares(one, rng.normal(size=one.shape), (one + rng.gumbel(size=one.shape)).argmax(1))
+    assert (own, none) == (pytest.approx(1, rel=0.1), pytest.approx(0, abs=0.05))

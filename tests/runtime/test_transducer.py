@@ -340,12 +340,12 @@ def test_how_far_a_window_moves_is_the_same_in_both_halves_and_in_the_schema() -
     [
         ({"scheme": "bilou"}, r"model\.scheme 'bilou' is not known"),
         ({"crf": 1}, r"model\.crf is 1; true or false"),
-        ({"num_characters": 0}, r"they go together, and with words"),
+        ({"num_characters": 0}, r"they go together, and with tokens"),
         ({"num_features": 5}, r"num_features, model\.features_per_word, .* are 5, 0, 0; they go together"),
         ({"outside_bias": "1"}, r"model\.outside_bias is 1; a finite number is wanted"),
         ({"outside_bias": float("nan")}, r"model\.outside_bias is nan; a finite number is wanted"),
         ({"outside_bias": 1.0, "scheme": None}, r"model\.outside_bias is 1\.0; .* with a scheme of spans"),
-        ({"vocab_size": 0, "input_size": 3, "embedding_size": 0}, r"they go together, and with words"),
+        ({"vocab_size": 0, "input_size": 3, "embedding_size": 0}, r"they go together, and with tokens"),
         ({"readout": ["last"]}, r"unknown key 'readout'"),
     ],
 )

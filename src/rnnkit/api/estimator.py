@@ -18,7 +18,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("SequenceClassifier needs scikit-learn", extra="train") from error
 
-_OF_TEXT = ("tokenizer", "characters", "embedding_size", "word_dropout")
+_OF_TEXT = ("tokenizer", "characters", "embedding_size", "word_dropout", "ngrams")
 _IN_MEMORY = "<memory>"
 
 
@@ -31,9 +31,9 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         tokenizer: "word", "char", "byte" or "bpe"; characters: of words, also read how each is spelled. They,
-            embedding_size and word_dropout are for texts.
-        cell, hidden_size, num_layers, bidirectional, readout, input_dropout, output_dropout, label_smoothing: of the
-            model, see the configuration reference.
+            embedding_size, word_dropout and ngrams are for texts.
+        cell, hidden_size, num_layers, bidirectional, readout, input_dropout, output_dropout, label_smoothing, ngrams:
+            of the model, see the configuration reference.
         class_weights: "none" or "balanced".
         valid_share: of every label's sequences, set aside to choose the weights by.
         epochs, batch_size, lr: of training. random_state: seeds weights, dropout, order and what is set aside.
@@ -58,6 +58,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         input_dropout: float = 0.2,
         output_dropout: float = 0.3,
         label_smoothing: float = 0.0,
+        ngrams: int = 0,
         class_weights: str = "none",
         valid_share: float = 0.1,
         epochs: float = 10,
@@ -78,6 +79,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         self.input_dropout = input_dropout
         self.output_dropout = output_dropout
         self.label_smoothing = label_smoothing
+        self.ngrams = ngrams
         self.class_weights = class_weights
         self.valid_share = valid_share
         self.epochs = epochs

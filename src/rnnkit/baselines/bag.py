@@ -14,8 +14,8 @@ import numpy as np
 
 from rnnkit.baselines.archive import read_arrays, write_arrays
 from rnnkit.errors import ArgumentError, MissingExtraError
+from rnnkit.text.ngrams import NgramNumbers
 
-_LARGEST = 2**63
 _METHODS = ("naive-bayes", "logistic-regression")
 
 
@@ -52,10 +52,7 @@ class BagOfNgrams:
         with_ends: bool,
         has_several: bool = False,
     ) -> None:
-        if (vocab_size + 2) ** max(order, 1) >= _LARGEST:
-            raise ArgumentError(
-                f"{order}-grams over {vocab_size} tokens do not fit 64 bits; lower ngram_order, or the vocabulary"
-            )
+        self._numbers = NgramNumbers(order, vocab_size)
         self.grams, self.weight, self.bias = grams, weight, bias
         self.order, self.vocab_size, self.with_ends, self.has_several = order, vocab_size, with_ends, has_several
 
@@ -116,32 +113,24 @@ class BagOfNgrams:
 
     def log_probs(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
         """Natural logarithms, float64 [N, C]; an n-gram that was not trained on counts for nothing."""
+        scores = self.scores(sequences)
+        if self.has_several:
+            return -np.logaddexp(0.0, -scores)
+        scores -= scores.max(1, keepdims=True)
+        return scores - np.log(np.exp(scores).sum(1, keepdims=True))
+
+    def scores(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
+        """What is normalised to `log_probs`: Σ_g count(g)·weight[g] + bias, float64 [N, C]."""
         scores = np.tile(self.bias, (len(sequences), 1))
         if len(self.grams):
             for row, sequence in enumerate(sequences):
                 grams = self._grams_of(sequence)
                 at = np.minimum(np.searchsorted(self.grams, grams), len(self.grams) - 1)
                 scores[row] += self.weight[at[self.grams[at] == grams]].sum(0)
-        if self.has_several:
-            return -np.logaddexp(0.0, -scores)
-        scores -= scores.max(1, keepdims=True)
-        return scores - np.log(np.exp(scores).sum(1, keepdims=True))
+        return scores
 
     def _grams_of(self, ids: np.ndarray) -> np.ndarray:
-        """Every n-gram as a number: its digits to the base V + 2 are its ids + 1, the ends V + 1, so none has a 0."""
-        if not self.order:
-            return np.zeros(0, np.int64)
-        digits = np.asarray(ids, np.int64) + 1
-        if self.with_ends:
-            end = [self.vocab_size + 1]
-            digits = np.concatenate([end, digits, end])
-        numbers, found = np.zeros(len(digits), np.int64), []
-        for n in range(1, self.order + 1):
-            if n > len(digits):
-                break
-            numbers = numbers[: len(digits) - n + 1] * (self.vocab_size + 2) + digits[n - 1 :]
-            found.append(numbers)
-        return np.concatenate(found) if found else numbers
+        return self._numbers.of(ids, with_ends=self.with_ends) if self.order else np.zeros(0, np.int64)
 
     @property
     def num_bytes(self) -> int:

@@ -51,6 +51,7 @@ GATES = {name: cell.gates for name, cell in CELLS.items()}
 SCHEMES = ("bio", "iob1", "bioes")  # of tags that mark spans; tests hold them to metrics.spans, which bundle cannot see
 TARGETS = ("label", "labels", "numbers")  # of a frame; tests hold them to metrics.frames, which bundle cannot see
 READOUTS = ("last", "max", "mean", "attention", "states")  # what an acceptor decides by
+MAX_NGRAM_ORDER = 8  # tokens in the longest n-gram beside an acceptor's readout
 ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
 
 Shapes = dict[str, tuple[int, ...]]
@@ -239,8 +240,13 @@ def _window_mlp(model: Mapping[str, Any]) -> Shapes:
 
 def _acceptor(model: Mapping[str, Any]) -> Shapes:
     words, width = _words(model)
-    shapes, F, C = _reader(model, {"readout"}, may={"multi_label", *_SPELLING, *_FEATURES}, more_inputs=width)
+    may = {"multi_label", *_SPELLING, *_FEATURES, *_NGRAMS}
+    shapes, F, C = _reader(model, {"readout"}, may=may, more_inputs=width)
     shapes |= words
+    order, num_ngrams = _together(model, _NGRAMS)
+    if order > MAX_NGRAM_ORDER:
+        raise SchemaError(f"model.ngram_order is {order}; at most {MAX_NGRAM_ORDER} is wanted")
+    shapes |= {"ngrams.weight": (num_ngrams, C)} if order else {}
     if "multi_label" in model:
         _flag(model, "multi_label")
     readout = model["readout"]
@@ -298,6 +304,7 @@ def _transducer(model: Mapping[str, Any]) -> Shapes:
 
 _SPELLING = ("num_characters", "character_embedding_size", "character_hidden_size")
 _FEATURES = ("num_features", "features_per_word", "feature_embedding_size")
+_NGRAMS = ("ngram_order", "num_ngrams")
 
 
 def _words(model: Mapping[str, Any]) -> tuple[Shapes, int]:
@@ -316,7 +323,7 @@ def _together(model: Mapping[str, Any], names: tuple[str, ...]) -> list[int]:
     """Sizes that are all 0, as where they are left out, or none of them. Raises: SchemaError."""
     sizes = [_size(model, name, least=0) if name in model else 0 for name in names]
     if any(sizes) and not (all(sizes) and model.get("vocab_size")):
-        raise SchemaError(f"model.{', model.'.join(names)} are {str(sizes)[1:-1]}; they go together, and with words")
+        raise SchemaError(f"model.{', model.'.join(names)} are {str(sizes)[1:-1]}; they go together, and with tokens")
     return sizes
 
 

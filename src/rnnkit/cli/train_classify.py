@@ -55,6 +55,7 @@ SEEDS = {"seeds": option(int, help="Trainings, from --seed on: the table has the
     **LAYERS,
     **SPELLING,
     **READING,
+    ngrams=option(int, help="Longest n-gram of a linear model that decides with the layers; 0: none."),
     **DROPOUT,
     **START,
     label_smoothing=option(float, help="Share of the target spread over all labels."),

@@ -128,6 +128,11 @@ def _model_of(bundle: Bundle, run: str | Path) -> _Model:
             f"{run} holds a {what} that reads words by their characters, which has no ONNX file; train it with "
             "--no-characters, or use --to bundle --int8, which makes it small"
         )
+    if shape.get("ngram_order"):
+        raise ArgumentError(
+            f"{run} holds a classifier that also counts n-grams, which has no ONNX file; train it with --ngrams 0, or "
+            "use --to bundle --int8, which makes it small"
+        )
     return _CLASSES[kind].from_bundle(bundle, precision="fp32")
 
 

@@ -1,6 +1,6 @@
 """Measures, written once and in NumPy only."""
 
-from rnnkit.metrics.calibration import fit_temperature, reliability
+from rnnkit.metrics.calibration import fit_shares, fit_temperature, reliability
 from rnnkit.metrics.classification import ClassificationScore, mean_interval, paired_difference
 from rnnkit.metrics.edit import edit_counts, edit_distances
 from rnnkit.metrics.language import LanguageModelScore
@@ -29,6 +29,7 @@ __all__ = [
     "detect_scheme",
     "edit_counts",
     "edit_distances",
+    "fit_shares",
     "fit_temperature",
     "mean_interval",
     "memorization",

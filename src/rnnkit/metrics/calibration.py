@@ -10,6 +10,7 @@ import numpy as np
 NUM_BINS = 10
 _COLDEST, _HOTTEST = math.log(0.05), math.log(20.0)
 _NUM_HALVINGS = 60
+_NUM_SHARES = 20
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -32,6 +33,29 @@ def reliability(certainty: np.ndarray, is_right: np.ndarray) -> tuple[list[dict[
     return bins, float(ece)
 
 
+def fit_shares(logits: np.ndarray, others: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+    """The a, b ≥ 0 with the fewest nats of softmax(a·logits + b·others), or of sigmoid(…) of several labels.
+
+    Both are first divided by their own temperatures; then one has the share s, the other 1 − s, and their sum a
+    temperature of its own.
+
+    Args:    logits, others: [N, C], of two models; log-probabilities serve as well under softmax.  targets: as of
+             `fit_temperature`.
+    Returns: a and b; s is a multiple of 1/20, so that one of them may be 0.
+    Cost:    23 times `fit_temperature`.
+    Source:  Heskes 1998, "Selecting weighting factors in logarithmic opinion pools".
+    """
+    own, its = 1 / fit_temperature(logits, targets), 1 / fit_temperature(others, targets)
+    best = (np.inf, 0.0, 0.0)
+    for share in np.arange(_NUM_SHARES + 1) / _NUM_SHARES:
+        mixed = (1 - share) * own * logits.astype(np.float64) + share * its * others.astype(np.float64)
+        temperature = fit_temperature(mixed, targets)
+        best = min(
+            best, (_nats(mixed / temperature, targets), (1 - share) * own / temperature, share * its / temperature)
+        )
+    return float(best[1]), float(best[2])
+
+
 def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     """The T > 0 with the fewest nats of softmax(logits / T), or of sigmoid(logits / T) of several labels.
 
@@ -44,12 +68,7 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     scores = logits.astype(np.float64)
 
     def nats(log_temperature: float) -> float:
-        scaled = scores * math.exp(-log_temperature)
-        if targets.ndim == 2:
-            return float(np.logaddexp(0.0, np.where(targets != 0, -scaled, scaled)).sum())
-        top = scaled.max(1)
-        normaliser = top + np.log(np.exp(scaled - top[:, None]).sum(1))
-        return float((normaliser - scaled[np.arange(len(targets)), targets]).sum())
+        return _nats(scores * math.exp(-log_temperature), targets)
 
     low, high = _COLDEST, _HOTTEST
     inner, outer = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
@@ -64,3 +83,12 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
             outer = low + _GOLDEN * (high - low)
             of_outer = nats(outer)
     return round(math.exp((low + high) / 2), 5)
+
+
+def _nats(logits: np.ndarray, targets: np.ndarray) -> float:
+    """In all, of softmax(logits) or, of several labels, of sigmoid(logits)."""
+    if targets.ndim == 2:
+        return float(np.logaddexp(0.0, np.where(targets != 0, -logits, logits)).sum())
+    top = logits.max(1)
+    normaliser = top + np.log(np.exp(logits - top[:, None]).sum(1))
+    return float((normaliser - logits[np.arange(len(targets)), targets]).sum())

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from rnnkit.bundle import Bundle, evaluation
 from rnnkit.bundle import labels as labels_file
+from rnnkit.bundle import ngrams as ngrams_file
+from rnnkit.bundle.ngrams import NgramList
 from rnnkit.bundle.schema import output_widths
 from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError
 from rnnkit.kernels import heads
 from rnnkit.metrics import multi_label
 from rnnkit.runtime.bundled import checked_lengths, integers
+from rnnkit.runtime.ngrams import CONTEXT, Ngrams
 from rnnkit.runtime.reader import ROWS, Reader, padded, words_from
 from rnnkit.runtime.readout import STEPS, Readout
 from rnnkit.runtime.stack import Parts
@@ -46,7 +49,7 @@ class Acceptor(Reader):
 
     kind = "acceptor"
     _noun = "classifier"
-    _dtypes: ClassVar[Mapping[str, Any]] = {STEPS: np.int64}
+    _dtypes: ClassVar[Mapping[str, Any]] = {STEPS: np.int64, CONTEXT: np.int64}
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Acceptor(Reader):
         thresholds: Sequence[float] | None = None,
         tokenizer: Tokenizer | None = None,
         words: WordReader | None = None,
+        ngrams: NgramList | None = None,
         digest: str | None = None,
         precision: str | None = None,
     ) -> None:
@@ -64,8 +68,8 @@ class Acceptor(Reader):
 
         Args:   labels: what the outputs stand for.  thresholds: of a model of several labels, the probability from
                 which each is taken to be there, None: 0.5.  tokenizer: for a model of tokens.  words: for one that also
-                reads their spelling, in its place.  digest: of the bundle they come from; None: the one that `save`
-                would give.  precision: as in `load`.
+                reads their spelling, in its place.  ngrams: of one that has weights for them.  digest: of the bundle
+                they come from; None: the one that `save` would give.  precision: as in `load`.
         Raises: SchemaError, TensorError for parts that do not belong together.
         """
         self.is_multi_label: bool = config["model"].get("multi_label", False)
@@ -74,6 +78,9 @@ class Acceptor(Reader):
             raise SchemaError("thresholds are for a model of several labels; this one decides for one: leave them out")
         if words is not None and (words.split_punctuation is None or tokenizer is not None):
             raise SchemaError("words must say how a text is cut (split_punctuation), and stand in place of a tokeniser")
+        order = config["model"].get("ngram_order", 0)
+        if bool(order) != (ngrams is not None):
+            raise SchemaError(f"the model has n-grams of up to {order} tokens; give their list with it, or neither")
         super().__init__(
             config,
             tensors,
@@ -81,6 +88,7 @@ class Acceptor(Reader):
             labels=labels,
             thresholds=thresholds,
             words=words,
+            files={} if ngrams is None else {ngrams_file.NAME: ngrams_file.to_bytes(ngrams)},
             digest=digest,
             precision=precision,
         )
@@ -94,6 +102,11 @@ class Acceptor(Reader):
         )
         if self._readout.parts:
             self._parts = (*self._parts, self._readout.parts)
+        self._ngrams = None
+        if ngrams is not None:
+            weight, vocab_size = self._weights["ngrams.weight"], config["model"]["vocab_size"]
+            self._ngrams = Ngrams(ngrams, weight, order=order, vocab_size=vocab_size)
+            self._parts = (*self._parts, self._ngrams.parts)
 
     @classmethod
     def _of(cls, bundle: Bundle, precision: str | None) -> Self:
@@ -107,6 +120,7 @@ class Acceptor(Reader):
             thresholds=thresholds,
             tokenizer=bundle.tokenizer,
             words=words_from(bundle.files, "a classifier that reads spelling") if is_spelled else None,
+            ngrams=ngrams_file.from_files(bundle.files) if model.get("ngram_order") else None,
             digest=bundle.digest,
             precision=precision,
         )
@@ -129,7 +143,7 @@ class Acceptor(Reader):
         if not np.isfinite(x).all():
             raise ArgumentError("x holds a value that is not finite; fill it in, or leave it out")
         features, parts = self._forward(x, self._checked(state, B), lengths)
-        return self._scored(features), self._state(parts)
+        return self._scored(features, parts), self._state(parts)
 
     def step(self, x: Any, state: State | None = None) -> tuple[np.ndarray, State]:
         """One step per row: ids [B], words [B] or frames [B, I] -> (log-probabilities [B, C], State).
@@ -178,7 +192,7 @@ class Acceptor(Reader):
 
     def log_probs(self, sequences: Sequence[Any]) -> np.ndarray:
         """Natural logarithms of `predict_proba`, [N, C]. Args, Raises, Cost: as `embed`."""
-        return self._scored(self.embed(sequences))
+        return self._read_all(sequences, self._scored, width=len(self.labels))
 
     def embed(self, sequences: Sequence[Any]) -> np.ndarray:
         """A vector for every sequence: what its decision is read from, float32 [N, F], one block for each readout.
@@ -188,13 +202,7 @@ class Acceptor(Reader):
         Raises: DtypeError, ShapeError, ArgumentError naming the sequence; DataError for a text that is none.
         Cost:   64 sequences of similar length at a time.
         """
-        arrays = self._encoded(sequences)
-        order = sorted(range(len(arrays)), key=lambda row: len(arrays[row]))
-        vectors = np.empty((len(arrays), self._head.input_size), np.float32)
-        for first in range(0, len(order), ROWS):
-            rows = order[first : first + ROWS]
-            vectors[rows] = self._features([arrays[row] for row in rows])
-        return vectors
+        return self._read_all(sequences, lambda features, _: features, width=self._head.input_size)
 
     def encode(self, sequence: Any, number: int = 0) -> np.ndarray:
         """What the layers read of a sequence: ids int64 [T], words [T, 1 + N + W], or float32 [T, I].
@@ -228,26 +236,45 @@ class Acceptor(Reader):
 
     # ---- one batch ---------------------------------------------------------------------------------------------------
 
-    def _features(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """What the decision reads of B sequences, [B, F]."""
-        x, lengths = padded(arrays)
-        return self._forward(x, self._initial_parts(len(arrays)), lengths)[0]
+    def _read_all(
+        self, sequences: Sequence[Any], of_rows: Callable[[np.ndarray, Parts], np.ndarray], *, width: int
+    ) -> np.ndarray:
+        """What `of_rows` makes of features [B, F] and parts, for all sequences, float32 [N, width]."""
+        arrays = self._encoded(sequences)
+        order = sorted(range(len(arrays)), key=lambda row: len(arrays[row]))
+        found = np.empty((len(arrays), width), np.float32)
+        for first in range(0, len(order), ROWS):
+            rows = order[first : first + ROWS]
+            x, lengths = padded([arrays[row] for row in rows])
+            found[rows] = of_rows(*self._forward(x, self._initial_parts(len(rows)), lengths))
+        return found
 
     def _initial_parts(self, batch: int) -> Parts:
-        layers = super()._initial_parts(batch)
-        return [*layers, self._readout.initial(batch)] if self._readout.parts else layers
+        parts = list(super()._initial_parts(batch))
+        if self._readout.parts:
+            parts.append(self._readout.initial(batch))
+        if self._ngrams is not None:
+            parts.append(self._ngrams.initial(batch))
+        return parts
 
     def _forward(self, x: np.ndarray, parts: Parts, lengths: np.ndarray) -> tuple[np.ndarray, Parts]:
         """ids [T, B] or frames [T, B, I] -> what the decision reads [B, F], and the parts at each row's length."""
-        x, after = self._unroll(x, parts, lengths)
+        hidden, after = self._unroll(x, parts, lengths)
         last = np.concatenate([state[0] for state in after[-self._stack.num_directions :]], axis=1)
-        kept = self._readout.advance(x, parts[-1] if self._readout.parts else (), lengths)
-        states = [part for parts in after for part in parts]
-        return self._readout.features(last, kept, states), [*after, kept] if kept else after
+        kept = self._readout.advance(hidden, parts[len(after)] if self._readout.parts else (), lengths)
+        features = self._readout.features(last, kept, [part for parts in after for part in parts])
+        after = [*after, kept] if kept else after
+        if self._ngrams is not None:
+            after = [*after, self._ngrams.advance(x if self.words is None else x[..., 0], parts[-1], lengths)]
+        return features, after
 
-    def _scored(self, features: np.ndarray) -> np.ndarray:
-        """[B, F] -> log-probabilities [B, C]: log-softmax of the logits, or each one's log-sigmoid."""
+    def _scored(self, features: np.ndarray, parts: Parts) -> np.ndarray:
+        """[B, F] and the parts beside it -> log-probabilities [B, C]: log-softmax of the logits, or each one's
+        log-sigmoid.
+        """
         logits = self._head(features)
+        if self._ngrams is not None:
+            logits = logits + self._ngrams.scores(parts[-1])
         if not self.is_multi_label:
             return heads.log_softmax(logits)
         return np.minimum(logits, 0) - np.log1p(np.exp(-np.abs(logits)))

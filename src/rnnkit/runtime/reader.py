@@ -34,13 +34,16 @@ class Reader(BundledModel):
         labels: Sequence[str],
         thresholds: Sequence[float] | None = None,
         words: WordReader | None = None,
+        files: Mapping[str, bytes] | None = None,
         digest: str | None,
         precision: str | None,
     ) -> None:
-        """Args: thresholds: beside the labels.  words: of a model of words, in place of a tokeniser."""
+        """Args: thresholds: beside the labels.  words: of a model of words, in place of a tokeniser.  files: further
+        ones of the bundle.
+        """
         self.labels = list(labels)
         """What the columns of the probabilities stand for."""
-        files = {labels_file.NAME: labels_file.to_bytes(self.labels, thresholds)}
+        files = {**(files or {}), labels_file.NAME: labels_file.to_bytes(self.labels, thresholds)}
         files |= {} if words is None else {WORDS: words.to_json().encode()}
         super().__init__(config, tensors, tokenizer, files=files, digest=digest, precision=precision)
         labels_file.from_files(files, num_labels=config["model"]["num_labels"])

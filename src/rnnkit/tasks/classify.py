@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,16 @@ from rnnkit.metrics import best_thresholds, fit_temperature, score_of
 from rnnkit.models.acceptor import Acceptor, AcceptorConfig
 from rnnkit.runtime.reader import WORDS
 from rnnkit.tasks.classify_config import OF_FRAMES, OF_TOKENS, ClassifyConfig, ClassifyTokenizerConfig
+from rnnkit.tasks.classify_ngrams import NgramTerm
 from rnnkit.tasks.classify_start import LanguageModelStart
-from rnnkit.tasks.classify_table import judge
+from rnnkit.tasks.classify_table import bag_order, judge
 from rnnkit.tasks.task import TrainingReport
 from rnnkit.tasks.whole import WholeSequencesTask, fields_of_words
 from rnnkit.text import Tokenizer
+from rnnkit.text.ngrams import NgramNumbers
 
 _EVALUATED_ROWS = 64
-_DROPS_TOKENS = ("embedding_dropout", "word_dropout")
+_OF_TOKENS = ("embedding_size", "embedding_dropout", "word_dropout", "ngrams")
 
 
 class Part:
@@ -114,6 +117,11 @@ class LabelledSequences:
         tokens = self.words or self.tokenizer
         return 0 if tokens is None else tokens.vocab_size
 
+    @property
+    def has_ends(self) -> bool:
+        """Whether a text's ends are tokens of n-grams: where tokens are so small that many texts are one word."""
+        return self.tokenizer is not None and self.tokenizer.kind in ("char", "byte")
+
     def _baselines(self) -> tuple[str, ...]:
         readable = OF_FRAMES if self.input_size else OF_TOKENS
         if self.has_several:  # a nearest neighbour says no probability of each label
@@ -153,7 +161,7 @@ def _words_of(train: data.Examples, chosen: ClassifyTokenizerConfig) -> text.Wor
 
 def _refuse_choices_of_text(config: ClassifyConfig) -> None:
     """Raises: ConfigError for what is chosen about tokens where there are none."""
-    names = {"tokenizer": ClassifyTokenizerConfig.model_fields, "model": ("embedding_size", *_DROPS_TOKENS)}
+    names = {"tokenizer": ClassifyTokenizerConfig.model_fields, "model": _OF_TOKENS}
     for section, fields in names.items():
         chosen = getattr(config, section)
         for name in fields:
@@ -190,18 +198,27 @@ class ClassificationTask(WholeSequencesTask):
         self.sequences = self._read(config, examples)
         self._temperatures: dict[Path, float] = {}  # of every run folder that was calibrated
         super().__init__(config, self.sequences)
-        if len(self.sequences.test) and {"naive-bayes", "logistic-regression"} & {*self.sequences.baselines}:
-            baselines.require_scikit_learn()  # before the training, not after it
+        self.name += "+ngrams" if config.model.ngrams else ""
+        has_bag = len(self.sequences.test) and {"naive-bayes", "logistic-regression"} & {*self.sequences.baselines}
+        orders = [bag_order(config, self.sequences)] * bool(has_bag) + [config.model.ngrams] * bool(config.model.ngrams)
+        if orders:  # before the training, not after it
+            baselines.require_scikit_learn()
+            NgramNumbers(max(orders), self.sequences.vocab_size)
 
     def _read(self, config: ClassifyConfig, examples: data.Examples | None) -> LabelledSequences:
         return LabelledSequences(config, examples, tokenizer=None if self.start is None else self.start.tokenizer)
+
+    @functools.cached_property
+    def _ngrams(self) -> NgramTerm | None:
+        """Fitted once, for all seeds."""
+        return NgramTerm(self.sequences, order) if (order := self.config.model.ngrams) else None
 
     def identity(self) -> dict[str, Any]:
         return {**super().identity(), **({} if self.start is None else self.start.identity())}
 
     def build_model(self) -> Acceptor:
         tokenizer, words = self.sequences.tokenizer, self.sequences.words
-        fields = self.config.model.model_dump()
+        fields = self.config.model.model_dump(exclude={"ngrams"})
         sizes = {name: fields.pop(name) for name in ("character_embedding_size", "character_hidden_size")}
         if words is not None:
             fields |= fields_of_words(words, sizes)
@@ -254,21 +271,25 @@ class ClassificationTask(WholeSequencesTask):
     def save(self, model: torch.nn.Module, run_dir: Path) -> None:
         """Write weights, configuration, tokeniser and labels as the bundle that the run half loads.
 
-        A temperature is no part of it: what the logits are made of is divided by it.
+        A temperature is no part of it: what the logits are made of is divided by it. Nor is the share of n-grams.
         """
         config, tensors = model.export()  # type: ignore[operator]
-        thresholds = None
-        if self.config.loss.calibrate or (self.sequences.has_several and self.config.loss.thresholds != "half"):
+        loss, has_several = self.config.loss, self.sequences.has_several
+        files, thresholds = {}, None
+        if self._ngrams or loss.calibrate or (has_several and loss.thresholds != "half"):
             with torch.no_grad():
-                logits, targets = self._logits(model)
-            if self.config.loss.calibrate:
-                temperature = self._temperatures[run_dir] = fit_temperature(logits.numpy(), targets)
+                found, targets = self._logits(model)
+            logits = found.numpy()
+            if self._ngrams is not None:
+                config, tensors, files, logits = self._ngrams.joined(config, tensors, logits)
+            if loss.calibrate:
+                temperature = self._temperatures[run_dir] = fit_temperature(logits, targets)
                 tensors |= {name: tensors[name] / np.float32(temperature) for name in ("head.weight", "head.bias")}
                 logits = logits / temperature
-            if self.sequences.has_several and self.config.loss.thresholds != "half":
-                is_shared = self.config.loss.thresholds == "shared"
-                thresholds = best_thresholds(F.logsigmoid(logits).numpy(), targets, shared=is_shared).tolist()
-        files = {labels_file.NAME: labels_file.to_bytes(self.sequences.labels, thresholds)}
+            if has_several and loss.thresholds != "half":
+                log_probs = -np.logaddexp(0.0, -logits)
+                thresholds = best_thresholds(log_probs, targets, shared=loss.thresholds == "shared").tolist()
+        files |= {labels_file.NAME: labels_file.to_bytes(self.sequences.labels, thresholds)}
         files |= evaluation.of_sequences(self.sequences.test.sequences, self.sequences.test.targets)
         if self.sequences.words is not None:
             files[WORDS] = self.sequences.words.to_json().encode()
@@ -287,4 +308,5 @@ class ClassificationTask(WholeSequencesTask):
             report=report,
             others=peers,
             temperature=self._temperatures.get(run_dir),
+            ngrams=self._ngrams,
         )

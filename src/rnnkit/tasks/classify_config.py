@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from rnnkit.bundle.schema import MAX_NGRAM_ORDER
 from rnnkit.tasks.sections import (
     Section,
     SeedsConfig,
@@ -80,6 +81,12 @@ class ClassifyModelConfig(SpellingLayersConfig):
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Share of the target spread over all labels (Szegedy et al. 2016)."
     )
+    ngrams: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_NGRAM_ORDER,
+        description="Tokens in the longest n-gram of a linear model that decides with the layers; 0: there is none.",
+    )
 
 
 class ClassifyLossConfig(Section):
@@ -142,5 +149,19 @@ class ClassifyConfig(SequencesRunConfig):
             raise ValueError(
                 "tokenizer.characters: a language model to start from reads no spelling; leave characters out, or "
                 "from_run and pretrain"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ngrams_are_weighed_once(self) -> ClassifyConfig:
+        if self.model.ngrams and self.loss.calibrate:
+            raise ValueError(
+                "loss.calibrate has no effect with model.ngrams, whose weight and temperature are fitted to the "
+                "validation part together: leave it out"
+            )
+        if self.model.ngrams and self.loss.class_weights != "none":
+            raise ValueError(
+                f"loss.class_weights is {self.loss.class_weights!r}, and n-grams are fitted on texts that all count "
+                "alike: leave it out, or model.ngrams"
             )
         return self

@@ -22,6 +22,7 @@ from rnnkit.tasks.task import TrainingReport
 
 if TYPE_CHECKING:
     from rnnkit.tasks.classify import LabelledSequences, Part
+    from rnnkit.tasks.classify_ngrams import NgramTerm
 
 
 def judge(
@@ -35,6 +36,7 @@ def judge(
     temperature: float | None = None,
     task: str = "classify",
     made: Mapping[str, Any] | None = None,
+    ngrams: NgramTerm | None = None,
     more: Callable[[Sequence[Judged]], Mapping[str, Any]] = lambda judged: {},
 ) -> dict[str, Any]:
     """Score the bundle in `run_dir` and its baselines, fitted here and saved in `run_dir/baselines`, on the test part.
@@ -44,7 +46,8 @@ def judge(
 
     Args:    others: the model from further seeds, in `run_dir/baselines` too.  task: whose run it is.
              temperature: what the model's logits were divided by; None: by nothing.
-             made: baselines, by name, that are not fitted.  more: further entries.
+             made: baselines, by name, that are not fitted.  ngrams: what the model has beside its layers, a row of
+             its own.  more: further entries.
     Returns: what it writes to `run_dir/metrics.json`.
     """
     model, test = Acceptor.load(run_dir), sequences.test
@@ -55,6 +58,8 @@ def judge(
     }
     judged = [Judged(name, model.log_probs(test.sequences), own, model.thresholds)]
     judged += [_baseline(kind, config, sequences, run_dir, (made or {}).get(kind)) for kind in sequences.baselines]
+    if ngrams is not None:
+        judged.append(_judged("ngrams", ngrams.bag, ngrams.seconds, config, sequences, run_dir))
     row, *baselines = rows_of(judged, test.targets)
     seeds = [{"seed": report.training["seed"], "accuracy": row["accuracy"], "nats": row["nats"]}]
     for other, its_report in others:
@@ -84,9 +89,13 @@ def _right(model: Judged, test: Part) -> str:
     return "".join("01"[right] for right in is_correct.tolist())
 
 
+def bag_order(config: ClassifyConfig, sequences: LabelledSequences) -> int:
+    """Tokens in the longest n-gram of the baselines."""
+    return config.baselines.ngram_order or (4 if sequences.has_ends else 2)
+
+
 def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, run_dir: Path, made: Any) -> Judged:
-    train, tokenizer = sequences.train, sequences.tokenizer
-    is_fine = tokenizer is not None and tokenizer.kind in ("char", "byte")
+    train = sequences.train
     started = time.perf_counter()
     if made is not None:
         model = made
@@ -99,11 +108,17 @@ def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, r
             train.targets,
             num_labels=len(sequences.labels),
             vocab_size=sequences.vocab_size,
-            order=config.baselines.ngram_order or (4 if is_fine else 2),
-            with_ends=is_fine,
+            order=bag_order(config, sequences),
+            with_ends=sequences.has_ends,
         )
-    seconds = time.perf_counter() - started
-    model.save(run_dir / "baselines" / kind)
+    return _judged(kind, model, time.perf_counter() - started, config, sequences, run_dir)
+
+
+def _judged(
+    name: str, model: Any, seconds: float, config: ClassifyConfig, sequences: LabelledSequences, run_dir: Path
+) -> Judged:
+    """A fitted baseline, once it is saved."""
+    model.save(run_dir / "baselines" / name)
     own = {"bytes": model.num_bytes, "train_seconds": seconds}
     thresholds = None
     if sequences.has_several and config.loss.thresholds != "half":
@@ -112,7 +127,7 @@ def _baseline(kind: str, config: ClassifyConfig, sequences: LabelledSequences, r
         thresholds = best_thresholds(log_probs, targets, shared=config.loss.thresholds == "shared")
         own["thresholds"] = thresholds.tolist()
     test = read_by_baselines(sequences.test.sequences, sequences.words)
-    return Judged(kind, model.log_probs(test), own, thresholds)
+    return Judged(name, model.log_probs(test), own, thresholds)
 
 
 def _describe(part: Part, labels: list[str]) -> dict[str, Any]:

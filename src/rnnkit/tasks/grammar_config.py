@@ -129,6 +129,10 @@ class GrammarConfig(SequencesRunConfig):
     def _characters_are_no_words(self) -> GrammarConfig:
         need = ("words, and these tokens are characters", False)
         refuse_sizes(self.model, dict.fromkeys(("character_embedding_size", "character_hidden_size"), need))
+        if self.model.ngrams:
+            raise ValueError(
+                "model.ngrams is of train classify; a grammar is learned by the layers alone: leave it out"
+            )
         return self
 
     @property
