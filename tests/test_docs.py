@@ -15,7 +15,9 @@ from rnnkit.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-PACKAGES = [f"rnnkit{name}" for name in ("", ".api", ".nn", ".training", ".text", ".data", ".baselines", ".export")]
+PACKAGES = [
+    f"rnnkit{name}" for name in ("", ".api", ".nn", ".training", ".text", ".data", ".baselines", ".export", ".explain")
+]
 
 
 def described() -> set[str]:

@@ -70,8 +70,8 @@ _HOMES = {
     "register_cell": "rnnkit.api",
     "set_num_threads": "rnnkit.kernels.threads",
 }
-_PACKAGES = ("automata", "baselines", "bundle", "data", "errors", "kernels", "metrics", "models", "nn", "runtime",
-             "tasks", "text", "training")  # fmt: skip
+_PACKAGES = ("automata", "baselines", "bundle", "data", "errors", "explain", "kernels", "metrics", "models", "nn",
+             "runtime", "tasks", "text", "training")  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -36,6 +36,7 @@ PACKAGES = {
     "bundle",
     "data",
     "errors",
+    "explain",
     "kernels",
     "metrics",
     "models",

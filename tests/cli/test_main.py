@@ -20,6 +20,7 @@ VERBS = (
     "eval",
     "predict",
     "embed",
+    "explain",
     "score",
     "doctor",
     "compare",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rnnkit.api.comparison import compare
     from rnnkit.api.estimator import SequenceClassifier
     from rnnkit.api.evaluation import export_arpa
+    from rnnkit.api.explanation import explain
     from rnnkit.api.frame_tagger import FrameTagger
     from rnnkit.api.language_model import LanguageModel
     from rnnkit.api.loading import load
@@ -41,6 +42,7 @@ _HOMES = {
     "compare": "rnnkit.api.comparison",
     "doctor": "rnnkit.data",
     "dry_run": "rnnkit.api.training",
+    "explain": "rnnkit.api.explanation",
     "export_arpa": "rnnkit.api.evaluation",
     "load": "rnnkit.api.loading",
     "register_cell": "rnnkit.api.own_cell",
@@ -62,6 +64,7 @@ __all__ = [
     "compare",
     "doctor",
     "dry_run",
+    "explain",
     "export_arpa",
     "load",
     "register_cell",

@@ -11,10 +11,17 @@ def document(name: str, *parts: str) -> str:
     """A page under the heading `name`, of parts that are HTML."""
     body = "\n".join(parts)
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{html.escape(name)}</title><style>
-body {{ font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }}
-table {{ border-collapse: collapse }} td, th {{ padding: .2em .8em; border-bottom: 1px solid #ddd; text-align: left }}
-img {{ max-width: 100%; display: block; margin: 1em 0 }}
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(name)}</title><style>
+:root {{ color-scheme: light dark }}
+body {{ font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; overflow-wrap: anywhere }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto }}
+td, th {{ padding: .2em .8em; border-bottom: 1px solid #8886; text-align: left; overflow-wrap: normal }}
+img, svg {{ max-width: 100%; height: auto; display: block; margin: 1em 0 }}
+.text {{ font-family: monospace; line-height: 1.8; print-color-adjust: exact }}
+.warning {{ border-left: 4px solid #d60; padding-left: 1em }}
+pre {{ overflow-x: auto }}
+@media print {{ body {{ max-width: none; margin: 0 }} img, svg, tr {{ break-inside: avoid }} }}
 </style></head><body>
 <h1>{html.escape(name)}</h1>
 {body}

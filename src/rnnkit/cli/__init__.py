@@ -15,6 +15,7 @@ from rnnkit.cli import (
     complete,
     doctor,
     embed,
+    explain,
     export,
     export_arpa,
     import_weights,
@@ -48,6 +49,7 @@ app.command("embed", short_help="A vector for each line of stdin.")(embed.embed)
 app.command("score", short_help="How likely each line of a text is.")(score.score)
 app.command("doctor", short_help="What a text will do to training.")(doctor.doctor)
 app.command("compare", short_help="Several runs in a table and a picture.")(compare.compare)
+app.command("explain", short_help="What happens inside a trained model.")(explain.explain)
 app.command("bench", short_help="How fast a model is on this machine.")(bench.bench)
 app.command("export", short_help="A run's model as a file for other runtimes.")(export.export)
 app.command("import", short_help="What torch or Keras trained as a run.")(import_weights.import_weights)

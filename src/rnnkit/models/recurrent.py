@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, Self
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnkit.errors import ConfigError, ShapeError
-from rnnkit.nn import Options, Recurrent, embedding_dropout, resolve_precision, spec, word_dropout
+from rnnkit.nn import Options, Recurrent, Watched, embedding_dropout, resolve_precision, spec, word_dropout
 from rnnkit.nn.dropout import check_probability
 from rnnkit.nn.options import checked_options
 from rnnkit.nn.stack import checked_projection, checked_widths
@@ -202,6 +203,27 @@ class RecurrentModel(nn.Module):
     def initial_state(self, batch: int = 1) -> State:
         """What `batch` rows start from: zeros, or with `trainable_state` what was learned."""
         return self.recurrent.initial_state(batch)
+
+    def traced(self, inputs: Tensor) -> list[dict[str, Tensor]]:
+        """Every gate and state part of the layers over whole sequences, as `Recurrent` gives them with trace=True."""
+        x, table = self._inputs(inputs)
+        return self.recurrent(x, embedding=table, trace=True)[2]
+
+    def watched(self) -> tuple[Self, Watched]:
+        """A float64 copy in eval mode, whose layers are the equations step by step; and those layers, which keep what
+        gradients can be asked of.
+        """
+        model = copy.deepcopy(self).double().eval()
+        for module in model.modules():
+            if isinstance(module, Recurrent):
+                module.backend = "spec"
+        watched = Watched(model.recurrent)
+        model.recurrent = watched  # type: ignore[assignment]
+        return model, watched
+
+    def _inputs(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the layers read of what the model is called with, and the table that ids stand for rows of."""
+        return self._dropped_out(inputs)
 
     def _dropped_out(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """The ids and the table that the layers read, in training without dropped tokens and rows; None: one-hot."""

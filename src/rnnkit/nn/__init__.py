@@ -9,6 +9,7 @@ from rnnkit.nn.layers import GRU, LSTM, RNN
 from rnnkit.nn.operators import DifferentiationError, convolution, linear, linear_cross_entropy
 from rnnkit.nn.options import Options
 from rnnkit.nn.recurrent import Recurrent
+from rnnkit.nn.watched import Watched
 
 __all__ = [
     "GRU",
@@ -22,6 +23,7 @@ __all__ = [
     "RNNCell",
     "Recurrent",
     "SpecBackendWarning",
+    "Watched",
     "convolution",
     "embedding_dropout",
     "explain_backend",

@@ -1,0 +1,240 @@
+"""explain: a report on what happens inside a run's model, as one HTML file with its pictures and numbers beside it."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnkit import durable
+from rnnkit.api import explanation_pictures as draw
+from rnnkit.api import html_page
+from rnnkit.api.subject import Subject, read_subject
+
+MOST_STEPS = 1000  # of an input
+MOST_GRADIENT_STEPS = 100
+_MOST_BYTES = 256 << 20  # of the gradients of one weight, one for each step
+_COLOURED_UNITS = 6
+
+
+@dataclass
+class Section:
+    """A part of a report: what is said, shown, and kept as numbers."""
+
+    title: str
+    parts: list[str] = field(default_factory=list)
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def say(self, *sentences: str) -> None:
+        """Add a paragraph of plain text."""
+        self.parts.append(f"<p>{html.escape(' '.join(sentences))}</p>")
+
+    def show(self, name: str, picture: bytes, *, title: str) -> None:
+        """Add a PNG. Args: name: of its file."""
+        self.pictures[name] = picture
+        self.parts.append(html_page.pictures({title: picture}))
+
+    def to_html(self) -> str:
+        return f"<h2>{html.escape(self.title)}</h2>\n" + "\n".join(self.parts)
+
+
+def explain(
+    run: str | Path,
+    sequence: Any = None,
+    *,
+    out: str | Path | None = None,
+    unit: str | None = None,
+    weight: str | None = None,
+) -> dict[str, Any]:
+    """Look inside the model of a run while it reads one sequence, and write a report.
+
+    Args:   sequence: a text, words or frames, as the model takes them; None: one of the run's held-out data.
+            out: the folder for `report.html`, `explain.json`, `trace.npz` and the pictures; None: `RUN/explain`.
+            unit: colour the text by this one, as "l0.h.3"; None: by those that vary most.
+            weight: take the gradient of this one apart, as "weight_hh_l0"; None: the last layer's recurrent weight.
+    Returns: the content of `explain.json`, and `report`: where the page is.
+    Raises: MissingExtraError without torch or matplotlib; BundleError; UsageError, ArgumentError.
+    Cost:   some seconds; up to a minute for 100 steps of wide layers, whose gradients are in float64.
+    """
+    subject = read_subject(run, sequence, most_steps=MOST_STEPS)
+    traced, arrays = _trace_section(subject, unit)
+    sections = [traced, *_gradient_sections(subject, weight), _cells_section()]
+    shown = [_input_section(subject), *sections]
+    values = {"run": str(run), "kind": subject.kind, "pieces": subject.pieces, "notes": subject.notes}
+    values |= {key: value for section in sections for key, value in section.values.items()}
+    return write_report(out or Path(run) / "explain", f"Inside {Path(run).resolve().name}", shown, values, arrays)
+
+
+def write_report(
+    out: str | Path, title: str, sections: list[Section], values: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """Write a page, its pictures and its numbers; returns the numbers with the page's place."""
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in [one for section in sections for one in section.pictures.items()]:
+        durable.write_file(folder / name, picture)
+    if arrays:
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        durable.write_file(folder / "trace.npz", buffer.getvalue())
+    durable.write_file(folder / "explain.json", json.dumps(values, ensure_ascii=False, indent=1).encode())
+    page = html_page.document(title, *(section.to_html() for section in sections))
+    durable.write_file(folder / "report.html", page.encode())
+    return {**values, "report": str(folder / "report.html")}
+
+
+def _input_section(subject: Subject) -> Section:
+    section = Section("What was read")
+    section.say(f"{len(subject.pieces):,} steps: {' '.join(subject.pieces[:200])}")
+    section.say(f"Loss: {subject.loss_of}.", *subject.notes)
+    return section
+
+
+def _trace_section(subject: Subject, unit: str | None) -> tuple[Section, dict[str, np.ndarray]]:
+    from rnnkit.explain.trace import WORDS, trace
+
+    found = trace(subject.model, subject.inputs)
+    section = Section("Trace: gates and states")
+    shown = 120
+    units = [unit] if unit else found.most_varied(_COLOURED_UNITS)
+    section.say("Text coloured by units of the state: orange above 0, blue below, as strong as far from 0.")
+    for name in units:
+        section.parts.append(_coloured(name, found.unit(name), subject.pieces))
+    for layer, values in found.layers.items():
+        first = {name: value[:shown] for name, value in values.items()}
+        picture = draw.draw_trace(first, names=WORDS, pieces=subject.pieces[:shown])
+        section.say(f"Layer {layer}" + (f", its first {shown} steps." if len(subject.pieces) > shown else "."))
+        section.show(f"trace_{layer}.png", picture, title=f"gates and state of layer {layer}")
+    section.values = {"units": {name: _rounded(found.unit(name)) for name in units}}
+    return section, {f"{layer}.{name}": value for layer, of in found.layers.items() for name, value in of.items()}
+
+
+def _coloured(name: str, values: np.ndarray, pieces: list[str]) -> str:
+    scale = float(np.abs(values).max()) or 1.0
+    spans = "".join(
+        f'<span style="background:rgba({"230,120,0" if value > 0 else "0,110,230"},{abs(value) / scale:.2f})" '
+        f'title="{value:.4f}">{html.escape(piece)}</span> '
+        for piece, value in zip(pieces, values.tolist(), strict=True)
+    )
+    return f'<p><code>{name}</code>, ±{scale:.2f}</p><p class="text">{spans}</p>'
+
+
+def _gradient_sections(subject: Subject, weight: str | None) -> list[Section]:
+    from rnnkit.explain.gradients import gradient_flow
+
+    steps = min(len(subject.pieces), MOST_GRADIENT_STEPS)
+    near = subject.first(steps)
+    flow = gradient_flow(near.model, near.inputs, near.targets)
+    section = Section("Gradient flow through time")
+    if steps < len(subject.pieces):
+        section.say(f"Gradients are those of the first {steps} steps.")
+    at_least = "at least " if flow.is_cut else ""
+    section.say(
+        f"Effective memory length: {at_least}{flow.memory_length} steps. So far back lie 95 % of ‖∂L_n/∂h_k‖, the "
+        "loss's own step among them, in the layer where that is longest."
+    )
+    warning = None
+    if subject.window is not None and subject.window < flow.memory_length:
+        warning = (
+            f"Training cut the gradient after {subject.window} steps (training.window), before it had faded: a longer "
+            f"window, of {flow.memory_length} steps or more, would teach what now lies beyond it."
+        )
+        section.parts.append(f'<p class="warning"><strong>Warning.</strong> {html.escape(warning)}</p>')
+    norms = {name: layer.norms for name, layer in flow.layers.items()}
+    section.show("gradient_flow.png", draw.draw_flow(norms, pieces=near.pieces), title="gradient norm over the steps")
+    for name, layer in flow.layers.items():
+        title = f"‖∂L_n/∂h_k‖, layer {name}: loss n by row, step k by column"
+        section.show(f"reach_{name}.png", draw.draw_reach(layer.reach, title=title, pieces=near.pieces), title=title)
+    if any(layer.distances for layer in flow.layers.values()):
+        section.say(
+            "Singular values of the products of Jacobians, with the input held fixed: the most that a change of the "
+            "state d steps earlier is stretched by (largest), and what becomes of a middling direction (median)."
+        )
+        picture = draw.draw_singular_values(flow.layers)
+        section.show("singular_values.png", picture, title="singular values of Jacobian products")
+    else:
+        section.say("The state is too wide for products of its Jacobians, or the input has one step: left out.")
+    layers = {
+        name: {
+            "norms": _rounded(layer.norms),
+            "distances": layer.distances,
+            "largest_singular_value": layer.largest,
+            "median_singular_value": layer.median,
+        }
+        for name, layer in flow.layers.items()
+    }
+    section.values = {
+        "memory_length": flow.memory_length,
+        "memory_length_is_cut": flow.is_cut,
+        "window": subject.window,
+        "warning": warning,
+        "losses": _rounded(flow.losses),
+        "layers": layers,
+    }
+    return [section, _pairs_section(near, weight)]
+
+
+def _pairs_section(subject: Subject, weight: str | None) -> Section:
+    from rnnkit.explain.gradients import pair_contributions
+
+    section = Section("Who makes the gradient of a weight")
+    largest = max(parameter.numel() for parameter in subject.model.recurrent.parameters())
+    steps = max(2, _MOST_BYTES // (8 * largest))
+    if steps < len(subject.pieces):
+        section.say(f"Of the first {steps} steps: there is a gradient of the weight for each, and no memory for more.")
+    near = subject.first(steps)
+    pairs = pair_contributions(near.model, near.inputs, near.targets, weight=weight)
+    section.say(
+        f"{pairs.name} is used at every step. Its gradient is the sum, over every loss n and every step k, of what the "
+        f"use at step k did to loss n; here the sum differs from one backward pass by {pairs.error:.1e} "
+        "of it. A share is a part's component along the whole gradient: together they are 1, and one below 0 pulls "
+        "back."
+    )
+    title = f"norm of each contribution to the gradient of {pairs.name}: loss n by row, step k by column"
+    section.show("pairs.png", draw.draw_reach(pairs.norms, title=title, pieces=near.pieces), title=title)
+    order = np.argsort(-np.abs(pairs.shares), axis=None)[:8]
+    rows = []
+    for at in order.tolist():
+        loss, step = divmod(at, pairs.shares.shape[1])
+        after = near.pieces[loss] if len(pairs.shares) > 1 else near.pieces[-1]
+        rows.append([f"behind step {loss + 1 if len(pairs.shares) > 1 else len(near.pieces)} ({after})",
+                     f"{step + 1} ({near.pieces[step]})", f"{pairs.shares[loss, step]:+.1%}"])  # fmt: skip
+    section.parts.append(html_page.table(["loss", "weight used at step", "share of the gradient"], rows))
+    section.values = {
+        "pairs": {"weight": pairs.name, "relative_error": pairs.error, "shares": _rounded(pairs.shares)},
+    }
+    return section
+
+
+def _cells_section() -> Section:
+    from rnnkit.explain.cells import compare_cells
+
+    flows = {flow.name: flow for flow in compare_cells()}
+    section = Section("Elman, GRU and LSTM before training")
+    section.say(
+        "One loss behind step 100, H = 128, the first weights of rnnkit train lm, random tokens: its gradient on its "
+        "way back. The LSTM starts with a forget gate whose bias is 1: most of its memory is kept from step to step."
+    )
+    section.show("cells.png", draw.draw_cells([*flows.values()]), title="gradient norm of four cells over 100 steps")
+    elman, orthogonal, lstm = (flows[name].ratio for name in ("Elman", "Elman, orthogonal", "LSTM"))
+    winner = "the orthogonal Elman" if orthogonal > lstm else "the LSTM"
+    section.say(
+        f"Step 1 over step 100: LSTM {lstm:.1e}, Elman {elman:.1e}, a factor of {lstm / elman:.0e}. With an orthogonal "
+        f"recurrent matrix the Elman keeps {orthogonal:.1e}; here {winner} keeps more. An orthogonal Elman wins where "
+        "its units stay near 0, where tanh has slope 1, as with small inputs; every unit far from 0 costs it a factor, "
+        "while a gate can be held open."
+    )
+    section.values = {"cells": {name: {"ratio": flow.ratio, "norms": _rounded(flow.norms)} for name, flow in
+                                flows.items()}}  # fmt: skip
+    return section
+
+
+def _rounded(values: np.ndarray) -> list[Any]:
+    """Six figures: a report is read by people."""
+    return np.vectorize(lambda value: float(f"{value:.6g}"))(np.asarray(values, np.float64)).tolist()
