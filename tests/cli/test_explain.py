@@ -113,3 +113,54 @@ def test_a_recogniser_and_a_model_of_both_sides(call, tmp_path: Path, text_file:
     assert (
         "holds a bidirectional language model; explain looks into a language model that reads forwards" in outcome.err
     )
+
+
+def test_a_worked_example_on_the_terminal_and_on_a_page(call, tmp_path: Path) -> None:
+    outcome = call("explain", "--worked", "hello", "--out", tmp_path / "w")
+    assert outcome.code == 0, outcome.err
+    assert "h' = tanh(W x + b + U h + b_h)" in outcome.out
+    page = (tmp_path / "w" / "report.html").read_text(encoding="utf-8")
+    values = json.loads((tmp_path / "w" / "explain.json").read_text(encoding="utf-8"))
+    for block in values["blocks"]:
+        assert f"## {block['title']}" in outcome.out
+    assert outcome.out.count("Forward, step") == outcome.out.count("Backward, step") == 4
+    (loss,) = [row[2] for block in values["blocks"] if block["title"] == "The loss" for row in block["rows"]]
+    assert f"{loss:+.4f}" in outcome.out
+    assert f"{loss:+.4f}" in page
+    assert page.count("<svg") == 1
+    assert not re.findall(r'(?:src|href)="', page)
+
+
+def test_a_worked_example_takes_a_cell_and_sizes(call, tmp_path: Path) -> None:
+    outcome = call("explain", "--worked", "ab ab", "--cell", "lstm", "--hidden-size", "2", "--lr", "0.5", "--seed", "3",
+                   "--out", tmp_path / "w", "--json")  # fmt: skip
+    values = json.loads(outcome.out)
+    assert (values["cell"], values["lr"], values["letters"]) == ("lstm", 0.5, "ab ")
+    weights = {name: value for name, _, value in values["blocks"][0]["rows"]}
+    assert np.shape(weights["weight_hh"]) == (8, 2)
+    other = call(
+        "explain", "--worked", "ab ab", "--cell", "lstm", "--hidden-size", "2", "--out", tmp_path / "x", "--json"
+    )
+    assert json.loads(other.out)["blocks"][0] != values["blocks"][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name a RUN to look into, or a word to work through"),
+        (["RUN", "--cell", "lstm"], "--cell goes with --worked"),
+        (["RUN", "--hidden-size", "3"], "--hidden-size goes with --worked"),
+        (["RUN", "--worked", "hello"], "RUN has no effect beside it"),
+        (["--worked", "hello", "--unit", "l0.h.1"], "--unit has no effect beside it"),
+        (["--worked", "aa"], "a worked example takes 2 to 40"),
+        (["--worked", "hello", "--cell", "nought"], "cell='nought' does not exist"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = call("explain", *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert not [*tmp_path.iterdir()]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rnnkit.api.tagger import Tagger
     from rnnkit.api.tagging_report import tagging_table
     from rnnkit.api.training import dry_run
+    from rnnkit.api.worked_report import explain_worked
     from rnnkit.data import doctor
     from rnnkit.metrics import ResultTable
     from rnnkit.runtime import Hypothesis
@@ -43,6 +44,7 @@ _HOMES = {
     "doctor": "rnnkit.data",
     "dry_run": "rnnkit.api.training",
     "explain": "rnnkit.api.explanation",
+    "explain_worked": "rnnkit.api.worked_report",
     "export_arpa": "rnnkit.api.evaluation",
     "load": "rnnkit.api.loading",
     "register_cell": "rnnkit.api.own_cell",
@@ -65,6 +67,7 @@ __all__ = [
     "doctor",
     "dry_run",
     "explain",
+    "explain_worked",
     "export_arpa",
     "load",
     "register_cell",

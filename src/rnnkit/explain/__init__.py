@@ -3,15 +3,20 @@
 from rnnkit.explain.cells import CellFlow, compare_cells
 from rnnkit.explain.gradients import GradientFlow, LayerFlow, Pairs, gradient_flow, pair_contributions
 from rnnkit.explain.trace import Trace, trace
+from rnnkit.explain.worked import Block, Row, Worked, worked
 
 __all__ = [
+    "Block",
     "CellFlow",
     "GradientFlow",
     "LayerFlow",
     "Pairs",
+    "Row",
     "Trace",
+    "Worked",
     "compare_cells",
     "gradient_flow",
     "pair_contributions",
     "trace",
+    "worked",
 ]

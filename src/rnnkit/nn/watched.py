@@ -56,6 +56,13 @@ class Track:
         x = x.expand(1, len(state[0]), *x.shape[2:])
         return spec.unroll(self.cell, x, weights=self.weights[t], state=state, **self.around)[1]
 
+    def values(self, t: int) -> dict[str, Tensor]:
+        """Every gate and state part of step t by name, `[B, H]`, without gradient."""
+        traced: dict[str, Tensor] = {}
+        x = self.inputs[t : t + 1]
+        spec.unroll(self.cell, x, weights=self.weights[t], state=self.before(t), trace=traced, **self.around)
+        return {name: traced[name][0] for name in (*self.cell.gates, *self.cell.parts)}
+
     def jacobian(self, t: int) -> Tensor:
         """∂s_t/∂s_{t−1} `[S, S]` of all parts side by side, with what the layer reads at step t held fixed; B = 1."""
         before = self.before(t)
