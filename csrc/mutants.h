@@ -64,6 +64,12 @@ enum class Bug {
   convolution_gradient_of_the_last_images_only,
   convolution_counts_overlapping_windows_once,
   convolution_leaves_the_edge_stale,
+  attention_of_the_first_row,
+  attention_past_the_length,
+  attention_gradient_without_its_mean,
+  attention_score_gradient_of_the_last_row,
+  smoothing_missing_in_the_loss,
+  smoothing_missing_in_the_gradient,
 };
 
 #ifdef RNNKIT_MUTANTS

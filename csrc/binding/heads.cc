@@ -190,7 +190,9 @@ nb::object log_softmax(nb::handle logits) {
 }
 
 nb::object linear_cross_entropy(nb::handle x, nb::handle weight, nb::handle bias, nb::handle targets,
-                                nb::handle row_weights, bool need_grad, const std::string& precision) {
+                                nb::handle row_weights, bool need_grad, const std::string& precision, float smoothing) {
+  if (!(smoothing >= 0 && smoothing < 1))
+    raise("ArgumentError", "label_smoothing is " + std::to_string(smoothing) + ", wanted a share in [0, 1)");
   const Weight w = weight_arguments(weight, bias);
   const FloatArray rows = rows_for(w, x);
   const int64_t N = rows.size(0);
@@ -215,13 +217,87 @@ nb::object linear_cross_entropy(nb::handle x, nb::handle weight, nb::handle bias
     dweight = new_array<float>("dweight [V, I]", {w.outputs, w.inputs});
     if (w.bias.data) dbias = new_array<float>("dbias [V]", {w.outputs});
   }
-  const LinearCrossEntropy call{rows.data, w.weight.data, w.bias.data, ids.data(), weights.data, N,
-                                w.inputs,  w.outputs,     losses.data, dx.data,    dweight.data, dbias.data};
+  const LinearCrossEntropy call{rows.data, w.weight.data, w.bias.data, ids.data(), weights.data, N,         w.inputs,
+                                w.outputs, smoothing,     losses.data, dx.data,    dweight.data, dbias.data};
   with_precision(precision, [&](const auto& heads) {
     const nb::gil_scoped_release release;
     heads.linear_cross_entropy(call);
   });
   return nb::make_tuple(losses.object, dx.object, dweight.object, dbias.object);
+}
+
+// What a call of attention is given, checked; `in` points into the rest.
+struct AttentionArguments {
+  FloatArray queries, keys, values, score;
+  std::vector<int64_t> lengths;
+  AttentionInputs in;
+
+  AttentionArguments(nb::handle of_queries, nb::handle of_keys, nb::handle of_values, nb::handle of_score,
+                     nb::handle of_lengths)
+      : queries(float_array(of_queries, "queries", 3, "[T, B, K]")),
+        keys(float_array(of_keys, "keys", 3, "[B, S, K]")),
+        values(float_array(of_values, "values", 3, "[B, S, W]")),
+        lengths(int_array(of_lengths, "lengths", 1, "[B]")) {
+    const int64_t rows = queries.size(1), width = queries.size(2), places = keys.size(1);
+    if (!of_score.is_none()) {
+      score = float_array(of_score, "score", 1, "[K]");
+      want_size("the length of score", score.size(0), width, "the last axis of queries");
+    }
+    want_size("keys' first axis", keys.size(0), rows, "the rows of queries");
+    want_size("keys' last axis", keys.size(2), width, "the last axis of queries");
+    want_size("values' first axis", values.size(0), rows, "the rows of queries");
+    want_size("values' second axis", values.size(1), places, "the places of keys");
+    want_size("the length of lengths", static_cast<int64_t>(lengths.size()), rows, "one per row of queries");
+    for (int64_t b = 0; b < rows; ++b)
+      if (lengths[b] < 0 || lengths[b] > places)
+        raise("ArgumentError", "lengths is " + std::to_string(lengths[b]) + " in row " + std::to_string(b) +
+                                   ", wanted 0 to " + std::to_string(places) + ", the places of keys");
+    in = {queries.data,    keys.data, values.data, score.data, lengths.data(),
+          queries.size(0), rows,      places,      width,      values.size(2)};
+  }
+};
+
+nb::object attention(nb::handle queries, nb::handle keys, nb::handle values, nb::handle score, nb::handle lengths) {
+  const AttentionArguments given(queries, keys, values, score, lengths);
+  const AttentionInputs& in = given.in;
+  const auto context = new_array<float>("the context [T, B, W]", {in.steps, in.rows, in.value_width});
+  const auto weights = new_array<float>("the weights [T, B, S]", {in.steps, in.rows, in.places});
+  {
+    const nb::gil_scoped_release release;
+    table().heads.attention({in, context.data, weights.data});
+  }
+  return nb::make_tuple(context.object, weights.object);
+}
+
+nb::object attention_backward(nb::handle queries, nb::handle keys, nb::handle values, nb::handle score,
+                              nb::handle lengths, nb::handle weights, nb::handle d_context, nb::handle d_weights,
+                              bool need_queries, bool need_memory) {
+  const AttentionArguments given(queries, keys, values, score, lengths);
+  const AttentionInputs& in = given.in;
+  const auto as_result = [&](nb::handle value, const std::string& name, int64_t last) {
+    FloatArray array = float_array(value, name, 3, "[T, B, ...]");
+    const int64_t wanted[] = {in.steps, in.rows, last};
+    for (int axis = 0; axis < 3; ++axis)
+      want_size(name + "'s axis " + std::to_string(axis), array.size(axis), wanted[axis], "the size of the result");
+    return array;
+  };
+  const FloatArray shares = as_result(weights, "weights", in.places);
+  const FloatArray of_context = as_result(d_context, "d_context", in.value_width);
+  FloatArray of_weights;
+  if (!d_weights.is_none()) of_weights = as_result(d_weights, "d_weights", in.places);
+  NewArray<float> dqueries{nb::none(), nullptr}, dkeys = dqueries, dvalues = dqueries, dscore = dqueries;
+  if (need_queries) dqueries = new_array<float>("dqueries [T, B, K]", {in.steps, in.rows, in.width});
+  if (need_memory) {
+    dkeys = new_array<float>("dkeys [B, S, K]", {in.rows, in.places, in.width});
+    dvalues = new_array<float>("dvalues [B, S, W]", {in.rows, in.places, in.value_width});
+  }
+  if (in.score) dscore = new_array<float>("dscore [K]", {in.width});
+  {
+    const nb::gil_scoped_release release;
+    table().heads.attention_gradient(
+        {in, shares.data, of_context.data, of_weights.data, dqueries.data, dkeys.data, dvalues.data, dscore.data});
+  }
+  return nb::make_tuple(dqueries.object, dkeys.object, dvalues.object, dscore.object);
 }
 
 nb::object embedding(nb::handle ids, nb::handle embeddings) {
@@ -257,7 +333,11 @@ void bind_heads(nb::module_& m) {
   m.def("convolution_backward", &convolution_backward, any(), any(), any(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg());
   m.def("log_softmax", &log_softmax, any());
-  m.def("linear_cross_entropy", &linear_cross_entropy, any(), any(), any(), any(), any(), nb::arg(), nb::arg());
+  m.def("linear_cross_entropy", &linear_cross_entropy, any(), any(), any(), any(), any(), nb::arg(), nb::arg(),
+        nb::arg());
+  m.def("attention", &attention, any(), any(), any(), any(), any());
+  m.def("attention_backward", &attention_backward, any(), any(), any(), any(), any(), any(), any(), any(), nb::arg(),
+        nb::arg());
   m.def("embedding", &embedding, any(), any());
 }
 

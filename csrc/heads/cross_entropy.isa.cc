@@ -3,7 +3,8 @@
 //
 // The logits of a chunk are held transposed, [V][rows of the chunk]. So the weight is read as it lies in memory, only
 // the few rows of x are packed, and all three products run over neighbouring memory:
-//   logits^T = W X^T;   dW += D^T X;   dX = D W = (D^T)^T W      with D = w (softmax - one-hot).
+//   logits^T = W X^T;   dW += D^T X;   dX = D W = (D^T)^T W      with D = w (softmax - target).
+// The target is the one-hot row, or smoothed (1 - e) of it and e / V everywhere (Szegedy et al. 2016).
 // The vocabulary is worked through in blocks of kBlock: a block's logits are still in the second-level cache when their
 // largest and their sum of exponentials are taken, and D^T is when it is multiplied.
 // Source of the idea: Liger Kernel (Hsu et al. 2024) and Cut Cross-Entropy (Wijmans et al. 2024) on a GPU.
@@ -11,6 +12,7 @@
 #include "gemm/pack.h"
 #include "gemm/product.h"
 #include "heads/functions.h"
+#include "heads/lanes.h"
 #include "memory.h"
 #include "simd/math.h"
 #include "threads/parallel.h"
@@ -23,7 +25,6 @@ namespace {
 constexpr int64_t kBlock = 256;  // rows of the weight: one float sum of exponentials each
 // Rows of a chunk: as many as these logits hold, but no more than keep a small vocabulary's chunk in the cache.
 constexpr int64_t kLogitsBytes = int64_t{96} << 20, kMostRows = 1024;
-constexpr float kLowest = -3.40282347e+38f;  // finite, so that -inf minus the largest is never NaN
 
 using memory::acquire;
 
@@ -43,8 +44,10 @@ struct Chunk {
   T* left;        // [workers][kBlock][operands of a row of the weight or of D^T]: the left side of a product, rounded
   float* logits;  // [V][stride]; without gradients [workers][kBlock][stride]
   float *block_largest, *block_sum;  // [blocks][stride]
+  float* block_total;                // [blocks][stride]: of the logits themselves, where targets are smoothed
   float *largest, *scale;            // [stride]: of the row's logits; w / sum of exponentials
   float* target_logit;               // [stride]
+  float* everywhere;                 // [stride]: w e / V, where targets are smoothed
 
   // kBlock rows or fewer of the weight or of D^T as the left side of a product.
   Rows<const T> left_rows(const float* values, int64_t row_stride, int64_t rows_wanted, int64_t width,
@@ -68,8 +71,7 @@ int64_t chunk_rows(int64_t outputs) {
 
 // One column of vectors (16 rows of the chunk each) through one block of logits: adds the bias; leaves largest and sum.
 template <class T>
-void summarise(const Chunk<T>& c, float* logits, int64_t v_begin, int64_t v_end, int64_t vector, float* largest,
-               float* sum) {
+void summarise(const Chunk<T>& c, float* logits, int64_t v_begin, int64_t v_end, int64_t vector, int64_t summary) {
   const float* bias = c.call.bias;
   float* column = logits + vector * kLanes;
   F top = F::broadcast(kLowest);
@@ -81,8 +83,13 @@ void summarise(const Chunk<T>& c, float* logits, int64_t v_begin, int64_t v_end,
   F total = F::zero();
   column = logits + vector * kLanes;
   for (int64_t v = v_begin; v < v_end; ++v, column += c.stride) total = total + exp(F::load(column) - top);
-  top.store(largest + vector * kLanes);
-  total.store(sum + vector * kLanes);
+  top.store(c.block_largest + summary + vector * kLanes);
+  total.store(c.block_sum + summary + vector * kLanes);
+  if (c.call.smoothing == 0) return;
+  F plain = F::zero();
+  column = logits + vector * kLanes;
+  for (int64_t v = v_begin; v < v_end; ++v, column += c.stride) plain = plain + F::load(column);
+  plain.store(c.block_total + summary + vector * kLanes);
 }
 
 template <class T>
@@ -97,8 +104,7 @@ void forward_block(const Chunk<T>& c, int64_t block, Range panels, float* logits
       .y = {logits, c.stride}};
   multiply<F>(product, 0, v_end - v_begin, panels.begin, panels.end);
   const int64_t begin = panels.begin * kPanel, end = smaller(c.vectors, panels.end * kPanel);
-  for (int64_t vector = begin; vector < end; ++vector)
-    summarise(c, logits, v_begin, v_end, vector, c.block_largest + block * c.stride, c.block_sum + block * c.stride);
+  for (int64_t vector = begin; vector < end; ++vector) summarise(c, logits, v_begin, v_end, vector, block * c.stride);
   for (int64_t r = begin * kLanes; r < smaller(c.rows, end * kLanes); ++r) {
     const int64_t target = c.call.targets[c.index[r]];
     if (target >= v_begin && target < v_end) c.target_logit[r] = logits[(target - v_begin) * c.stride + r];
@@ -120,14 +126,22 @@ void finish_rows(const Chunk<T>& c, int64_t vector, int64_t num_blocks) {
     for (int64_t i = 0; i < kLanes; ++i) total[i] += static_cast<double>(factor[i]) * sum[i];
   }
   top.store(c.largest + at);
+  const double smoothing = c.call.smoothing, outputs = static_cast<double>(c.call.outputs);
   for (int64_t i = 0; i < kLanes; ++i) {
     const bool is_row = at + i < c.rows;
     const int64_t row = is_row ? c.index[at + i] : 0;
     const double weight = !is_row ? 0.0 : c.call.row_weights ? c.call.row_weights[row] : 1.0;
-    if (is_row)
-      c.call.losses[row] =
-          static_cast<float>(::log(total[i]) + (static_cast<double>(c.largest[at + i]) - c.target_logit[at + i]));
+    if (is_row) {
+      double loss = ::log(total[i]) + (static_cast<double>(c.largest[at + i]) - c.target_logit[at + i]);
+      if (smoothing != 0 && !planted(Bug::smoothing_missing_in_the_loss)) {
+        double plain = 0;
+        for (int64_t b = 0; b < num_blocks; ++b) plain += c.block_total[b * c.stride + at + i];
+        loss += smoothing * (c.target_logit[at + i] - plain / outputs);
+      }
+      c.call.losses[row] = static_cast<float>(loss);
+    }
     c.scale[at + i] = is_row ? static_cast<float>(weight / total[i]) : 0.0f;
+    c.everywhere[at + i] = static_cast<float>(weight * smoothing / outputs);
   }
 }
 
@@ -136,18 +150,23 @@ template <class T>
 void differentiate(const Chunk<T>& c, int64_t block, Range panels) {
   const int64_t v_begin = block * kBlock, v_end = smaller(c.call.outputs, v_begin + kBlock);
   const int64_t begin = panels.begin * kPanel, end = smaller(c.vectors, panels.end * kPanel);
+  const bool is_smoothed = c.call.smoothing != 0 && !planted(Bug::smoothing_missing_in_the_gradient);
+  const float of_target = is_smoothed ? 1.0f - c.call.smoothing : 1.0f;
   for (int64_t v = v_begin; v < v_end; ++v) {
     float* row = c.logits + v * c.stride;
     for (int64_t vector = begin; vector < end; ++vector) {
       float* at = row + vector * kLanes;
-      (exp(F::load(at) - F::load(c.largest + vector * kLanes)) * F::load(c.scale + vector * kLanes)).store(at);
+      F d = exp(F::load(at) - F::load(c.largest + vector * kLanes)) * F::load(c.scale + vector * kLanes);
+      if (is_smoothed) d = d - F::load(c.everywhere + vector * kLanes);
+      d.store(at);
     }
   }
   for (int64_t r = begin * kLanes; r < smaller(c.rows, end * kLanes); ++r) {
     const int64_t row = c.index[r], target = c.call.targets[row];
     if (target >= v_begin && target < v_end)
       c.logits[target * c.stride + r] -=
-          c.call.row_weights && !planted(Bug::weight_of_a_row_not_on_its_target) ? c.call.row_weights[row] : 1.0f;
+          of_target *
+          (c.call.row_weights && !planted(Bug::weight_of_a_row_not_on_its_target) ? c.call.row_weights[row] : 1.0f);
   }
 }
 
@@ -255,14 +274,14 @@ void linear_cross_entropy(const LinearCrossEntropy& call) {
   T* x_columns = acquire<T>(is_training ? stored<T>(most) * ceil_div(inputs, kLanes) * kLanes + 1 : 1);
   T* left = acquire<T>(kPerOperand<T> == 1 ? 1 : num_workers * kBlock * stored<T>(larger(inputs, stride)) + 1);
   float* logits = acquire<float>(stride * (is_training ? call.outputs : kBlock * num_workers) + 1);
-  float* summaries = acquire<float>(stride * (2 * num_blocks + 3) + 1);
+  float* summaries = acquire<float>(stride * (3 * num_blocks + 4) + 1);
 
   for (int64_t begin = 0; begin < active; begin += most) {
     const int64_t rows = smaller(most, active - begin);
     plain_places(rows, places);
     const Packed<T> by_row{x_rows, stored<T>(inputs), ceil_div(rows, kLanes), kPanel};
     const Packed<T> by_column{x_columns, stored<T>(rows), ceil_div(inputs, kLanes), kPanel};
-    float* const rest = summaries + 2 * num_blocks * stride;
+    float* const rest = summaries + 3 * num_blocks * stride;
     const Chunk<T> chunk{call,
                          (all_count ? call.x : gathered) + begin * inputs,
                          is_training ? (all_count ? call.dx : gathered_dx) + begin * inputs : nullptr,
@@ -280,9 +299,11 @@ void linear_cross_entropy(const LinearCrossEntropy& call) {
                          logits,
                          summaries,
                          summaries + num_blocks * stride,
+                         summaries + 2 * num_blocks * stride,
                          rest,
                          rest + stride,
-                         rest + 2 * stride};
+                         rest + 2 * stride,
+                         rest + 3 * stride};
     const int64_t worth = rows * inputs * call.outputs / (1 << 18);  // about ten microseconds of work each
     parallel(static_cast<int>(larger<int64_t>(1, smaller(num_workers, worth))),
              [&](const threads::Worker& worker) { work(chunk, worker); });

@@ -23,5 +23,7 @@ void convolution_gradient(const ConvolutionGradient& call);
 template <class T>
 void linear_cross_entropy(const LinearCrossEntropy& call);
 void log_softmax(const float* logits, int64_t rows, int64_t columns, float* out);
+void attention(const Attention& call);
+void attention_gradient(const AttentionGradient& call);
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

@@ -1,5 +1,6 @@
 // log_softmax: out = (l - max l) - log(sum of exp(l - max l)), row by row.
 #include "heads/functions.h"
+#include "heads/lanes.h"
 #include "simd/math.h"
 #include "threads/parallel.h"
 
@@ -8,17 +9,7 @@ extern "C" double log(double) noexcept;
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 namespace {
 
-constexpr int64_t kBlock = 64 * kLanes;      // columns in one float sum; the blocks are added in double
-constexpr float kLowest = -3.40282347e+38f;  // finite, so that -inf minus the largest is never NaN
-
-// Lanes past the end read as -inf, which neither the maximum nor the sum sees.
-RNNKIT_INLINE F load_or_nothing(const float* at, int64_t lanes) {
-  if (lanes >= kLanes) return F::load(at);
-  float values[kLanes];
-  for (int64_t i = 0; i < kLanes; ++i)
-    values[i] = i < lanes ? at[i] : planted(Bug::softmax_over_lanes_past_the_end) ? 0.0f : -__builtin_inff();
-  return F::load(values);
-}
+constexpr int64_t kBlock = 64 * kLanes;  // columns in one float sum; the blocks are added in double
 
 void log_softmax_row(const float* logits, int64_t columns, float* out) {
   F largest = F::broadcast(kLowest);
@@ -34,11 +25,8 @@ void log_softmax_row(const float* logits, int64_t columns, float* out) {
   }
   const F log_total = F::broadcast(static_cast<float>(::log(total)));
   for (int64_t i = 0; i < columns; i += kLanes) {
-    const int64_t lanes = smaller(kLanes, columns - i);
-    if (lanes == kLanes)
-      ((F::load(logits + i) - top) - log_total).store(out + i);
-    else
-      ((F::load_n(logits + i, lanes) - top) - log_total).store_n(out + i, lanes);
+    const int64_t left = columns - i;
+    store_lanes((load_lanes(logits + i, left) - top) - log_total, out + i, left);
   }
 }
 

@@ -59,10 +59,37 @@ struct LinearCrossEntropy {
   const int64_t* targets;    // [rows], each in [0, outputs) where the row counts
   const float* row_weights;  // [rows]; null: all 1. A row of weight 0 is not read.
   int64_t rows, inputs, outputs;
-  float* losses;   // [rows]
-  float* dx;       // [rows, inputs]; null: losses only, and the next two are not used
-  float* dweight;  // [outputs, inputs]
-  float* dbias;    // [outputs] or null
+  float smoothing;  // in [0, 1): the share of a target that all outputs have alike
+  float* losses;    // [rows]
+  float* dx;        // [rows, inputs]; null: losses only, and the next two are not used
+  float* dweight;   // [outputs, inputs]
+  float* dbias;     // [outputs] or null
+};
+
+// Queries at each of `steps`, in rows that have `places` keys and values each, of which the first lengths[row] count.
+struct AttentionInputs {
+  const float* queries;    // [steps, rows, width]
+  const float* keys;       // [rows, places, width]; this and the next may be the same
+  const float* values;     // [rows, places, value_width]
+  const float* score;      // [width]: v of v tanh(q + k); null: q k
+  const int64_t* lengths;  // [rows], each in [0, places]
+  int64_t steps, rows, places, width, value_width;
+};
+
+struct Attention {
+  AttentionInputs in;
+  float* context;  // [steps, rows, value_width]; 0 in a row of length 0
+  float* weights;  // [steps, rows, places]; 0 behind the length
+};
+
+struct AttentionGradient {
+  AttentionInputs in;
+  const float* weights;    // as attention() wrote them
+  const float* dcontext;   // as context
+  const float* dweights;   // as weights, or null
+  float* dqueries;         // as queries, or null
+  float *dkeys, *dvalues;  // as keys and values, 0 behind the length; or both null
+  float* dscore;           // as score, null without one
 };
 
 // T: the operands of the products (gemm/layout.h); what they multiply is rounded to them, all else stays float32.
@@ -87,6 +114,8 @@ struct HeadsTable {
   ProductHeads<Quad> int8;
   const ProductHeads<Triple>* fp32_split;  // where there are tiles; else fp32 does it
   void (*log_softmax)(const float* logits, int64_t rows, int64_t columns, float* out);
+  void (*attention)(const Attention& call);
+  void (*attention_gradient)(const AttentionGradient& call);
 };
 
 }  // namespace rnnkit

@@ -29,6 +29,8 @@ const HeadsTable heads_table{product_heads<float>,
                              {&packed_linear_size<Quad>, &pack_linear<Quad>, &linear<Quad>, &linear_part<Quad>,
                               &convolution<Quad>, nullptr, nullptr, nullptr},
                              kSplitHeads,
-                             &log_softmax};
+                             &log_softmax,
+                             &attention,
+                             &attention_gradient};
 
 }  // namespace rnnkit::RNNKIT_ISA_NAMESPACE

@@ -1,4 +1,4 @@
-"""What surrounds the recurrence: embedding, convolution, linear layers, softmax, cross-entropy.
+"""What surrounds the recurrence: embedding, convolution, linear layers, attention, softmax, cross-entropy.
 
 Every result is float32 and bit-identical for any number of threads; a row's result depends on its own input alone.
 `precision="bf16"` rounds what a product multiplies to bfloat16, "int8" (no gradients) to integers with scales, as in
@@ -162,19 +162,77 @@ def linear_cross_entropy(
     need_grad: bool = True,
     *,
     precision: Precision = "fp32",
+    label_smoothing: float = 0.0,
 ) -> CrossEntropy:
     """Loss and gradients of softmax cross-entropy over a linear layer, without ever holding [N, V] whole.
 
-    losses[n] = log Σ_v exp(l[n, v]) − l[n, targets[n]]  with  l = x Wᵀ + b;  gradients of Σ row_weights · losses.
+    losses[n] = log Σ_v exp(l[n, v]) − Σ_v q[n, v] l[n, v]  with  l = x Wᵀ + b  and q 1 at targets[n], else 0; smoothed
+    by ε q is 1 − ε + ε/V there, else ε/V (Szegedy et al. 2016). Gradients of Σ row_weights · losses.
 
     Args:    x: float32 [N, I].  weight: float32 [V, I].  bias: float32 [V] or None.  targets: ints [N] in [0, V).
              row_weights: float32 [N], None = all 1. A row of weight 0 has loss 0 and gradient 0 and is not read:
-             neither a NaN in it nor its target changes a bit.
+             neither a NaN in it nor its target changes a bit.  label_smoothing: ε in [0, 1).
     Returns: CrossEntropy(losses, dx, dweight, dbias). A loss that is not finite is returned as it is.
     Raises:  ArgumentError naming the row of a wrong target; ShapeError, DtypeError.
     Cost:    6·N·V·I flop with gradients, 2·N·V·I without; memory for one chunk of logits (96 MiB, or 256 rows).
     """
-    return CrossEntropy(*_core.linear_cross_entropy(x, weight, bias, targets, row_weights, need_grad, precision))
+    got = _core.linear_cross_entropy(x, weight, bias, targets, row_weights, need_grad, precision, label_smoothing)
+    return CrossEntropy(*got)
+
+
+class Attended(NamedTuple):
+    """What every query found, and where."""
+
+    context: np.ndarray  # [T, B, W]
+    weights: np.ndarray  # [T, B, S]; 0 behind a row's length
+
+
+def attention(queries: Any, keys: Any, values: Any, lengths: Any, score: Any | None = None) -> Attended:
+    """A softmax over the keys of a query's row, and the mean of their values under it.
+
+    context[t, b] = Σ_s a_s values[b, s], a = softmax over s < lengths[b] of q·k_s, or with a `score` v v·tanh(q + k_s)
+
+    Args:    queries: [T, B, K].  keys: [B, S, K].  values: [B, S, W].  score: [K] or None.  All float32.
+             lengths: ints [B] in [0, S]; what lies behind is not read: not even a NaN there changes a bit.
+    Returns: Attended; of a row of length 0 both are 0. A row's are the same bits in any batch, and step by step.
+    Raises:  ShapeError naming the axis, DtypeError; ArgumentError naming the row of a wrong length.
+    Cost:    2·T·B·S·(K + W) flop; with a score T·B·S·K hyperbolic tangents.
+    Source:  Luong, Pham, Manning 2015, arXiv:1508.04025 (dot); Bahdanau, Cho, Bengio 2015, arXiv:1409.0473 (additive).
+    """
+    return Attended(*_core.attention(queries, keys, values, score, lengths))
+
+
+class AttentionGradients(NamedTuple):
+    """Gradients by name; None where none was asked for."""
+
+    queries: np.ndarray | None  # [T, B, K]
+    keys: np.ndarray | None  # [B, S, K]
+    values: np.ndarray | None  # [B, S, W]
+    score: np.ndarray | None  # [K]
+
+
+def attention_backward(
+    queries: Any,
+    keys: Any,
+    values: Any,
+    lengths: Any,
+    score: Any | None,
+    weights: Any,
+    d_context: Any,
+    d_weights: Any | None = None,
+    *,
+    need_queries: bool = True,
+    need_memory: bool = True,
+) -> AttentionGradients:
+    """Gradients of `attention`, given its weights; those of keys and values are 0 behind a row's length.
+
+    Args:    as of `attention`.  weights: its own.  d_context: [T, B, W].  d_weights: [T, B, S] or None.
+             need_memory: the gradients of keys and values.
+    Raises:  as `attention`.
+    Cost:    about twice `attention`.
+    """
+    given = (queries, keys, values, score, lengths, weights, d_context, d_weights)
+    return AttentionGradients(*_core.attention_backward(*given, need_queries, need_memory))
 
 
 def embedding(ids: Any, table: Any) -> np.ndarray:

@@ -6,7 +6,7 @@ from rnnkit.nn.backends import SpecBackendWarning, explain_backend
 from rnnkit.nn.cells import GRUCell, LSTMCell, RNNCell
 from rnnkit.nn.dropout import embedding_dropout, locked_dropout, word_dropout
 from rnnkit.nn.layers import GRU, LSTM, RNN
-from rnnkit.nn.operators import DifferentiationError, convolution, linear, linear_cross_entropy
+from rnnkit.nn.operators import DifferentiationError, attention, convolution, linear, linear_cross_entropy
 from rnnkit.nn.options import Options
 from rnnkit.nn.recurrent import Recurrent
 from rnnkit.nn.watched import Watched
@@ -24,6 +24,7 @@ __all__ = [
     "Recurrent",
     "SpecBackendWarning",
     "Watched",
+    "attention",
     "convolution",
     "embedding_dropout",
     "explain_backend",

@@ -320,17 +320,18 @@ def linear_cross_entropy(
     weights: Tensor | None,
     need_grad: bool,
     precision: str,
+    smoothing: float,
 ) -> list[Tensor]:
     """`operators.linear_cross_entropy` for tracing, over rows: the losses, then the gradients if they are needed."""
     given: Any = precision
-    losses, *gradients = _score(h, weight, bias, targets, weights, given, need_grad=need_grad)
+    losses, *gradients = _score(h, weight, bias, targets, weights, given, smoothing, need_grad=need_grad)
     if weights is not None:
         losses.masked_fill_(weights == 0, 0)
     return [losses, *(g for g in gradients if g is not None)] if need_grad else [losses]
 
 
 @linear_cross_entropy.register_fake
-def _(h: Tensor, weight: Tensor, bias: Any, targets: Any, weights: Any, need_grad: bool, _: str) -> list[Tensor]:
+def _(h: Tensor, weight: Tensor, bias: Any, targets: Any, weights: Any, need_grad: bool, *_: Any) -> list[Tensor]:
     gradients = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (h, weight)]
     gradients += [] if bias is None else [torch.empty_like(bias)]
     return [h.new_empty(h.shape[0]), *(gradients if need_grad else [])]
@@ -346,13 +347,14 @@ def _cross_entropy_backward(
     targets: Tensor,
     weights: Tensor | None,
     precision: str,
+    smoothing: float,
 ) -> list[Tensor]:
     counted = d_losses if weights is None else d_losses.masked_fill(weights == 0, 0)
     scale = _multiple(counted, weights)
     if scale is not None:
         return [gradient * scale for gradient in gradients]
     given: Any = precision
-    got = _score(h, weight, bias, targets, counted, given, need_grad=True)[1:]
+    got = _score(h, weight, bias, targets, counted, given, smoothing, need_grad=True)[1:]
     return [gradient for gradient in got if gradient is not None]
 
 
@@ -362,17 +364,17 @@ def _(d_losses: Any, gradients: list[Tensor], *_: Any) -> list[Tensor]:
 
 
 def _cross_entropy_setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
-    *tensors, ctx.need_grad, ctx.precision = inputs
+    *tensors, ctx.need_grad, ctx.precision, ctx.smoothing = inputs
     ctx.save_for_backward(*tensors, *output[1:])
 
 
 def _cross_entropy_gradient(ctx: Any, upstream: list[Tensor | None]) -> Any:
-    *tensors, precision = (*ctx.saved_tensors[:5], ctx.precision)
+    given = (*ctx.saved_tensors[:5], ctx.precision, ctx.smoothing)
     d_losses = upstream[0]
     if d_losses is None:
-        return (None,) * 7
-    d_h, d_weight, *d_bias = _cross_entropy_backward(d_losses, [*ctx.saved_tensors[5:]], *tensors, precision)
-    return d_h, d_weight, d_bias[0] if d_bias else None, None, None, None, None
+        return (None,) * 8
+    d_h, d_weight, *d_bias = _cross_entropy_backward(d_losses, [*ctx.saved_tensors[5:]], *given)
+    return d_h, d_weight, d_bias[0] if d_bias else None, None, None, None, None, None
 
 
 linear_cross_entropy.register_autograd(_cross_entropy_gradient, setup_context=_cross_entropy_setup)

@@ -1,4 +1,4 @@
-"""The native kernels as differentiable torch operations: unroll a layer, multiply by a matrix, score words.
+"""The native kernels as differentiable torch operations: unroll a layer, multiply by a matrix, attend, score words.
 
 Every product runs in the core in a fixed order, so gradients too are the same bits for any number of threads. The
 kernels keep what one backward needs and overwrite it on the way, so:
@@ -268,6 +268,64 @@ def _rows(x: Tensor) -> np.ndarray:
     return _array(x).reshape(-1, x.shape[-1])
 
 
+# ---- attention ----------------------------------------------------------------------------------------------------
+
+
+def attention(
+    queries: Tensor, keys: Tensor, values: Tensor, lengths: Tensor, *, score: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """What each query finds in the keys of its row; on the native core for float32 on the CPU.
+
+    context[t, b] = Σ_s a_s values[b, s], a = softmax over s < lengths[b] of q·k_s, or with a `score` v v·tanh(q + k_s)
+
+    Args:    queries: `[T, B, K]`. keys: `[B, S, K]`. values: `[B, S, W]`. score: `[K]`. lengths: integers `[B]`.
+    Returns: the context `[T, B, W]`, and the weights a `[T, B, S]`, 0 behind a row's length.
+    Raises:  ShapeError, DtypeError, ArgumentError. Cost, source: as `rnnkit.kernels.heads.attention`.
+    """
+    if is_native(queries, keys, values, score) and not torch.compiler.is_compiling():
+        return _Attention.apply(queries, keys, values, score, lengths)  # type: ignore[return-value]
+    behind = torch.arange(keys.shape[1], device=keys.device) >= lengths[:, None]  # [B, S]
+    keys, values = (part.masked_fill(behind[..., None], 0.0) for part in (keys, values))
+    if score is None:
+        scores = torch.einsum("tbk,bsk->tbs", queries, keys)
+    else:
+        scores = torch.tanh(queries[:, :, None] + keys) @ score
+    weights = scores.masked_fill(behind, -torch.inf).softmax(-1).masked_fill(behind, 0.0)  # of no keys softmax is NaN
+    return torch.einsum("tbs,bsw->tbw", weights, values), weights
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, score: Any, lengths: Tensor) -> Any:
+        of_score = None if score is None else _array(score)
+        got = heads.attention(_array(queries), _array(keys), _array(values), _array(lengths), of_score)
+        weights = torch.from_numpy(got.weights)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(queries, keys, values, lengths, score, weights)
+        return torch.from_numpy(got.context), weights
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor | None) -> Any:
+        _refuse_double_backward()
+        queries, keys, values, lengths, score, weights = ctx.saved_tensors
+        d_context, d_weights = upstream
+        if d_context is None:
+            d_context = weights.new_zeros(*queries.shape[:2], values.shape[2])
+        got = heads.attention_backward(
+            _array(queries),
+            _array(keys),
+            _array(values),
+            _array(lengths),
+            None if score is None else _array(score),
+            _array(weights),
+            _array(d_context),
+            None if d_weights is None else _array(d_weights),
+            need_queries=ctx.needs_input_grad[0],
+            need_memory=ctx.needs_input_grad[1] or ctx.needs_input_grad[2],
+        )
+        return *map(_tensor, got), None
+
+
 # ---- scoring words ------------------------------------------------------------------------------------------------
 
 
@@ -279,10 +337,12 @@ def linear_cross_entropy(
     bias: Tensor | None = None,
     weights: Tensor | None = None,
     precision: str = "fp32",
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Negative log-probability of each target under softmax(h Wᵀ + b), without ever holding all N·V scores.
 
-    loss_n = log Σ_v exp(h_n·W_v + b_v) − (h_n·W_target + b_target), in nats; 0 where the row's weight is 0.
+    loss_n = log Σ_v exp(h_n·W_v + b_v) − (h_n·W_target + b_target), in nats; 0 where the row's weight is 0. Smoothed,
+    the second term is (1 − ε) of it and ε of the mean over all v (Szegedy et al. 2016).
 
     Forward already computes the gradients of `Σ weights·loss`. Backward uses them when its upstream gradient is a
     multiple of `weights`, at no cost when it equals `weights`; any other upstream gradient costs the forward again.
@@ -290,7 +350,7 @@ def linear_cross_entropy(
     Args:
         h: `[..., I]`. targets: integers `[...]` in 0..V-1. weight: `[V, I]`. bias: `[V]` or None.
         weights: `[...]`, how much each row will count; rows with 0 are not read. None: all count 1.
-        precision: of the native core's products; elsewhere torch's dtype decides.
+        precision: of the native core's products; elsewhere torch's dtype decides. label_smoothing: ε in [0, 1).
     Returns: the unweighted losses `[...]`.
     Raises: ArgumentError for a target outside the vocabulary (from the core, naming the row); ShapeError.
     Cost: 2·N·V·I flop, three times that when gradients are needed; memory O(V·I).
@@ -305,15 +365,17 @@ def linear_cross_entropy(
         needs_grad = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (h, weight, bias))
         if torch.compiler.is_compiling():
             traced = torch.ops.rnnkit.linear_cross_entropy
-            return traced(rows, weight, bias, flat, row_weights, needs_grad, precision)[0].view(targets.shape)
+            given = (rows, weight, bias, flat, row_weights, needs_grad, precision, label_smoothing)
+            return traced(*given)[0].view(targets.shape)
         losses: Tensor = _LinearCrossEntropy.apply(  # type: ignore[assignment]
-            rows, weight, bias, flat, row_weights, needs_grad, precision
+            rows, weight, bias, flat, row_weights, needs_grad, precision, label_smoothing
         )
         return losses.view(targets.shape)
     if row_weights is not None:
         counts = row_weights != 0
         rows, flat = torch.where(counts[:, None], rows, 0), flat.masked_fill(~counts, 0)
-    losses = F.cross_entropy(F.linear(rows, weight, bias), flat.long(), reduction="none")
+    logits = F.linear(rows, weight, bias)
+    losses = F.cross_entropy(logits, flat.long(), reduction="none", label_smoothing=label_smoothing)
     return (losses if row_weights is None else torch.where(row_weights != 0, losses, 0)).view(targets.shape)
 
 
@@ -328,9 +390,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         weights: Any,
         grad: bool,
         precision: recurrent.Precision,
+        smoothing: float,
     ) -> Any:
-        losses, *gradients = _score(h, weight, bias, targets, weights, precision, need_grad=grad)
-        ctx.precision = precision
+        losses, *gradients = _score(h, weight, bias, targets, weights, precision, smoothing, need_grad=grad)
+        ctx.how = precision, smoothing
         ctx.save_for_backward(h, weight, bias, targets, weights)
         ctx.gradients = gradients if grad else None
         return losses if weights is None else losses.masked_fill_(weights == 0, 0)
@@ -343,10 +406,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         counted = d_losses if weights is None else d_losses.masked_fill(weights == 0, 0)
         scale = None if gradients is None else _multiple(counted, weights)
         if gradients is None or scale is None:
-            gradients, scale = _score(h, weight, bias, targets, counted, ctx.precision, need_grad=True)[1:], 1.0
+            gradients, scale = _score(h, weight, bias, targets, counted, *ctx.how, need_grad=True)[1:], 1.0
         if scale != 1:
             gradients = [g if g is None else g.mul_(scale) for g in gradients]
-        return *gradients, None, None, None, None
+        return *gradients, None, None, None, None, None
 
 
 def _score(
@@ -356,6 +419,7 @@ def _score(
     targets: Tensor,
     weights: Any,
     precision: recurrent.Precision,
+    smoothing: float,
     *,
     need_grad: bool,
 ) -> list[Any]:
@@ -367,6 +431,7 @@ def _score(
         None if weights is None else _array(weights),
         need_grad=need_grad,
         precision=precision,
+        label_smoothing=smoothing,
     )
     return [_tensor(array) for array in got]
 
