@@ -52,6 +52,8 @@ SCHEMES = ("bio", "iob1", "bioes")  # of tags that mark spans; tests hold them t
 TARGETS = ("label", "labels", "numbers")  # of a frame; tests hold them to metrics.frames, which bundle cannot see
 READOUTS = ("last", "max", "mean", "attention", "states")  # what an acceptor decides by
 MAX_NGRAM_ORDER = 8  # tokens in the longest n-gram beside an acceptor's readout
+CONDITIONING = ("state", "concat", "both", "none")  # how a decoder knows the source, beside its attention
+ATTENTION = ("none", "dot", "general", "additive")  # tests hold both to models.encoder_decoder
 ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
 
 Shapes = dict[str, tuple[int, ...]]
@@ -377,12 +379,64 @@ def _reader(
     return shapes, len(ends) * output_widths(model)[-1], _size(model, "num_labels", least=least_labels)
 
 
+_OF_DECODER = {
+    "source_vocab_size", "shared_embedding", "encoder_size", "encoder_layers", "bidirectional", "conditioning",
+    "attention", "attention_size", "input_feeding", "tied",
+}  # fmt: skip
+
+
+def _encoder_decoder(model: Mapping[str, Any]) -> Shapes:
+    _check_keys(
+        model,
+        _LAYERS | _OF_DECODER,
+        _MAY_BE_LEFT_OUT | _OF_TRAINING | {"label_smoothing", "scheduled_sampling"},
+        "model",
+    )
+    V, E, H = (_size(model, name) for name in ("vocab_size", "embedding_size", "hidden_size"))
+    S = _size(model, "source_vocab_size")
+    for name, known in (("conditioning", CONDITIONING), ("attention", ATTENTION)):
+        if not isinstance(model[name], str) or model[name] not in known:
+            raise SchemaError(f"model.{name} {str(model[name])[:40]!r} is not known; one of {', '.join(known)}")
+    kind, conditioning = model["attention"], model["conditioning"]
+    attends, feeds, is_shared = kind != "none", _flag(model, "input_feeding"), _flag(model, "shared_embedding")
+    if (not attends and (feeds or conditioning == "none")) or (is_shared and S != V) or model.get("proj_size"):
+        raise SchemaError(
+            "model: input_feeding and conditioning 'none' need an attention, shared_embedding one vocabulary, and "
+            "proj_size is null"
+        )
+    ends = _BOTH if _flag(model, "bidirectional") else _FORWARD
+    W = len(ends) * _size(model, "encoder_size")
+    of_encoder = {"hidden_size": model["encoder_size"], "num_layers": model["encoder_layers"]}
+    shapes: Shapes = {"embedding.weight": (V, E)}
+    shapes |= {} if is_shared else {"source_embedding.weight": (S, E)}
+    shapes |= _layers({**model, **of_encoder}, E, ends, prefix="encoder.")
+    inputs = E + H * feeds + (W if conditioning in ("concat", "both") else 0)
+    shapes |= _layers(model, inputs, prefix="decoder.")
+    if conditioning in ("state", "both") and (ends == _BOTH or W != H):
+        for layer in range(_size(model, "num_layers")):
+            for part in layer_cell(model)[1].parts:
+                shapes |= {f"bridge.{layer}.{part}.weight": (H, W), f"bridge.{layer}.{part}.bias": (H,)}
+    if kind == "dot" and W != H:
+        raise SchemaError(f"model.attention 'dot' needs encodings of hidden_size {H} numbers, they have {W}")
+    if kind == "general":
+        shapes["key.weight"] = (H, W)
+    if kind == "additive":
+        K = _size(model, "attention_size")
+        shapes |= {"query.weight": (K, H), "key.weight": (K, W), "key.bias": (K,), "score": (K,)}
+    if attends:
+        shapes["combine.weight"] = (H, W + H)
+    if not _flag(model, "tied"):
+        return shapes | {"head.weight": (V, H), "head.bias": (V,)}
+    return shapes | ({"projection.weight": (E, H)} if E != H else {}) | {"head.bias": (V,)}
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {
     "language_model": _language_model,
     "bidirectional_language_model": _bidirectional_language_model,
     "window_mlp": _window_mlp,
     "acceptor": _acceptor,
     "transducer": _transducer,
+    "encoder_decoder": _encoder_decoder,
 }
 
 

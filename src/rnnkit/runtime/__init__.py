@@ -6,6 +6,7 @@ from rnnkit.kernels.threads import get_num_threads, isa, set_num_threads
 from rnnkit.runtime.acceptor import Acceptor
 from rnnkit.runtime.beam import Hypothesis
 from rnnkit.runtime.bidirectional import BidirectionalLanguageModel
+from rnnkit.runtime.encoder_decoder import EncoderDecoder
 from rnnkit.runtime.frame_by_frame import FrameByFrame
 from rnnkit.runtime.language_model import LanguageModel
 from rnnkit.runtime.transducer import Transducer
@@ -14,6 +15,7 @@ from rnnkit.runtime.window_mlp import WindowMLP
 __all__ = [
     "Acceptor",
     "BidirectionalLanguageModel",
+    "EncoderDecoder",
     "FrameByFrame",
     "Hypothesis",
     "LanguageModel",

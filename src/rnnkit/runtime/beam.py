@@ -4,26 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from rnnkit.errors import ArgumentError
 from rnnkit.runtime.generation import MAX_BATCH, Request, Start, mask_of, read_starts
 from rnnkit.runtime.likelihood import row_limit
+from rnnkit.runtime.masks import Mask
+from rnnkit.runtime.softmax import Softmax
+from rnnkit.runtime.stack import Parts
+from rnnkit.text import Tokenizer
 
 if TYPE_CHECKING:
+    from rnnkit.runtime.encoder_decoder import EncoderDecoder
     from rnnkit.runtime.language_model import LanguageModel
     from rnnkit.state import State
 
 
+class Steps(Protocol):
+    """A model whose rows go on token by token."""
+
+    _softmax: Softmax
+
+    def _step(self, ids: np.ndarray, parts: Parts, /) -> tuple[np.ndarray, Parts]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hypothesis:
-    """A continuation that `LanguageModel.beam_search` found.
+    """A text that `LanguageModel.beam_search` or `EncoderDecoder.translate` found.
 
     `text`: the new text. `log_prob`: the natural logarithm of its tokens' probability, with those that spell a stop
-    string and without the prefix; where a regex could have gone on, also of not doing so. `num_tokens`: how many that
-    are. `score`: log_prob / num_tokens ** length_penalty.
+    string or are its end and without the prefix; where a regex could have gone on, also of not doing so. `num_tokens`:
+    how many that are. `score`: log_prob / num_tokens ** length_penalty.
     """
 
     text: str
@@ -34,11 +47,12 @@ class Hypothesis:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Request):
-    """What `LanguageModel.beam_search` was asked for."""
+    """What a beam search was asked for. early_stopping: it ends at `num_beams` texts that are whole."""
 
     num_beams: int
     num_return: int
     length_penalty: float
+    early_stopping: bool = False
 
     def check(self) -> None:
         """Raises: ArgumentError, DtypeError for what is out of range."""
@@ -62,12 +76,40 @@ def search(
     found: list[list[Hypothesis]] = []
     size = max(1, min(MAX_BATCH, row_limit(model.vocab_size)) // options.num_beams)
     starts = [Start(model, prompt, options, number=number, state=parts) for number, prompt in enumerate(prompts)]
-    searches = [_Search(model, start, options, number=number) for number, start in enumerate(starts)]
+    searches = []
+    for number, start in enumerate(starts):
+        mask = mask_of(model, start.ids, options, number=number)
+        searches.append(_Search(model.tokenizer, options, before=start.ids[-1:].tolist(), mask=mask))
     for first in range(0, len(searches), size):
-        group = searches[first : first + size]
-        _run(model, group, options)
-        found += [search.best() for search in group]
+        group = range(first, min(first + size, len(searches)))
+        going_on = [number for number in group if searches[number].beams]
+        if going_on:
+            begun = read_starts(model, [starts[number] for number in going_on])
+            _run(model, [searches[number] for number in going_on], *begun)
+        found += [searches[number].best() for number in group]
     return found
+
+
+def continued(
+    model: EncoderDecoder, features: np.ndarray, parts: Parts, options: Options, *, most: Sequence[int]
+) -> list[list[Hypothesis]]:
+    """The best texts of rows that have been begun, the best first. Args: most: tokens of each row's, at most."""
+    searches = []
+    for number, limit in enumerate(most):
+        mask = None
+        if options.no_repeat_ngram_size:
+            mask = Mask(
+                np.zeros(0, np.int64),
+                number=number,
+                vocab_size=model.vocab_size,
+                ngram_size=options.no_repeat_ngram_size,
+                grammar=None,
+                prefix="",
+                max_new_tokens=limit,
+            )
+        searches.append(_Search(model.texts.target, options, mask=mask, end_id=model.end_id, most=limit))
+    _run(model, searches, features, parts)
+    return [search.best() for search in searches]
 
 
 @dataclass(frozen=True)
@@ -79,42 +121,56 @@ class _Beam:
     place: int = 0  # in the regular expression
 
 
-def _run(model: LanguageModel, searches: Sequence[_Search], options: Options) -> None:
-    """Search all of them side by side; every beam is a row of the model's."""
-    live = [search for search in searches if search.beams]
-    if not live:
-        return
-    features, parts = read_starts(model, [search.start for search in live])
-    for step in range(options.max_new_tokens):
+def _run(model: Steps, searches: Sequence[_Search], features: np.ndarray, parts: Parts) -> None:
+    """Search side by side, from what each search's first token is scored from; every beam is a row of the model's."""
+    live = list(searches)
+    while True:
         log_probs = model._softmax.log_probs(features).astype(np.float64)
         parents: list[int] = []
         first, going_on = 0, []
         for search in live:
             rows = log_probs[first : first + len(search.beams)]
-            parents += [first + parent for parent in search.advance(rows, left=options.max_new_tokens - step - 1)]
+            parents += [first + parent for parent in search.advance(rows)]
             first += len(rows)
-            if search.beams:
+            if search.beams and len(search.beams[0].ids) < search.most:
                 going_on.append(search)
+            elif search.beams:  # cut off: its rows are the last ones added
+                del parents[len(parents) - len(search.beams) :]
         live = going_on
-        if not live or step == options.max_new_tokens - 1:
+        if not live:
             break
         tokens = np.array([beam.ids[-1] for search in live for beam in search.beams])
         features, parts = model._step(tokens, [tuple(array[parents] for array in arrays) for arrays in parts])
 
 
 class _Search:
-    """The beams of one prompt, and what was found."""
+    """The beams of one prompt, and what was found.
 
-    def __init__(self, model: LanguageModel, start: Start, options: Options, *, number: int) -> None:
-        self.start = start
-        self._tokenizer, self._options = model.tokenizer, options
+    Args: before: the token that the new text follows, if it follows one. end_id: a token that ends a text and is no
+        part of it. most: new tokens; None: as the options say.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        options: Options,
+        *,
+        before: Sequence[int] = (),
+        mask: Mask | None = None,
+        end_id: int | None = None,
+        most: int | None = None,
+    ) -> None:
+        self._tokenizer, self._options, self._before, self._mask = tokenizer, options, before, mask
+        self._end_id, self.most = end_id, options.max_new_tokens if most is None else most
         self._found: list[Hypothesis] = []
-        self._mask = mask_of(model, start.ids, options, number=number)
+        self._num_found = 0
         self.beams = [_Beam(place=0 if self._mask is None else self._mask.start)]
         if self._mask is not None and self._mask.is_whole(self.beams[0].place, ()):
             self.beams = self._end(self.beams)
+        if not self.most:
+            self.beams = self._end(self.beams)
 
-    def advance(self, log_probs: np.ndarray, *, left: int) -> list[int]:
+    def advance(self, log_probs: np.ndarray) -> list[int]:
         """Follow every beam by one token; log_probs [beams, V] of the next ones. Returns: the parent of each new beam.
 
         The candidates are taken from the most probable one on, until there are `num_beams` that go on; those that end
@@ -130,6 +186,9 @@ class _Search:
         beams: list[_Beam] = []
         parents: list[int] = []
         for parent, token, total in _ranked(totals, options.num_beams):
+            if token == self._end_id:
+                self._keep(self._text(self.beams[parent]), total, len(self.beams[parent].ids) + 1)
+                continue
             ids, place = (*self.beams[parent].ids, token), 0
             if self._mask is not None:
                 place = self._mask.after(self.beams[parent].place, token)
@@ -149,21 +208,23 @@ class _Search:
         if not beams and not self._found and self._mask is not None:
             raise self._mask.nothing_left(self.beams[0].ids)
         self.beams = beams
-        if beams and self._is_settled(left):
+        if beams and self._is_settled():
             self.beams = []
         return parents if self.beams else []
 
     def best(self) -> list[Hypothesis]:
-        """What was found, and the beams that go on as they are."""
-        self.beams = self._end(self.beams)
+        """What was found, and the beams that go on as they are; where a token ends a text, only if none has ended."""
+        if self._end_id is None or not self._found:
+            self.beams = self._end(self.beams)
         return self._found
 
-    def _is_settled(self, left: int) -> bool:
+    def _is_settled(self) -> bool:
         """Whether no beam, however it goes on, can be among the best: a log-probability can only fall."""
+        if self._options.early_stopping and self._num_found >= self._options.num_beams:
+            return True
         if len(self._found) < self._options.num_return:
             return False
-        num_tokens = len(self.beams[0].ids)
-        length = num_tokens + left if self._options.length_penalty > 0 else num_tokens
+        length = self.most if self._options.length_penalty > 0 else len(self.beams[0].ids)
         return self._score(self.beams[0].log_prob, length) <= self._found[-1].score
 
     def _end(self, beams: Sequence[_Beam]) -> list[_Beam]:
@@ -174,6 +235,7 @@ class _Search:
 
     def _keep(self, text: str, log_prob: float, num_tokens: int) -> None:
         score = self._score(log_prob, num_tokens)
+        self._num_found += 1
         self._found.append(Hypothesis(text=text, score=score, log_prob=log_prob, num_tokens=num_tokens))
         self._found.sort(key=lambda found: -found.score)  # stable: equal scores as they were found
         del self._found[self._options.num_return :]
@@ -183,9 +245,8 @@ class _Search:
 
     def _text(self, beam: _Beam) -> str:
         """The prefix, and what the tokens add to the prompt's text: a word needs to know what stands before it."""
-        before = self.start.ids[-1:].tolist()
-        whole = self._tokenizer.decode([*before, *beam.ids])
-        return self._options.prefix + whole[len(self._tokenizer.decode(before)) :]
+        whole = self._tokenizer.decode([*self._before, *beam.ids])
+        return self._options.prefix + whole[len(self._tokenizer.decode(self._before)) :]
 
 
 def _ranked(totals: np.ndarray, num_beams: int) -> Iterator[tuple[int, int, float]]:

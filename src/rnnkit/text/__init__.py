@@ -20,6 +20,7 @@ from rnnkit.text.byte import ByteTokenizer
 from rnnkit.text.char import CharTokenizer
 from rnnkit.text.pieces import normalise_whitespace, whole_words
 from rnnkit.text.serial import from_json
+from rnnkit.text.source_target import SourceAndTarget
 from rnnkit.text.tokenizer import StreamDecoder, Tokenizer
 from rnnkit.text.word import WordTokenizer
 from rnnkit.text.words import WordReader
@@ -29,6 +30,7 @@ __all__ = [
     "BpeTokenizer",
     "ByteTokenizer",
     "CharTokenizer",
+    "SourceAndTarget",
     "StreamDecoder",
     "Tokenizer",
     "WordReader",

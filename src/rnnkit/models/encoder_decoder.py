@@ -1,0 +1,392 @@
+"""EncoderDecoder: a model that reads one sequence of tokens and writes another, of a length that it decides itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnkit.errors import ConfigError
+from rnnkit.models.recurrent import RecurrentConfig, RecurrentModel, check_sizes
+from rnnkit.nn import (
+    Options,
+    Recurrent,
+    attention,
+    embedding_dropout,
+    linear,
+    linear_cross_entropy,
+    locked_dropout,
+    spec,
+)
+from rnnkit.nn.dropout import check_probability, dropout
+from rnnkit.state import State
+
+CONDITIONING = ("state", "concat", "both", "none")
+ATTENTION = ("none", "dot", "general", "additive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderDecoderConfig(RecurrentConfig):
+    """Everything that fixes an EncoderDecoder's shape and regularisation; plain values, ready for JSON.
+
+    Args:
+        vocab_size: V, of what is written; source_vocab_size: of what is read. embedding_size: E, of both.
+        shared_embedding: one table for both, which then share their vocabulary.
+        hidden_size, num_layers: of the decoder, one width for all its layers; of the encoder where the next two say
+            nothing. encoder_size: of each direction of the encoder; None: hidden_size, or half of it in each of two.
+            encoder_layers: None: num_layers.
+        bidirectional: whether the encoder also reads from the end.
+        conditioning: how the decoder knows the source: its last "state" as the first one; the encoding by "concat" to
+            every input; "both"; or "none", by attention alone.
+        attention: "none", "dot", "general" or "additive". attention_size: K of "additive"; None: hidden_size.
+        input_feeding: also read, at every step, what the last one decided by.
+        tied: score with the table of what is written; a projection H→E precedes it when E ≠ H.
+        label_smoothing: ε of the targets while training. scheduled_sampling: the share of what the decoder reads while
+            training that it has predicted itself.
+        input_dropout: on embeddings. output_dropout: on what the softmax reads.
+        others: as of `RecurrentConfig`.
+    Raises: ConfigError, naming the field.
+    """
+
+    source_vocab_size: int
+    shared_embedding: bool = False
+    encoder_size: int | None = None
+    encoder_layers: int | None = None
+    bidirectional: bool = True
+    conditioning: str = "state"
+    attention: str = "none"
+    attention_size: int | None = None
+    input_feeding: bool = False
+    tied: bool = field(default=False)
+    label_smoothing: float = 0.0
+    scheduled_sampling: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sizes("vocab_size", self.vocab_size, least=1)
+        check_sizes("source_vocab_size", self.source_vocab_size, least=1)
+        check_sizes("embedding_size", self.embedding_size, least=1)
+        if not isinstance(self.hidden_size, int):
+            raise ConfigError(f"hidden_size={self.hidden_size} has widths for layers; give one for all of them")
+        if self.proj_size is not None:
+            raise ConfigError(f"proj_size={self.proj_size} is for other models; leave it out")
+        if self.trainable_state and self.takes_state:
+            raise ConfigError(
+                f"trainable_state with conditioning={self.conditioning!r}: the encoder starts the decoder"
+            )
+        for name, known in (("conditioning", CONDITIONING), ("attention", ATTENTION)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}={getattr(self, name)!r} does not exist; choose one of {', '.join(known)}")
+        for name in ("encoder_size", "encoder_layers", "attention_size"):
+            if getattr(self, name) is not None:
+                check_sizes(name, getattr(self, name), least=1)
+        own: dict[str, int | None] = {
+            "encoder_size": self.encoder_size
+            or (max(1, self.hidden_size // 2) if self.bidirectional else self.hidden_size),
+            "encoder_layers": self.encoder_layers or self.num_layers,
+        }
+        if self.attention == "additive":
+            own["attention_size"] = self.attention_size or self.hidden_size
+        for name, value in own.items():
+            object.__setattr__(self, name, value)
+        for name in ("label_smoothing", "scheduled_sampling"):
+            object.__setattr__(self, name, check_probability(name, getattr(self, name)))
+        if self.conditioning == "none" and self.attention == "none":
+            raise ConfigError("conditioning='none' without attention: the decoder would know nothing of the source")
+        if self.attention_size is not None and self.attention != "additive":
+            raise ConfigError(f"attention_size={self.attention_size} is for attention='additive'; leave it out")
+        if self.attention == "dot" and self.encoding_size != self.hidden_size:
+            raise ConfigError(
+                f"attention='dot' multiplies states of {self.hidden_size} with encodings of {self.encoding_size} "
+                "numbers; make them equal, or use 'general'"
+            )
+        if self.input_feeding and self.attention == "none":
+            raise ConfigError("input_feeding feeds what attention found; choose an attention, or leave it out")
+        if self.input_feeding and self.scheduled_sampling:
+            raise ConfigError("scheduled_sampling does not go with input_feeding; leave one out")
+        if self.shared_embedding and self.source_vocab_size != self.vocab_size:
+            raise ConfigError(
+                f"shared_embedding needs one vocabulary, there are {self.source_vocab_size} and {self.vocab_size} "
+                "tokens; use a joint tokeniser"
+            )
+
+    @property
+    def encoding_size(self) -> int:
+        """The width W of the encoder's outputs."""
+        assert self.encoder_size is not None
+        return self.encoder_size * (1 + self.bidirectional)
+
+    @property
+    def decoder_input_size(self) -> int:
+        """The width of what the decoder reads at every step: an embedding, what was fed, and the encoding."""
+        width: int = self.hidden_size  # type: ignore[assignment]
+        concat = self.encoding_size if self.conditioning in ("concat", "both") else 0
+        return self.embedding_size + width * self.input_feeding + concat
+
+    @property
+    def takes_state(self) -> bool:
+        """Whether the decoder starts from what the encoder ended with."""
+        return self.conditioning in ("state", "both")
+
+
+class Memory(NamedTuple):
+    """What the encoder made of B sources."""
+
+    start: State  # of the decoder
+    encoding: Tensor  # [B, W]: the last state of the encoder's top layer
+    keys: Tensor  # [B, S, K]; without attention S is 0
+    values: Tensor  # [B, S, W]
+    lengths: Tensor  # [B]
+
+
+class EncoderDecoder(RecurrentModel):
+    """An encoder, a decoder that starts from it and looks back at it, and a softmax.
+
+        memory = model.encode(sources, lengths)                      # ids [S, B]
+        hidden, state, _ = model.decode(previous, memory)            # ids [T, B] -> [T, B, H]
+        losses = model.loss(hidden, targets, weights)                # nats per token [T, B]
+
+    m_1 … m_S = encoder over E_s[source], [W];  h_t, state = decoder([E[y_{t−1}]; ĥ_{t−1}; m_end], state)
+
+    ĥ_t = tanh(C [c_t; h_t]) with c_t = Σ_s a_s m_s, or h_t without attention;  logits = U ĥ_t + b
+
+    with ĥ_{t−1} (input feeding) and m_end (conditioning) where they are chosen. The attention's scores are
+
+        dot: h·m_s     general: h·(A m_s)     additive: v·tanh(Q h + A m_s + b)
+
+    The decoder's first state is that of the encoder, layers counted from the top, through tanh(B m + b) of each part
+    where sizes differ or two directions join.
+
+    Parameters: `embedding.weight` [V, E], `source_embedding.weight` [V_s, E] unless shared; `encoder.*`, `decoder.*`;
+    `bridge.{layer}.{part}.weight`, `.bias`; `query.weight` [K, H], `key.weight` [K, W], `key.bias` [K], `score` [K],
+    of which dot has none and general `key.weight` alone; `combine.weight` [H, W + H]; `projection.weight` [E, H] when
+    tied and E ≠ H; `head.bias` [V] and, unless tied, `head.weight` [V, H].
+
+    Start: recurrent weights as `rnnkit.nn.Recurrent`, matrices uniform in ±1/√I, biases 0, embeddings N(0, 0.1²), or
+    uniform in ±1/√E where they also score.
+
+    Source: Sutskever, Vinyals, Le 2014, arXiv:1409.3215; Cho et al. 2014, arXiv:1406.1078 (concat); Bahdanau, Cho,
+    Bengio 2015, arXiv:1409.0473; Luong, Pham, Manning 2015, arXiv:1508.04025 (ĥ, input feeding).
+    """
+
+    kind = "encoder_decoder"
+    config_class = EncoderDecoderConfig
+    config: EncoderDecoderConfig
+
+    def __init__(self, config: EncoderDecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        E, W, K = config.embedding_size, config.encoding_size, config.attention_size or 0
+        H, encoder_size, encoder_layers = config.hidden_size, config.encoder_size, config.encoder_layers
+        assert isinstance(H, int) and encoder_size is not None and encoder_layers is not None
+        self.embedding = nn.Embedding(config.vocab_size, E)
+        self.source_embedding = None if config.shared_embedding else nn.Embedding(config.source_vocab_size, E)
+        self.encoder = self._layers(E, encoder_size, encoder_layers, bidirectional=config.bidirectional)
+        self.decoder = self._layers(config.decoder_input_size, H, config.num_layers)
+        self.bridge = None
+        if config.takes_state and (config.bidirectional or W != H):
+            parts = spec.CELLS[config.cell].parts
+            self.bridge = nn.ModuleList(
+                nn.ModuleDict({part: _Linear(W, H, bias=True) for part in parts}) for _ in range(config.num_layers)
+            )
+        self.query = self.key = self.combine = self.projection = None
+        self.register_parameter("score", None)
+        if config.attention == "additive":
+            self.query, self.key = _Linear(H, K), _Linear(W, K, bias=True)
+            self.score = nn.Parameter(torch.empty(K).uniform_(-(K**-0.5), K**-0.5))
+        elif config.attention == "general":
+            self.key = _Linear(W, H)
+        if config.attention != "none":
+            self.combine = _Linear(W + H, H)
+        if config.tied and E != H:
+            self.projection = _Linear(H, E)
+        self.head = nn.Module()
+        self.head.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        if not config.tied:
+            self.head.weight = _Linear(H, config.vocab_size).weight
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        if config.tied:
+            nn.init.uniform_(self.embedding.weight, -(E**-0.5), E**-0.5)
+        if self.source_embedding is not None:
+            nn.init.normal_(self.source_embedding.weight, std=0.1)
+
+    def initial_state(self, batch: int = 1) -> State:
+        """What the decoder starts from where it takes nothing from the encoder."""
+        return self.decoder.initial_state(batch)
+
+    # ---- running -----------------------------------------------------------------------------------------------------
+
+    def forward(
+        self, inputs: tuple[Tensor, Tensor, Tensor], state: State | None = None, *, lengths: Any = None
+    ) -> tuple[Tensor, State]:
+        """Teacher forcing: (sources [S, B], their lengths [B], what stands before each target [T, B]) -> [T, B, H].
+
+        Args: state: of the decoder, in place of the encoder's. lengths: of the targets, [B].
+        """
+        sources, source_lengths, previous = inputs
+        memory = self.encode(sources, source_lengths)
+        memory = memory if state is None else memory._replace(start=state)
+        if self.training and self.config.scheduled_sampling:
+            previous = self._partly_predicted(previous, memory, lengths)
+        hidden, after, _ = self.decode(previous, memory, lengths=lengths)
+        return self._dropped(hidden, self.config.output_dropout), after
+
+    def encode(self, sources: Tensor, lengths: Tensor) -> Memory:
+        """Read sources, ids `[S, B]` of which lengths `[B]` count."""
+        config = self.config
+        own = self.embedding if self.source_embedding is None else self.source_embedding
+        assert own is not None
+        x, table = self._embedded(sources, own.weight)
+        outputs, ended = self.encoder(x, lengths=lengths, embedding=table)
+        ends = [
+            {part: torch.cat([parts[part] for parts in of_layer], dim=-1) for part in of_layer[0]}
+            for of_layer in _by_layer(ended, self.encoder.num_directions)
+        ]
+        start = self._start(ends)
+        values = outputs.transpose(0, 1).contiguous()  # [B, S, W]
+        keys = values
+        if config.attention == "none":
+            keys = values = values[:, :0]
+        elif self.key is not None:
+            keys = self.key(values, config.precision)
+        return Memory(start, ends[-1]["h"], keys, values, lengths)
+
+    def decode(
+        self, previous: Tensor, memory: Memory, *, lengths: Any = None, feed: Tensor | None = None
+    ) -> tuple[Tensor, State, Tensor | None]:
+        """Read what stands before each target, ids `[T, B]`.
+
+        Args:    feed: [B, H], what the step before decided by, for input feeding; None: zeros.
+        Returns: what the softmax reads `[T, B, H]`; the decoder's State; and the attention's weights `[T, B, S]`.
+        """
+        table = self.embedding.weight  # type: ignore[union-attr]
+        if not self.config.input_feeding:
+            x, table = self._embedded(previous, table)
+            if self.config.conditioning in ("concat", "both"):
+                x = x if table is None else F.embedding(x, table)
+                x, table = torch.cat([x, memory.encoding.expand(len(x), -1, -1)], dim=-1), None
+            hidden, after = self.decoder(x, memory.start, lengths=lengths, embedding=table)
+            found, weights = self._attended(hidden, memory)
+            return found, after, weights
+        x, table = self._embedded(previous, table)
+        x = x if table is None else F.embedding(x, table)
+        fed = memory.encoding.new_zeros(x.shape[1], self.combine.weight.shape[0]) if feed is None else feed  # type: ignore[union-attr]
+        beside = [memory.encoding] if self.config.conditioning in ("concat", "both") else []
+        state, steps, looks = memory.start, [], []
+        for step in x:
+            hidden, state = self.decoder(torch.cat([step, fed, *beside], dim=-1)[None], state)
+            found, weights = self._attended(hidden, memory)
+            fed = found[0]
+            steps.append(fed)
+            looks.append(weights)
+        if not steps:
+            return x.new_zeros(0, x.shape[1], fed.shape[1]), state, x.new_zeros(0, *memory.keys.shape[:2])
+        return torch.stack(steps), state, torch.cat(looks)
+
+    def loss(self, hidden: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Nats per token `[T, B]`: −log p(target), while training against smoothed targets. As `Generator.loss`."""
+        smoothing = self.config.label_smoothing if self.training else 0.0
+        how = {"precision": self.config.precision, "label_smoothing": smoothing}
+        hidden, scores = self._scored(hidden)
+        return linear_cross_entropy(hidden, targets, weights=weights, **scores, **how)
+
+    def log_prob(self, hidden: Tensor) -> Tensor:
+        """Log-probabilities `[T, B, V]` of the next token. Materialises all of them; `loss` does not."""
+        hidden, scores = self._scored(hidden)
+        return linear(hidden, **scores, precision=self.config.precision).log_softmax(-1)
+
+    # ---- parts -------------------------------------------------------------------------------------------------------
+
+    def _layers(self, inputs: int, width: int, num_layers: int, *, bidirectional: bool = False) -> Recurrent:
+        config = self.config
+        options: Options = {**config.layer_options, "input_dropout": 0.0, "output_dropout": 0.0}  # this model's own
+        return Recurrent(
+            config.cell,
+            inputs,
+            width,
+            num_layers,
+            bias=config.bias,
+            dropout=config.dropout if num_layers > 1 else 0.0,
+            bidirectional=bidirectional,
+            precision=config.precision,
+            **options,
+        )
+
+    def _start(self, ends: list[dict[str, Tensor]]) -> State:
+        """The decoder's first state, of what each of the encoder's layers ended with."""
+        if not self.config.takes_state:
+            return self.decoder.initial_state(len(ends[0]["h"]))
+        count, above = self.config.num_layers, len(ends) - self.config.num_layers
+        taken = [ends[max(0, layer + above)] for layer in range(count)]
+        if self.bridge is None:
+            return State(taken)
+        return State(
+            [
+                {name: torch.tanh(own[name](part, self.config.precision)) for name, part in parts.items()}  # type: ignore[index]
+                for own, parts in zip(self.bridge, taken, strict=True)
+            ]
+        )
+
+    def _attended(self, hidden: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
+        """tanh(C [c; h]) of the decoder's outputs [T, B, H], and the weights."""
+        if self.combine is None:
+            return hidden, None
+        precision = self.config.precision
+        queries = hidden if self.query is None else self.query(hidden, precision)
+        context, weights = attention(queries, memory.keys, memory.values, memory.lengths, score=self.score)
+        return torch.tanh(self.combine(torch.cat([context, hidden], dim=-1), precision)), weights
+
+    def _embedded(self, ids: Tensor, table: Tensor) -> tuple[Tensor, Tensor | None]:
+        """ids and their table; or, while training with dropout, what is left of the embeddings."""
+        if not self.training:
+            return ids, table
+        table = embedding_dropout(table, self.config.embedding_dropout)
+        if not (self.config.input_dropout or self.config.word_dropout):
+            return ids, table
+        x = F.embedding(ids, table)
+        if self.config.word_dropout:
+            x = x * (torch.rand(ids.shape, device=ids.device) >= self.config.word_dropout)[..., None]
+        return self._dropped(x, self.config.input_dropout), None
+
+    def _dropped(self, x: Tensor, share: float) -> Tensor:
+        if not self.training or not share:
+            return x
+        return locked_dropout(x, share) if self.config.locked_dropout else dropout(x, share)
+
+    def _partly_predicted(self, previous: Tensor, memory: Memory, lengths: Any) -> Tensor:
+        """Some of the ids [T, B] replaced by what is predicted there from the others.
+
+        In two passes, so that both run over all steps at once. Source: Mihaylova and Martins 2019, arXiv:1906.07651.
+        """
+        with torch.no_grad():
+            hidden, _, _ = self.decode(previous, memory, lengths=lengths)
+            predicted = self.log_prob(hidden[:-1]).argmax(-1)
+        is_taken = torch.rand(predicted.shape, device=predicted.device) < self.config.scheduled_sampling
+        return torch.cat([previous[:1], torch.where(is_taken, predicted, previous[1:])])
+
+    def _scored(self, hidden: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.projection is not None:
+            hidden = self.projection(hidden, self.config.precision)
+        weight: Any = self.embedding.weight if self.config.tied else self.head.weight  # type: ignore[union-attr]
+        bias: Any = self.head.bias
+        return hidden, {"weight": weight, "bias": bias}
+
+
+class _Linear(nn.Module):
+    """y = W x, + b: `weight` [O, I] uniform in ±1/√I, `bias` [O] zeros or None."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs).uniform_(-(inputs**-0.5), inputs**-0.5))
+        self.register_parameter("bias", nn.Parameter(torch.zeros(outputs)) if bias else None)
+
+    def forward(self, x: Tensor, precision: str) -> Tensor:
+        return linear(x, self.weight, self.bias, precision=precision)  # type: ignore[arg-type]
+
+
+def _by_layer(state: State, num_directions: int) -> list[list[Any]]:
+    """The parts of a state's layers, of every layer a list over its directions."""
+    return [list(state.layers[at : at + num_directions]) for at in range(0, len(state.layers), num_directions)]
