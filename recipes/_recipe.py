@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import datetime
+import functools
 import json
 import operator
 import os
@@ -23,7 +24,16 @@ from typing import Any, NoReturn
 import _dependencies
 import numpy as np
 
-from rnnkit import BidirectionalLanguageModel, Classifier, FrameTagger, LanguageModel, Recognizer, Tagger, api
+from rnnkit import (
+    BidirectionalLanguageModel,
+    Classifier,
+    FrameTagger,
+    LanguageModel,
+    Recognizer,
+    Tagger,
+    Translator,
+    api,
+)
 from rnnkit.api import classification_pages, curves, tagging_report
 from rnnkit.api.comparison import read_metrics
 
@@ -47,6 +57,7 @@ class Recipe:
         self.is_quick, self.seed = options.quick, options.seed
         self.runs: dict[str, Path] = {}
         self._claims: list[dict[str, Any]] = []
+        self._points: dict[str, list[dict[str, float]]] = {}
         self._folder = ROOT / "runs" / "recipes" / (self.name + ("-quick" if self.is_quick else ""))
 
     def data(self, name: str) -> Path:
@@ -96,23 +107,40 @@ class Recipe:
         """Train a labeller of frames; as `classify`."""
         return self._sequences(FrameTagger, run, sources, epochs=epochs, seed=self.seed + seed, **options)
 
+    def translate(
+        self,
+        run: str,
+        sources: list[Path],
+        *,
+        epochs: float | None = None,
+        time_limit_s: float | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Train a model that writes; as `classify`, of so many epochs or seconds, whichever ends first."""
+        if time_limit_s is not None:
+            options["time_limit_s"] = time_limit_s * (QUICK_SHARE if self.is_quick else 1)
+        return self._sequences(Translator, run, sources, epochs=epochs, seed=self.seed + seed, **options)
+
     def recognize(self, grammar: str, *, epochs: float = 15, **options: Any) -> dict[str, Any]:
         """Train a recogniser of a grammar into a run of its name, print its table, and return its metrics.json."""
         return self._sequences(Recognizer, grammar, [grammar], epochs=epochs, seed=self.seed, **options)
 
     def _sequences(
         self,
-        kind: type[Classifier] | type[Tagger],
+        kind: type[Classifier] | type[Tagger] | type[Translator],
         run: str,
         sources: Sequence[Any],
         *,
-        epochs: float,
+        epochs: float | None,
         **options: Any,
     ) -> dict[str, Any]:
         folder = self._started(run)
-        options["epochs"] = epochs * (QUICK_SHARE if self.is_quick else 1)
+        if epochs is not None:
+            options["epochs"] = epochs * (QUICK_SHARE if self.is_quick else 1)
         kind.train(sources, run=folder, force=True, observers=[_progress], **options)
-        table = api.tagging_table if issubclass(kind, Tagger) else api.classification_table
+        tables = {Tagger: api.tagging_table, Translator: api.translation_table}
+        table = next((of for base, of in tables.items() if issubclass(kind, base)), api.classification_table)
         metrics = read_metrics(folder)
         print(f"\n## {run}\n\n{table(metrics).to_markdown()}\n", flush=True)
         return metrics
@@ -123,6 +151,13 @@ class Recipe:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("label", "text"), *rows])
+        return path
+
+    def made_pairs(self, name: str, pairs: list[tuple[str, str]]) -> Path:
+        """A TSV of sources and targets that the recipe makes itself, likewise."""
+        path = self._folder / "data" / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{source}\t{target}\n" for source, target in pairs), encoding="utf-8")
         return path
 
     def made_text(self, name: str, lines: list[str]) -> Path:
@@ -146,6 +181,10 @@ class Recipe:
         path.mkdir(parents=True)
         return path
 
+    def point(self, axis: str, at: float, figures: dict[str, float]) -> None:
+        """Some runs' figures at a place of an axis, for a curve in the picture and the result."""
+        self._points.setdefault(axis, []).append({axis: at, **figures})
+
     def claim(self, what: str, value: float, **limit: float) -> None:
         """State what the figure must be: at_most, below, at_least or above; one that is missed makes it exit with 1."""
         ((kind, bound),) = limit.items()
@@ -161,8 +200,10 @@ class Recipe:
             "tag": curves.draw_accuracies,
             "frames": _draw_frames,
             "grammar": classification_pages.draw_lengths,
+            "translate": curves.draw_all_losses,
         }.get(main.get("task", "lm"), curves.draw_runs)
-        curves.write_png(folder / f"{self.name}.png", draw(metrics))
+        draw = functools.partial(curves.draw_points, self._points) if self._points else draw
+        curves.write_png(folder / f"{self.name}.png", draw() if self._points else draw(metrics))
         commit = main["commit"] or ""
         result = {
             "recipe": self.name,
@@ -173,6 +214,7 @@ class Recipe:
             "seed": self.seed,
             "train_seconds": main["train_seconds"],
             "claims": self._claims,
+            **({"points": self._points} if self._points else {}),
             "runs": {run: _figures(of_run) for run, of_run in metrics.items()},
             "files": _dependencies.digests(ROOT, script=Path(sys.argv[0]).resolve()),
         }
@@ -202,10 +244,11 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
             "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "nats", "difference", "difference_low",
             "difference_high", "p_value", "num_sequences", "f1", "precision", "recall", "low", "high",
             "sentences_right", "num_sentences", "num_words", "num_frames", "nats_after_first", "frames_right",
-            "scaled_rmse", "rmse", "mae", "r2", "seeds_mean", "seeds_low", "seeds_high",
-            "bytes", "train_seconds")  # fmt: skip
+            "scaled_rmse", "rmse", "mae", "r2", "bleu", "chrf", "exact", "wer", "cer", "nats_per_token", "num_outputs",
+            "bleu_signature", "chrf_signature", "num_parameters", "decode_seconds", "seeds_mean", "seeds_low",
+            "seeds_high", "bytes", "train_seconds")  # fmt: skip
     rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]
-    sections = ("tokenizer", "words", "model", "training")
+    sections = ("tokenizer", "words", "model", "decoding", "training")
     config = {name: metrics["config"][name] for name in sections if name in metrics["config"]}
     more = {key: metrics[key] for key in ("lengths", "seeds") if key in metrics}
     return {"model": rows[0], "baselines": rows[1:], "steps": metrics["steps"], **more, "config": config}

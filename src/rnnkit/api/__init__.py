@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rnnkit.api.tagger import Tagger
     from rnnkit.api.tagging_report import tagging_table
     from rnnkit.api.training import dry_run
+    from rnnkit.api.translation_report import translation_table
+    from rnnkit.api.translator import Translator
     from rnnkit.api.worked_report import explain_worked
     from rnnkit.data import doctor
     from rnnkit.metrics import ResultTable
@@ -38,6 +40,7 @@ _HOMES = {
     "ResultTable": "rnnkit.metrics",
     "SequenceClassifier": "rnnkit.api.estimator",
     "Tagger": "rnnkit.api.tagger",
+    "Translator": "rnnkit.api.translator",
     "bench": "rnnkit.api.benchmark",
     "classification_table": "rnnkit.api.classification_report",
     "compare": "rnnkit.api.comparison",
@@ -50,6 +53,7 @@ _HOMES = {
     "register_cell": "rnnkit.api.own_cell",
     "result_table": "rnnkit.api.report",
     "tagging_table": "rnnkit.api.tagging_report",
+    "translation_table": "rnnkit.api.translation_report",
 }
 __all__ = [
     "BidirectionalLanguageModel",
@@ -61,6 +65,7 @@ __all__ = [
     "ResultTable",
     "SequenceClassifier",
     "Tagger",
+    "Translator",
     "bench",
     "classification_table",
     "compare",
@@ -73,6 +78,7 @@ __all__ = [
     "register_cell",
     "result_table",
     "tagging_table",
+    "translation_table",
 ]
 
 

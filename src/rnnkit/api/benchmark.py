@@ -21,6 +21,7 @@ from rnnkit.api.classifier import Classifier
 from rnnkit.api.language_model import LanguageModel
 from rnnkit.api.loading import load
 from rnnkit.api.tagger import Tagger
+from rnnkit.api.translator import Translator
 from rnnkit.errors import ArgumentError, MissingExtraError, RnnkitError
 from rnnkit.export import parity
 from rnnkit.export.cost import judged, output_of, relative_loss
@@ -133,6 +134,10 @@ def _loaded(run: str | Path, precision: str) -> LanguageModel | Classifier | Tag
     model = load(run, precision=precision)
     if isinstance(model, BidirectionalLanguageModel):
         raise ArgumentError(f"{run} holds a bidirectional language model, without steps to time; judge it with eval")
+    if isinstance(model, Translator):
+        raise ArgumentError(
+            f"{run} holds a model that writes a text for another, which is not timed; judge it with eval"
+        )
     return model
 
 

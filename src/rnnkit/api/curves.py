@@ -65,6 +65,39 @@ def draw_accuracy(metrics: Mapping[str, Any]) -> bytes:
     return _png(figure, axes)
 
 
+def draw_losses(metrics: Mapping[str, Any]) -> bytes:
+    """Training and held-out loss of a run over seconds as PNG, in nats per token."""
+    figure, axes = _axes()
+    axes.set_ylabel("nats per token")
+    points = [(p["seconds"], p["loss"]) for p in metrics["curve"] if p["loss"] is not None]
+    _draw_curve(axes, metrics["curve"], scale=1.0, label="held out", color="C0")
+    if points:
+        axes.plot(*zip(*points, strict=True), color="C0", alpha=0.4, linestyle="--", label="training")
+    _frame_values(axes, [y for _, y in points] or [p["nll"] for p in metrics["curve"]])
+    return _png(figure, axes)
+
+
+def draw_all_losses(runs: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """The held-out losses of several runs, by name, as one PNG, in nats per token."""
+    figure, axes = _axes()
+    axes.set_ylabel("held-out nats per token")
+    for number, (name, metrics) in enumerate(runs.items()):
+        _draw_curve(axes, metrics["curve"], scale=1.0, label=name, color=f"C{number}")
+    _frame_values(axes, [point["nll"] for metrics in runs.values() for point in metrics["curve"]])
+    return _png(figure, axes)
+
+
+def draw_points(points: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
+    """Shares of several systems along one axis as PNG. Args: points: by the axis, its value and theirs by name."""
+    figure, axes = _axes()
+    ((axis, rows),) = points.items()
+    for name in rows[0]:
+        if name != axis:
+            axes.plot([row[axis] for row in rows], [row[name] for row in rows], marker=".", label=name)
+    axes.set(xlabel=axis, ylabel="share exactly right", ylim=(0, 1.02))
+    return _png(figure, axes)
+
+
 def draw_figure(metrics: Mapping[str, Any], column: Column) -> bytes:
     """The held-out loss of a run over seconds as PNG, the test figures of all systems as horizontal lines.
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rnnkit.api.bidirectional import BidirectionalLanguageModel
 from rnnkit.api.classifier import Classifier
 from rnnkit.api.frame_tagger import FrameTagger
 from rnnkit.api.language_model import LanguageModel
 from rnnkit.api.tagger import Tagger
+from rnnkit.api.translator import Translator
 from rnnkit.bundle import read_bundle
 from rnnkit.errors import SchemaError
 
-_CLASSES: dict[str, type[LanguageModel] | type[BidirectionalLanguageModel] | type[Classifier] | type[Tagger]] = {
+Loaded = LanguageModel | BidirectionalLanguageModel | Classifier | Tagger | Translator
+
+_CLASSES: dict[str, Any] = {
     "language_model": LanguageModel,
     "bidirectional_language_model": BidirectionalLanguageModel,
     "acceptor": Classifier,
     "transducer": Tagger,
+    "encoder_decoder": Translator,
 }
 
 
-def load(
-    run: str | Path, *, precision: str | None = None
-) -> LanguageModel | BidirectionalLanguageModel | Classifier | Tagger:
+def load(run: str | Path, *, precision: str | None = None) -> Loaded:
     """The model of a run folder, whatever task it was trained for; needs no torch.
 
         rnnkit.load("runs/reviews").predict(["a fine film"])

@@ -27,6 +27,7 @@ from rnnkit.cli import (
     train_frames,
     train_grammar,
     train_tag,
+    train_translate,
 )
 from rnnkit.cli import eval as eval_verb
 
@@ -40,6 +41,7 @@ train.app.command("classify", short_help="Labelled texts: a classifier.")(train_
 train.app.command("frames", short_help="Labelled frames of numbers: a labeller.")(train_frames.frames)
 train.app.command("grammar", short_help="A formal language: a recogniser.")(train_grammar.grammar)
 train.app.command("tag", short_help="Tagged words: a tagger.")(train_tag.tag)
+train.app.command("translate", short_help="Pairs of texts: a model that writes.")(train_translate.translate)
 app.add_typer(train.app, name="train", help="Train a model: rnnkit train lm my.txt")
 app.command("sample", short_help="Let a trained model write.")(sample.sample)
 app.command("complete", short_help="The likeliest next words after a text.")(complete.complete)

@@ -50,6 +50,8 @@ def embed(
     model = api.load(run, precision=precision)
     if isinstance(model, api.Tagger):
         raise UsageError(f"{run} holds a tagger, which has an output for each word and no vector for a text")
+    if isinstance(model, api.Translator):
+        raise UsageError(f"{run} holds a model that writes a text for another; rnnkit predict runs it")
     if isinstance(model, api.Classifier) and readout is not None:
         raise UsageError("--readout is a language model's; a classifier reads out as it was trained: leave it out")
     options = {} if readout is None else {"readout": readout.split(",")}

@@ -12,11 +12,12 @@ from rnnkit.errors import UsageError
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
-    file: Annotated[
-        str,
+    files: Annotated[
+        list[str],
         typer.Argument(
             help="What to judge on: a text as a file, a folder, a .gz, or - for stdin; for a classifier a table; "
-            "for a tagger CoNLL, CoNLL-U or JSONL; for frames a table or .npz.",
+            "for a tagger CoNLL, CoNLL-U or JSONL; for frames a table or .npz; for a model that writes a table of "
+            "pairs, or parallel files.",
             metavar="FILE",
         ),
     ],
@@ -37,6 +38,10 @@ def evaluate(
     arpa: Annotated[
         list[Path] | None, typer.Option("--arpa", help="Also an n-gram model of another tool, from its ARPA file.")
     ] = None,
+    source_column: Annotated[str | None, typer.Option(help="Of a table of pairs; else as it was trained.")] = None,
+    target_column: Annotated[str | None, typer.Option(help="Of a table of pairs; else as it was trained.")] = None,
+    num_beams: Annotated[int | None, typer.Option(help="Of a model that writes; else as for its table.")] = None,
+    length_penalty: Annotated[float | None, typer.Option(help="Of a model that writes; likewise.")] = None,
     precision: Annotated[
         str | None, typer.Option(help="Of products: fp32, fp32_split, bf16, int8 or auto; else as it was trained.")
     ] = None,
@@ -48,6 +53,9 @@ def evaluate(
 
     model = api.load(run, precision=precision)
     columns = {"label": label_column, "text": text_column, "word": word_column, "tag": tag_column}
+    columns |= {"source": source_column, "target": target_column}
+    writing = {"num_beams": num_beams, "length_penalty": length_penalty}
+    writing = {name: value for name, value in writing.items() if value is not None}
     of_text = {"--reset-per-line": reset_per_line, "--bytes": as_bytes, "--arpa": bool(arpa)}
     noun, readable = ("language model", ())
     if isinstance(model, api.BidirectionalLanguageModel) and arpa:
@@ -58,14 +66,29 @@ def evaluate(
         noun, readable = "labeller of frames", ("label",)
     elif isinstance(model, api.Tagger):
         noun, readable = "tagger", ("word", "tag")
+    elif isinstance(model, api.Translator):
+        noun, readable = "model that writes", ("source", "target")
     given = of_text if readable else {}
     given |= {f"--{name}-column": name not in readable and value is not None for name, value in columns.items()}
     given |= {"--label-separator": label_separator is not None and noun != "classifier"}
+    given |= {f"--{name.replace('_', '-')}": noun != "model that writes" for name in writing}
     for flag, is_given in given.items():
         if is_given:
             raise UsageError(f"{flag} has no effect on a {noun}; leave it out")
-    if not isinstance(model, api.LanguageModel | api.BidirectionalLanguageModel):
+    file = " ".join(files)
+    if isinstance(model, api.Translator):
         named: Any = {f"{name}_column": columns[name] for name in readable}
+        metrics = model.evaluate(files, **named, **writing, encoding=encoding)
+        if as_json:
+            terminal.print_json(metrics)
+            return
+        count = metrics["model"]["num_outputs"]
+        terminal.print_result_table(api.translation_table(metrics), title=f"{file}: {count:,} sources")
+        return
+    if len(files) > 1:
+        raise UsageError(f"{len(files)} files to judge a {noun} on; give one, or one after another")
+    if not isinstance(model, api.LanguageModel | api.BidirectionalLanguageModel):
+        named = {f"{name}_column": columns[name] for name in readable}
         named |= {} if label_separator is None else {"label_separator": label_separator}
         metrics = model.evaluate(file, **named, encoding=encoding)
         if as_json:

@@ -6,7 +6,7 @@ import codecs
 import contextlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -48,8 +48,9 @@ def byte_lines(stream: IO[bytes]) -> Iterator[bytes]:
     return (line.removesuffix(b"\n") for line in stream)
 
 
-def text_lines(stream: IO[bytes], encoding: str, *, name: str = "stdin") -> Iterator[str]:
-    """The lines as training reads a text (no byte order mark, CR LF as LF, a CR alone stays), each as it comes.
+def text_lines(stream: Iterable[bytes], encoding: str, *, name: str = "stdin") -> Iterator[str]:
+    """The lines of bytes, however those are cut, as training reads a text, each as it comes: no byte order mark, CR LF
+    as LF, a CR alone stays.
 
     Raises: ArgumentError for an encoding that there is not; DataError with `name` and place for bytes that are not it.
     """

@@ -42,8 +42,14 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     encoding: Annotated[str, typer.Option(help="Of the lines.")] = "utf-8",
     as_bytes: Annotated[bool, typer.Option("--bytes", help="Score bytes as they are; for a byte model.")] = False,
+    num_beams: Annotated[int | None, typer.Option(help="Of one that writes: texts followed at a time.")] = None,
+    n_best: Annotated[int | None, typer.Option(help="Of one that writes: so many texts, with their scores.")] = None,
+    length_penalty: Annotated[float | None, typer.Option(help="Of one that writes: above 0 for longer texts.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Of one that writes: where a text is cut off.")] = None,
 ) -> None:
     """Score every line of stdin, or of FILE, with the model of RUN, each from a fresh state; a classifier labels it.
+
+    One that was trained on pairs of texts writes a text for it.
 
     A tagger tags the sentences of a file as it was trained on, or the words of every line of stdin. One of frames
     labels those of a table, .npz or video, or where it reads forwards those on stdin, a line of numbers for each.
@@ -53,6 +59,18 @@ def predict(
 
     model = api.load(run, precision=precision)
     is_jsonl = as_json or output is LineFormat.JSONL
+    named = {"num_beams": num_beams, "n_best": n_best, "length_penalty": length_penalty}
+    named |= {"max_new_tokens": max_new_tokens}
+    writing: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    if isinstance(model, api.Translator):
+        from rnnkit.cli import predict_texts
+
+        if as_bytes:
+            raise UsageError("--bytes has no effect on a model that writes; leave it out")
+        predict_texts.write(model, file, encoding, is_jsonl=is_jsonl, options=writing)
+        return
+    if writing:
+        raise UsageError(f"--{next(iter(writing)).replace('_', '-')} is for a model that writes; leave it out")
     if isinstance(model, api.Tagger) and as_bytes:
         raise UsageError("--bytes has no effect on a tagger; leave it out")
     if isinstance(model, api.FrameTagger):

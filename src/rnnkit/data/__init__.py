@@ -22,6 +22,7 @@ from rnnkit.data.examples import (
     tokenizer_of,
 )
 from rnnkit.data.framed import Framed, read_framed
+from rnnkit.data.pair_batches import PairBatch, PairBatches, pair_batch
 from rnnkit.data.pairs import (
     SOURCE_COLUMNS,
     TARGET_COLUMNS,
@@ -87,6 +88,8 @@ __all__ = [
     "Examples",
     "Finding",
     "Framed",
+    "PairBatch",
+    "PairBatches",
     "Pairs",
     "Pictures",
     "Prepared",
@@ -107,6 +110,7 @@ __all__ = [
     "known_tags",
     "label_ids",
     "padded",
+    "pair_batch",
     "placeholder",
     "prepare",
     "read_dialogues",

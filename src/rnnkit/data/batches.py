@@ -71,11 +71,7 @@ class Batches:
         return self
 
     def __next__(self) -> Batch:
-        if self.batches_done == len(self._order):
-            self._begin_epoch(self.epoch + 1)
-            raise StopIteration
-        rows = self._order[self.batches_done]
-        self.batches_done += 1
+        rows = self._next_rows()
         inputs, lengths = padded([self.sequences[row] for row in rows])
         targets, weights = self._targets(rows, lengths)
         return Batch(inputs, targets, lengths, weights, np.ones(len(rows), bool))
@@ -98,6 +94,14 @@ class Batches:
         self._begin_epoch(int(state["epoch"]))
         self.batches_done = int(state["batches_done"])
 
+    def _next_rows(self) -> np.ndarray:
+        """Those of the next batch. Raises: StopIteration at the end of an epoch."""
+        if self.batches_done == len(self._order):
+            self._begin_epoch(self.epoch + 1)
+            raise StopIteration
+        self.batches_done += 1
+        return self._order[self.batches_done - 1]
+
     def _targets(self, rows: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if isinstance(self.labels, np.ndarray):
             return self.labels[rows][None], self.weights[rows][None]
@@ -112,13 +116,17 @@ class Batches:
     def _begin_epoch(self, epoch: int) -> None:
         self.epoch, self.batches_done = epoch, 0
         generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
-        order = generator.permutation(len(self.sequences))
+        batches = self._cut(generator.permutation(len(self.sequences)))
+        self._order = [batches[index] for index in generator.permutation(len(batches))]
+
+    def _cut(self, order: np.ndarray) -> list[np.ndarray]:
+        """The rows of an epoch in their random order, as those of its batches."""
         batches: list[np.ndarray] = []
         for first in range(0, len(order), _POOL * self.batch_size):
             pool = order[first : first + _POOL * self.batch_size]
             pool = pool[np.argsort(self._lengths[pool], kind="stable")]
             batches += [pool[at : at + self.batch_size] for at in range(0, len(pool), self.batch_size)]
-        self._order = [batches[index] for index in generator.permutation(len(batches))]
+        return batches
 
 
 def padded(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ class Epoch:
         characters_per_token, unit: for display: how many of which unit each of them is.
         loss_unit: what a loss is of; None: of the unit.
         loss: what a loss is in.
+        batches: of a task whose batches hold as many rows as fit: how many they are. What has a loss is then counted.
         is_whole: a row of a batch is a whole sequence with one loss, which starts from the initial state and hands none
             on; else it is a window of a stream, for truncated BPTT.
     """
@@ -29,6 +30,11 @@ class Epoch:
     loss_unit: str | None = None
     is_whole: bool = False
     loss: str = "nats"
+    batches: int | None = None
+
+    def tokens_per_step(self, batch_size: int, stride: int) -> float:
+        """What an update learns from, on average."""
+        return batch_size * stride if self.batches is None else self.tokens / self.batches
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,11 @@ class TrainConfig(BaseModel):
     threads: int | None = Field(default=None, ge=1, description="Threads; None: the cores this process may use.")
 
     @property
+    def most_in_batch(self) -> int:
+        """What bounds a batch: rows; tokens in the configuration of a task whose batches hold as many rows as fit."""
+        return self.batch_size
+
+    @property
     def num_restarts(self) -> int:
         """How often training may begin anew; above 0 only in the configuration of a task that has an `error`."""
         return 0

@@ -26,8 +26,8 @@ _BETWEEN_STARTS = 1_000_003  # seeds: those of further runs lie next to each oth
 
 # What a peer takes over from the run it is compared with: the budget, and how the run is kept.
 _SHARED_WITH_PEERS = (
-    "seed", "batch_size", "window", "time_limit_s", "max_steps", "epochs", "eval_every_steps", "eval_tokens",
-    "patience", "checkpoint_every_s", "threads",
+    "seed", "batch_size", "batch_tokens", "window", "time_limit_s", "max_steps", "epochs", "eval_every_steps",
+    "eval_tokens", "patience", "checkpoint_every_s", "threads",
 )  # fmt: skip
 
 
@@ -157,7 +157,8 @@ def _peak_bytes() -> int:
 def _peer_config(config: TrainConfig, peer: Peer) -> TrainConfig:
     if peer.later_seed:
         return config.model_copy(update={"seed": config.seed + peer.later_seed})
-    return TrainConfig(**{**{key: getattr(config, key) for key in _SHARED_WITH_PEERS}, **peer.training})
+    shared = {key: getattr(config, key) for key in _SHARED_WITH_PEERS if hasattr(config, key)}
+    return type(config)(**{**shared, **peer.training})
 
 
 def _estimate(task: Trainable, config: TrainConfig, num_steps: int, clock: Callable[[], float]) -> dict[str, Any]:
@@ -181,7 +182,7 @@ def _estimate(task: Trainable, config: TrainConfig, num_steps: int, clock: Calla
             task.sample(run.model, seed=config.seed)
 
     eval_s = seconds(evaluate)
-    tokens_per_step = config.batch_size * run.bptt.stride
+    tokens_per_step = run.tokens_per_step
     steps_per_epoch = task.epoch.tokens / tokens_per_step
     plan = run.plan or TimeBudget(config).plan(
         step=0,
@@ -198,7 +199,7 @@ def _estimate(task: Trainable, config: TrainConfig, num_steps: int, clock: Calla
         "eval_s": eval_s,
         "tokens_per_s": tokens_per_step / step_s,
         "epoch_s": steps_per_epoch * step_s,
-        "unit": "sequence" if task.epoch.is_whole else "token",
+        "unit": "sequence" if task.epoch.is_whole and task.epoch.batches is None else "token",
         "total_steps": plan.total_steps,
         "total_s": plan.total_steps * step_s + math.ceil(plan.total_steps / plan.eval_every) * eval_s,
     }

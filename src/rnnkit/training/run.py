@@ -58,11 +58,12 @@ class Run:
         self.model = task.build_model().train()
         is_whole = task.epoch.is_whole
         self.bptt = FullBPTT() if is_whole else TruncatedBPTT(window=config.window, stride=config.stride)
-        self.streams = task.streams(batch_size=config.batch_size, window=self.bptt.window, stride=self.bptt.stride)
+        self.streams = task.streams(batch_size=config.most_in_batch, window=self.bptt.window, stride=self.bptt.stride)
         self.carry: State | None = None
         self.optimizer = Optimizer(self.model, config)
         self.average = WeightAverage(self.model, config)
-        self._steps_per_epoch = task.epoch.tokens / (config.batch_size * self.bptt.stride)
+        self.tokens_per_step = task.epoch.tokens_per_step(config.batch_size, self.bptt.stride)
+        self._steps_per_epoch = task.epoch.tokens / self.tokens_per_step
         self.plan: Plan | None = plan_steps(config, steps_per_epoch=self._steps_per_epoch)
         self._budget = TimeBudget(config) if self.plan is None else None
         self.schedule = Schedule(config, total_steps=self.plan.total_steps if self.plan else None)
@@ -140,7 +141,9 @@ class Run:
         self.optimizer.step(lr=lr, rates=rates)
         self.average.update()
         self.carry = unrolled.carry
-        counted = len(batch.lengths) if self.task.epoch.is_whole else int(unrolled.weights.count_nonzero())
+        epoch = self.task.epoch
+        counts_rows = epoch.is_whole and epoch.batches is None
+        counted = len(batch.lengths) if counts_rows else int(unrolled.weights.count_nonzero())
         counters["skipped_in_row"] = 0
         counters["tokens"] += counted
         counters["clipped"] += clipped.is_clipped
@@ -217,7 +220,7 @@ class Run:
         )
 
     def _speed(self, step_s: float) -> dict[str, Any]:
-        tokens_per_s = self.config.batch_size * self.bptt.stride / step_s if step_s else 0.0
+        tokens_per_s = self.tokens_per_step / step_s if step_s else 0.0
         eta = None
         if self.plan is not None:
             done = self.counters["step"]

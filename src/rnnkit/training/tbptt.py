@@ -105,7 +105,7 @@ class TruncatedBPTT:
 
 
 class FullBPTT:
-    """Gradient through all steps of sequences that begin and end in their batch, each with one loss.
+    """Gradient through all steps of sequences, or of pairs of them, that begin and end in their batch.
 
     Cost: a forward and a backward pass over the sequences per epoch.
     """
@@ -113,9 +113,11 @@ class FullBPTT:
     window = stride = 1  # in sequences: what a row sees, and what it advances by, in an update
 
     def __call__(self, model: Any, batch: Batch, carry: State | None) -> Unrolled:
-        """Run `model`, as of `TruncatedBPTT`, over `batch`; its losses are [1, B], and there is nothing to carry."""
+        """Run `model`, as of `TruncatedBPTT`, over `batch`, whose inputs may be several; there is nothing to carry."""
         lengths, weights = torch.as_tensor(batch.lengths), torch.as_tensor(batch.weights)
-        hidden, _ = model(torch.as_tensor(batch.inputs), None, lengths=lengths)
+        is_one = not isinstance(batch.inputs, tuple)
+        inputs = torch.as_tensor(batch.inputs) if is_one else tuple(map(torch.as_tensor, batch.inputs))
+        hidden, _ = model(inputs, None, lengths=lengths)
         losses = model.loss(hidden, torch.as_tensor(batch.targets), weights)
         return Unrolled(losses=losses, weights=weights, hidden=hidden, lengths=lengths, carry=None)
 

@@ -1,0 +1,191 @@
+"""The translation task: pairs of texts, an encoder-decoder that learns to write the second, and what it must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rnnkit import data
+from rnnkit.bundle import write_bundle
+from rnnkit.metrics import TranslationScore
+from rnnkit.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from rnnkit.runtime import EncoderDecoder as Trained
+from rnnkit.runtime.encoder_decoder import TEXTS
+from rnnkit.tasks.task import Epoch, TrainingReport
+from rnnkit.tasks.translate_config import TranslateConfig
+from rnnkit.tasks.translate_table import judge
+from rnnkit.tasks.whole import WholeSequencesTask
+from rnnkit.text import SourceAndTarget
+
+_EVALUATED_ROWS = 64
+_NUM_SAMPLES = 3
+
+
+class Part:
+    """Pairs of one part, and the ids of both sides; of several targets the first."""
+
+    def __init__(self, pairs: data.Pairs, texts: SourceAndTarget) -> None:
+        self.pairs = pairs
+        self.sources = [texts.encode_source(source) for source in pairs.sources]
+        self.targets = [texts.encode_target(targets[0]) for targets in pairs.targets]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+class PairsOfTexts:
+    """The pairs of a run: training, validation (to choose weights by) and test (for the table).
+
+    The vocabularies come from the training part alone. Raises: DataError naming file, line and remedy.
+    """
+
+    def __init__(self, config: TranslateConfig) -> None:
+        self._config = config
+        train, valid, test = self._read(config.data)
+        train, valid = train.each(), valid.each()
+        test = test.grouped() if config.data.group_test else test
+        self.texts = self._texts(train)
+        parts = (self._within(part) for part in (train, valid, test))
+        self.train, self.valid, self.test = (Part(part, self.texts) for part in parts)
+
+    def _read(self, chosen: Any) -> tuple[data.Pairs, data.Pairs, data.Pairs]:
+        names = ("source_column", "target_column", "has_header", "encoding", "skip_bad")
+        how: Any = {name: getattr(chosen, name) for name in names}
+        train = data.read_pairs(chosen.sources, **how)
+        if chosen.test_sources is not None:
+            test = data.read_pairs(chosen.test_sources, **how)
+        else:
+            train, test = data.split_pairs(train, chosen.held_out, seed=chosen.split_seed)
+        if chosen.valid_sources is not None:
+            valid = data.read_pairs(chosen.valid_sources, **how)
+        else:
+            train, valid = data.split_pairs(train, chosen.valid_share, seed=chosen.split_seed)
+        return train, valid, test
+
+    def _texts(self, train: data.Pairs) -> SourceAndTarget:
+        chosen = self._config.tokenizer.model_dump()
+        kind, source_kind = chosen.pop("kind"), chosen.pop("source_kind")
+        targets = [own[0] for own in train.targets]
+        if kind is None:
+            kind = _kind_of([*train.sources, *targets] if chosen["joint"] else targets)
+            source_kind = source_kind or (None if chosen["joint"] else _kind_of(train.sources))
+        return SourceAndTarget.build(train.sources, targets, kind=kind, source_kind=source_kind, **chosen)
+
+    def _within(self, pairs: data.Pairs) -> data.Pairs:
+        """Those whose sides are short enough. Raises: DataError for a longer one, unless it may be skipped."""
+        chosen, texts = self._config.data, self.texts
+
+        def num_tokens(text: str) -> int:
+            return max(len(texts.encode_source(text)), len(texts.encode_target(text))) - 1
+
+        if all(len(side) < chosen.max_tokens for side in _sides(pairs)):  # no token is less than a character
+            return pairs
+        return pairs.within(num_tokens, chosen.max_tokens, skip_bad=chosen.skip_bad)
+
+    def parts(self) -> dict[str, Part]:
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+    def identity(self) -> dict[str, Any]:
+        """What made them, and digests of what they are, for checkpoints. Where they lie does not count."""
+        tokenizer = self._config.tokenizer.model_dump(mode="json")
+        names = {"train": "training pairs", "valid": "validation pairs", "test": "test pairs"}
+        return {
+            **{f"tokenizer.{key}": value for key, value in tokenizer.items()},
+            **{names[part]: of_part.pairs.fingerprint for part, of_part in self.parts().items()},
+        }
+
+
+class TranslationTask(WholeSequencesTask):
+    """Train an encoder-decoder on the pairs of a configuration. Args: batch_tokens: of a batch, for `epoch`."""
+
+    config: TranslateConfig
+    loss_unit = "token"
+
+    def __init__(self, config: TranslateConfig, *, batch_tokens: int) -> None:
+        self.pairs, self._batch_tokens = PairsOfTexts(config), batch_tokens
+        super().__init__(config, self.pairs)
+        attention = config.model.attention
+        self.name = config.model.cell.replace("_", "-") + ("" if attention == "none" else f"-{attention}")
+        _ = TranslationScore(["a"], [["a"]]).signatures  # asks for sacrebleu before the training, not after it
+
+    @cached_property
+    def epoch(self) -> Epoch:  # type: ignore[override]
+        return Epoch(
+            tokens=sum(map(len, self.pairs.train.targets)),
+            characters_per_token=1.0,
+            unit="token",
+            is_whole=True,
+            batches=len(self.streams(batch_size=self._batch_tokens, window=1, stride=1)),
+        )
+
+    def build_model(self) -> EncoderDecoder:
+        texts = self.pairs.texts
+        sizes: Any = {"vocab_size": texts.target.vocab_size, "source_vocab_size": texts.source.vocab_size}
+        return EncoderDecoder(EncoderDecoderConfig(**self.config.model.model_dump(), **sizes))
+
+    def streams(self, *, batch_size: int, window: int, stride: int) -> data.PairBatches:
+        """Batches of whole pairs; their order follows from the seed that torch's generator was given."""
+        train = self.pairs.train
+        return data.PairBatches(
+            train.sources,
+            train.targets,
+            begin_id=self.pairs.texts.end_id,
+            batch_tokens=batch_size,
+            seed=torch.initial_seed(),
+        )
+
+    def evaluate(self, model: torch.nn.Module, *, max_tokens: int) -> dict[str, float]:
+        """Mean loss on the validation pairs in nats per token, of at most `max_tokens` of them."""
+        valid = self.pairs.valid
+        within = np.cumsum([len(target) for target in valid.targets]) <= max_tokens
+        count = max(1, int(within.sum()))
+        order = sorted(range(count), key=lambda row: (len(valid.targets[row]), len(valid.sources[row])))
+        total, tokens = 0.0, 0
+        for first in range(0, count, _EVALUATED_ROWS):
+            rows = order[first : first + _EVALUATED_ROWS]
+            batch = data.pair_batch(
+                [valid.sources[row] for row in rows],
+                [valid.targets[row] for row in rows],
+                begin_id=self.pairs.texts.end_id,
+            )
+            weights = torch.from_numpy(batch.weights)
+            hidden, _ = model(tuple(map(torch.from_numpy, batch.inputs)), lengths=torch.from_numpy(batch.lengths))
+            losses = model.loss(hidden, torch.from_numpy(batch.targets), weights)  # type: ignore[operator]
+            total += float((losses * weights).sum(dtype=torch.float64))
+            tokens += int(batch.lengths.sum())
+        return {"nll": total / tokens}
+
+    def sample(self, model: torch.nn.Module, *, seed: int) -> str | None:
+        """The first validation sources with what the model writes for them, greedily."""
+        sources = self.pairs.valid.pairs.sources[:_NUM_SAMPLES]
+        written = self._trained(model).translate(sources, num_beams=1)
+        return "".join(f"{source}\n→ {text}\n" for source, text in zip(sources, written, strict=True))
+
+    def save(self, model: torch.nn.Module, run_dir: Path) -> None:
+        """Write weights, configuration and both tokenisers as the bundle that the run half loads."""
+        config, tensors = model.export()  # type: ignore[operator]
+        texts = self.pairs.texts
+        files = {"tokenizer.json": texts.target.to_json().encode(), TEXTS: texts.to_json().encode()}
+        write_bundle(run_dir, config=config, tensors=tensors, files=files)
+
+    def _trained(self, model: torch.nn.Module) -> Trained:
+        return Trained(*model.export(), texts=self.pairs.texts)  # type: ignore[operator]
+
+    def _judge(
+        self, run_dir: Path, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]
+    ) -> dict[str, Any]:
+        return judge(run_dir, name=self.name, config=self.config, pairs=self.pairs, report=report, others=peers)
+
+
+def _kind_of(texts: Sequence[str]) -> str:
+    """Characters where texts are single words, else words."""
+    return "word" if any(" " in text.strip() for text in texts) else "char"
+
+
+def _sides(pairs: data.Pairs) -> list[str]:
+    return [*pairs.sources, *(target for targets in pairs.targets for target in targets)]

@@ -1,0 +1,156 @@
+"""The table of a run on pairs of texts: the saved model beside its baselines, on the same sources; torch-free."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnkit import durable
+from rnnkit.baselines import CopySource, NearestSource
+from rnnkit.bundle import strict_json
+from rnnkit.metrics import TranslationScore
+from rnnkit.runtime import EncoderDecoder
+from rnnkit.tasks.run_facts import over_seeds, run_facts
+from rnnkit.tasks.task import TrainingReport
+from rnnkit.tasks.translate_config import TranslateConfig
+from rnnkit.tasks.translate_score import TRANSLATE_BASELINES, WrittenBy, rows_of
+
+if TYPE_CHECKING:
+    from rnnkit.data import Pairs
+    from rnnkit.tasks.translate import PairsOfTexts, Part
+
+_NUM_WORST = 20
+_NUM_SHOWN = 5
+_NUM_BUCKETS = 4
+
+
+def judge(
+    run_dir: Path,
+    *,
+    name: str,
+    config: TranslateConfig,
+    pairs: PairsOfTexts,
+    report: TrainingReport,
+    others: Sequence[tuple[str, TrainingReport]] = (),
+) -> dict[str, Any]:
+    """Score the bundle in `run_dir` and its baselines on the test part; no baseline has a choice.
+
+    Args:    others: the model from further seeds, in `run_dir/baselines`.
+    Returns: what it writes to `run_dir/metrics.json`.
+    """
+    model, test = EncoderDecoder.load(run_dir), pairs.test.pairs
+    how: Any = config.decoding.model_dump()
+    started = time.perf_counter()
+    outputs = model.translate(test.sources, **how)
+    own = {
+        "bytes": (run_dir / "model.safetensors").stat().st_size,
+        "num_parameters": model.num_parameters,
+        "train_seconds": report.seconds,
+        "decode_seconds": time.perf_counter() - started,
+        "nats_per_token": _nats_per_token(model, test),
+    }
+    systems = [WrittenBy(name, outputs, own)]
+    systems += [_baseline(kind, pairs, run_dir) for kind in config.baselines.kinds or TRANSLATE_BASELINES]
+    scoring: Any = {**config.scores.model_dump(), "lowercase": config.tokenizer.lowercase}
+    row, *baselines = rows_of(systems, test.targets, **scoring)
+    seeds = [{"seed": report.training["seed"], config.scores.figure: row[config.scores.figure]}]
+    for other, its_report in others:
+        peer = EncoderDecoder.load(run_dir / "baselines" / other)
+        (its_row,) = rows_of([WrittenBy(other, peer.translate(test.sources, **how), {})], test.targets, **scoring)
+        seeds.append({"seed": its_report.training["seed"], config.scores.figure: its_row[config.scores.figure]})
+    row |= over_seeds([one[config.scores.figure] for one in seeds])
+    metrics = {
+        "task": "translate",
+        "model": row,
+        "baselines": baselines,
+        "report": details(model, outputs, test),
+        **run_facts(config, report),
+        "seeds": seeds,
+        "data": {part: _describe(of_part) for part, of_part in pairs.parts().items()},
+    }
+    durable.write_file(run_dir / "metrics.json", strict_json.dumps(metrics))
+    return metrics
+
+
+def details(model: EncoderDecoder, outputs: Sequence[str], pairs: Pairs) -> dict[str, Any]:
+    """The figures of the report.
+
+    Returns: worst: the outputs with the lowest chrF; by_length: the share of whole texts right and the mean chrF in
+             four buckets of sources of equal count; shown: some outputs with where the decoder looked, if it does.
+    """
+    score = TranslationScore(outputs, pairs.targets)
+    per_output = score.sentence_scores()
+    lengths = np.array([len(model.texts.encode_source(source)) for source in pairs.sources])
+    order = np.argsort(lengths, kind="stable")
+    buckets = [rows for rows in np.array_split(order, _NUM_BUCKETS) if len(rows)]
+    worst = np.argsort(per_output, kind="stable")[:_NUM_WORST].tolist()
+    return {
+        "worst": [_shown(row, outputs, pairs) | {"chrf": float(per_output[row])} for row in worst],
+        "by_length": [
+            {
+                "from": int(lengths[rows[0]]),
+                "to": int(lengths[rows[-1]]),
+                "count": len(rows),
+                "exact": float(score.is_exact[rows].mean()),
+                "chrf": float(per_output[rows].mean()),
+            }
+            for rows in buckets
+        ],
+        "shown": [
+            _shown(row, outputs, pairs) | _looks(model, row, outputs, pairs) for row in range(len(pairs))[:_NUM_SHOWN]
+        ],
+    }
+
+
+def _shown(row: int, outputs: Sequence[str], pairs: Pairs) -> dict[str, Any]:
+    return {
+        "place": pairs.places[row],
+        "source": pairs.sources[row],
+        "output": outputs[row],
+        "references": list(pairs.targets[row]),
+    }
+
+
+def _looks(model: EncoderDecoder, row: int, outputs: Sequence[str], pairs: Pairs) -> dict[str, Any]:
+    """The attention of an output, with the tokens of both sides."""
+    if model.config["model"]["attention"] == "none":
+        return {}
+    source, output = pairs.sources[row], outputs[row]
+    (weights,) = model.attention([(source, output)])
+    return {
+        "source_tokens": model.texts.source_tokens(source),
+        "output_tokens": model.texts.target_tokens(output),
+        "attention": [[round(float(weight), 4) for weight in of_token] for of_token in weights],
+    }
+
+
+def _baseline(kind: str, pairs: PairsOfTexts, run_dir: Path) -> WrittenBy:
+    train = pairs.train.pairs
+    started = time.perf_counter()
+    model: Any = (
+        CopySource() if kind == "copy-source" else NearestSource(train.sources, [own[0] for own in train.targets])
+    )
+    seconds = time.perf_counter() - started
+    model.save(run_dir / "baselines" / kind)
+    return WrittenBy(kind, model.write(pairs.test.pairs.sources), {"train_seconds": seconds})
+
+
+def _nats_per_token(model: EncoderDecoder, pairs: Pairs) -> float:
+    """Of the first target of every pair."""
+    nats = model.nll([(source, targets[0]) for source, targets in zip(pairs.sources, pairs.targets, strict=True)])
+    return float(np.concatenate(nats).mean())
+
+
+def _describe(part: Part) -> dict[str, Any]:
+    return {
+        "num_pairs": len(part),
+        "num_source_tokens": sum(map(len, part.sources)),
+        "num_target_tokens": sum(map(len, part.targets)),
+        "longest": max(map(len, [*part.sources, *part.targets])),
+        "skipped": dict(part.pairs.skipped),
+        "fingerprint": part.pairs.fingerprint,
+    }
