@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from rnnkit.errors import ArgumentError, MissingExtraError
-from rnnkit.metrics.translation import TOKENIZERS, TranslationScore, bleu_of, paired_translations
+from rnnkit.metrics.translation import (
+    TOKENIZERS,
+    TranslationScore,
+    bleu_of,
+    paired_translations,
+    translation_columns,
+)
 
 sacrebleu = pytest.importorskip("sacrebleu", reason="BLEU needs sacrebleu")
 DATA = Path(os.environ.get("RNNKIT_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -141,3 +147,12 @@ def test_the_reference_itself_scores_a_hundred_and_the_source_next_to_nothing() 
     copied = TranslationScore(source, references, tokenize="none")
     assert copied.bleu() == pytest.approx(by_sacrebleu("BLEU", source, references, tokenize="none", force=True))
     assert copied.bleu() < 2
+
+
+@pytest.mark.parametrize(("figure", "as_shown"), [("bleu", ".2f"), ("exact", ".2%"), ("wer", ".2%"), ("cer", ".2%")])
+def test_the_interval_stands_behind_its_figure_and_is_written_like_it(figure, as_shown):
+    columns = translation_columns(figure)
+    at = [column.key for column in columns].index(figure)
+    shown = columns[at : at + 6]
+    assert [column.key for column in shown[1:]] == ["low", "high", "seeds_mean", "seeds_low", "seeds_high"]
+    assert {column.format for column in shown} == {as_shown}

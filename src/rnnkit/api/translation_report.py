@@ -8,7 +8,7 @@ from typing import Any
 
 from rnnkit.api import curves, html_page
 from rnnkit.metrics import ResultTable, Row
-from rnnkit.metrics.translation import TRANSLATION_COLUMNS
+from rnnkit.metrics.translation import translation_columns
 
 _LOWER = ("wer", "cer")  # figures of which less is better
 _NUM_DRAWN = 4
@@ -21,7 +21,7 @@ def translation_table(metrics: Mapping[str, Any]) -> ResultTable:
     rows += [Row(entry["name"], entry, is_baseline=True) for entry in metrics["baselines"]]
     figure = metrics["model"]["figure"]
     rows.sort(key=lambda row: row.values[figure], reverse=figure not in _LOWER)
-    return ResultTable(rows, columns=TRANSLATION_COLUMNS)
+    return ResultTable(rows, columns=translation_columns(figure))
 
 
 def draw_attention(metrics: Mapping[str, Any]) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any
@@ -179,17 +180,22 @@ def _sacrebleu() -> Any:
     return metrics
 
 
-TRANSLATION_COLUMNS = (
+_FIGURES = (
     Column("bleu", "BLEU", ".2f", better="higher"),
-    Column("low", "95 % from", ".2f"),
-    Column("high", "to", ".2f"),
     Column("chrf", "chrF", ".2f", better="higher"),
     Column("slot_error", "slot error", ".2%", better="lower"),
     Column("exact", "exact", ".2%", better="higher"),
     Column("wer", "WER", ".2%", better="lower"),
     Column("cer", "CER", ".2%", better="lower"),
-    *SEEDS_COLUMNS,
-    Column("p_value", "p (paired)", ".2g"),
-    Column("train_seconds", "train s", ",.1f"),
 )
-"""The columns of every table of written texts; the keys are those of metrics.json."""
+_INTERVAL = (Column("low", "95 % from", ""), Column("high", "to", ""), *SEEDS_COLUMNS)
+
+
+def translation_columns(figure: str) -> list[Column]:
+    """Those of every table of written texts, by the keys of metrics.json; its interval stands behind `figure`."""
+    columns: list[Column] = []
+    for column in _FIGURES:
+        columns.append(column)
+        if column.key == figure:
+            columns += [replace(own, format=column.format) for own in _INTERVAL]
+    return [*columns, Column("p_value", "p (paired)", ".2g"), Column("train_seconds", "train s", ",.1f")]
