@@ -153,11 +153,12 @@ class Recipe:
             csv.writer(file).writerows([("label", "text"), *rows])
         return path
 
-    def made_pairs(self, name: str, pairs: list[tuple[str, str]]) -> Path:
-        """A TSV of sources and targets that the recipe makes itself, likewise."""
-        path = self._folder / "data" / f"{name}.tsv"
+    def made_pairs(self, name: str, pairs: list[tuple[str, list[str]]]) -> Path:
+        """JSONL of sources, each with its targets, that the recipe makes itself, likewise."""
+        path = self._folder / "data" / f"{name}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{source}\t{target}\n" for source, target in pairs), encoding="utf-8")
+        rows = (json.dumps({"source": source, "target": targets}, ensure_ascii=False) for source, targets in pairs)
+        path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
         return path
 
     def made_text(self, name: str, lines: list[str]) -> Path:

@@ -20,12 +20,12 @@ SYMBOLS = "abcdefghijklmnopqrst"
 LENGTHS = range(5, 41, 5)
 
 
-def pair(rng: random.Random, length: int) -> tuple[str, str]:
-    """(source, target) of one sequence."""
+def pair(rng: random.Random, length: int) -> tuple[str, list[str]]:
+    """A source and its target."""
     symbols = rng.choices(SYMBOLS, k=length)
     is_reversed = rng.random() < 0.5
     target = symbols[::-1] if is_reversed else symbols
-    return " ".join(["reverse" if is_reversed else "copy", *symbols]), " ".join(target)
+    return " ".join(["reverse" if is_reversed else "copy", *symbols]), [" ".join(target)]
 
 
 recipe = Recipe(__doc__)
@@ -63,8 +63,8 @@ models = {name: Translator.load(recipe.runs[name]) for name in VARIANTS}
 for length, pairs in by_length.items():
     shares = {
         name: sum(
-            text == target
-            for text, (_, target) in zip(model.translate([s for s, _ in pairs], num_beams=1), pairs, strict=True)
+            text in targets
+            for text, (_, targets) in zip(model.translate([s for s, _ in pairs], num_beams=1), pairs, strict=True)
         )
         / len(pairs)
         for name, model in models.items()

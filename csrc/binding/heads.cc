@@ -271,7 +271,7 @@ nb::object attention(nb::handle queries, nb::handle keys, nb::handle values, nb:
 
 nb::object attention_backward(nb::handle queries, nb::handle keys, nb::handle values, nb::handle score,
                               nb::handle lengths, nb::handle weights, nb::handle d_context, nb::handle d_weights,
-                              bool need_queries, bool need_memory) {
+                              bool need_queries, bool need_keys) {
   const AttentionArguments given(queries, keys, values, score, lengths);
   const AttentionInputs& in = given.in;
   const auto as_result = [&](nb::handle value, const std::string& name, int64_t last) {
@@ -287,7 +287,7 @@ nb::object attention_backward(nb::handle queries, nb::handle keys, nb::handle va
   if (!d_weights.is_none()) of_weights = as_result(d_weights, "d_weights", in.places);
   NewArray<float> dqueries{nb::none(), nullptr}, dkeys = dqueries, dvalues = dqueries, dscore = dqueries;
   if (need_queries) dqueries = new_array<float>("dqueries [T, B, K]", {in.steps, in.rows, in.width});
-  if (need_memory) {
+  if (need_keys) {
     dkeys = new_array<float>("dkeys [B, S, K]", {in.rows, in.places, in.width});
     dvalues = new_array<float>("dvalues [B, S, W]", {in.rows, in.places, in.value_width});
   }

@@ -13,6 +13,7 @@ from rnnkit.api.frames import FramesRunConfig
 from rnnkit.api.grammar import GrammarRunConfig
 from rnnkit.api.tagging import TagRunConfig
 from rnnkit.api.training import RunConfig
+from rnnkit.api.translation import TranslateRunConfig
 from rnnkit.cli import app
 
 
@@ -34,6 +35,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         markdown = markdown.replace("<!-- frames configuration -->", "\n".join(_sections(FramesRunConfig)))
     if "<!-- grammar configuration -->" in markdown:
         markdown = markdown.replace("<!-- grammar configuration -->", "\n".join(_sections(GrammarRunConfig)))
+    if "<!-- translate configuration -->" in markdown:
+        markdown = markdown.replace("<!-- translate configuration -->", "\n".join(_sections(TranslateRunConfig)))
     if "<!-- command line -->" in markdown:
         group: Any = typer.main.get_command(app)
         markdown = markdown.replace("<!-- command line -->", "\n".join(_commands(group, "rnnkit")))

@@ -21,6 +21,7 @@ PUBLIC = {
     "SequenceClassifier",
     "State",
     "Tagger",
+    "Translator",
     "compare",
     "doctor",
     "dry_run",

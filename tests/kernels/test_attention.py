@@ -98,7 +98,7 @@ def test_without_a_gradient_of_the_weights_they_have_none(with_score):
 def test_parts_that_are_asked_for_are_those_of_the_whole(size, with_score):
     given, given_back = problem(size, with_score=with_score), upstream(size)
     whole = all_of(given, *given_back)
-    queries = all_of(given, *given_back, need_memory=False)
+    queries = all_of(given, *given_back, need_keys=False)
     memory = all_of(given, *given_back, need_queries=False)
     assert "keys" not in queries and "values" not in queries and "queries" not in memory
     for part in (queries, memory):

@@ -91,12 +91,12 @@ def test_a_row_is_what_it_is_by_itself(options):
 def test_all_steps_at_once_are_each_step_by_itself(options):
     model = made(**options)
     (sources, lengths, previous), *_ = batch(source_vocab_size=options.get("source_vocab_size", 13))
-    memory = model.encode(sources, lengths)
-    hidden, after, weights = model.decode(previous, memory)
+    encodings = model.encode(sources, lengths)
+    hidden, after, weights = model.decode(previous, encodings)
     fed = None
     for t, ids in enumerate(previous):
-        step, state, looks = model.decode(ids[None], memory, feed=fed)
-        memory = memory._replace(start=state)
+        step, state, looks = model.decode(ids[None], encodings, feed=fed)
+        encodings = encodings._replace(start=state)
         fed = step[0] if options.get("input_feeding") else None
         torch.testing.assert_close(step[0], hidden[t], rtol=0, atol=2e-6)
         if weights is not None:
@@ -172,9 +172,9 @@ def test_a_smoothed_loss_is_what_torch_calls_one():
 def test_what_is_predicted_is_what_some_of_the_next_steps_read():
     model = made(scheduled_sampling=0.999).train()
     (sources, lengths, previous), *_ = batch()
-    memory = model.encode(sources, lengths)
-    best = model.log_prob(model.decode(previous, memory)[0]).argmax(-1)
-    mixed = model._partly_predicted(previous, memory, None)
+    encodings = model.encode(sources, lengths)
+    best = model.log_prob(model.decode(previous, encodings)[0]).argmax(-1)
+    mixed = model._partly_predicted(previous, encodings, None)
     torch.testing.assert_close(mixed[0], previous[0])
     assert (mixed[1:] == best[:-1]).float().mean() > 0.9
 

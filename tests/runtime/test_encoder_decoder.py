@@ -78,8 +78,8 @@ def test_costs_and_attention_are_those_of_the_learn_half(options):
         )
         previous = torch.cat([torch.full((1, 1), own.end_id), wanted[:-1]])
         with torch.no_grad():
-            memory = module.encode(ids, torch.tensor([len(ids)]))
-            hidden, _, weights = module.decode(previous, memory)
+            encodings = module.encode(ids, torch.tensor([len(ids)]))
+            hidden, _, weights = module.decode(previous, encodings)
             want = module.loss(hidden, wanted)[:, 0].numpy()
         np.testing.assert_allclose(ours, want, rtol=1e-5, atol=1e-5)
         if weights is not None:

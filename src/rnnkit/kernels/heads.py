@@ -222,17 +222,17 @@ def attention_backward(
     d_weights: Any | None = None,
     *,
     need_queries: bool = True,
-    need_memory: bool = True,
+    need_keys: bool = True,
 ) -> AttentionGradients:
     """Gradients of `attention`, given its weights; those of keys and values are 0 behind a row's length.
 
     Args:    as of `attention`.  weights: its own.  d_context: [T, B, W].  d_weights: [T, B, S] or None.
-             need_memory: the gradients of keys and values.
+             need_keys: the gradients of keys and values.
     Raises:  as `attention`.
     Cost:    about twice `attention`.
     """
     given = (queries, keys, values, score, lengths, weights, d_context, d_weights)
-    return AttentionGradients(*_core.attention_backward(*given, need_queries, need_memory))
+    return AttentionGradients(*_core.attention_backward(*given, need_queries, need_keys))
 
 
 def embedding(ids: Any, table: Any) -> np.ndarray:

@@ -132,7 +132,7 @@ class EncoderDecoderConfig(RecurrentConfig):
         return self.conditioning in ("state", "both")
 
 
-class Memory(NamedTuple):
+class Encodings(NamedTuple):
     """What the encoder made of B sources."""
 
     start: State  # of the decoder
@@ -145,8 +145,8 @@ class Memory(NamedTuple):
 class EncoderDecoder(RecurrentModel):
     """An encoder, a decoder that starts from it and looks back at it, and a softmax.
 
-        memory = model.encode(sources, lengths)                      # ids [S, B]
-        hidden, state, _ = model.decode(previous, memory)            # ids [T, B] -> [T, B, H]
+        encodings = model.encode(sources, lengths)                      # ids [S, B]
+        hidden, state, _ = model.decode(previous, encodings)            # ids [T, B] -> [T, B, H]
         losses = model.loss(hidden, targets, weights)                # nats per token [T, B]
 
     m_1 … m_S = encoder over E_s[source], [W];  h_t, state = decoder([E[y_{t−1}]; ĥ_{t−1}; m_end], state)
@@ -227,14 +227,14 @@ class EncoderDecoder(RecurrentModel):
         Args: state: of the decoder, in place of the encoder's. lengths: of the targets, [B].
         """
         sources, source_lengths, previous = inputs
-        memory = self.encode(sources, source_lengths)
-        memory = memory if state is None else memory._replace(start=state)
+        encodings = self.encode(sources, source_lengths)
+        encodings = encodings if state is None else encodings._replace(start=state)
         if self.training and self.config.scheduled_sampling:
-            previous = self._partly_predicted(previous, memory, lengths)
-        hidden, after, _ = self.decode(previous, memory, lengths=lengths)
+            previous = self._partly_predicted(previous, encodings, lengths)
+        hidden, after, _ = self.decode(previous, encodings, lengths=lengths)
         return self._dropped(hidden, self.config.output_dropout), after
 
-    def encode(self, sources: Tensor, lengths: Tensor) -> Memory:
+    def encode(self, sources: Tensor, lengths: Tensor) -> Encodings:
         """Read sources, ids `[S, B]` of which lengths `[B]` count."""
         config = self.config
         own = self.embedding if self.source_embedding is None else self.source_embedding
@@ -252,10 +252,10 @@ class EncoderDecoder(RecurrentModel):
             keys = values = values[:, :0]
         elif self.key is not None:
             keys = self.key(values, config.precision)
-        return Memory(start, ends[-1]["h"], keys, values, lengths)
+        return Encodings(start, ends[-1]["h"], keys, values, lengths)
 
     def decode(
-        self, previous: Tensor, memory: Memory, *, lengths: Any = None, feed: Tensor | None = None
+        self, previous: Tensor, encodings: Encodings, *, lengths: Any = None, feed: Tensor | None = None
     ) -> tuple[Tensor, State, Tensor | None]:
         """Read what stands before each target, ids `[T, B]`.
 
@@ -267,23 +267,23 @@ class EncoderDecoder(RecurrentModel):
             x, table = self._embedded(previous, table)
             if self.config.conditioning in ("concat", "both"):
                 x = x if table is None else F.embedding(x, table)
-                x, table = torch.cat([x, memory.encoding.expand(len(x), -1, -1)], dim=-1), None
-            hidden, after = self.decoder(x, memory.start, lengths=lengths, embedding=table)
-            found, weights = self._attended(hidden, memory)
+                x, table = torch.cat([x, encodings.encoding.expand(len(x), -1, -1)], dim=-1), None
+            hidden, after = self.decoder(x, encodings.start, lengths=lengths, embedding=table)
+            found, weights = self._attended(hidden, encodings)
             return found, after, weights
         x, table = self._embedded(previous, table)
         x = x if table is None else F.embedding(x, table)
-        fed = memory.encoding.new_zeros(x.shape[1], self.combine.weight.shape[0]) if feed is None else feed  # type: ignore[union-attr]
-        beside = [memory.encoding] if self.config.conditioning in ("concat", "both") else []
-        state, steps, looks = memory.start, [], []
+        fed = encodings.encoding.new_zeros(x.shape[1], self.combine.weight.shape[0]) if feed is None else feed  # type: ignore[union-attr]
+        beside = [encodings.encoding] if self.config.conditioning in ("concat", "both") else []
+        state, steps, looks = encodings.start, [], []
         for step in x:
             hidden, state = self.decoder(torch.cat([step, fed, *beside], dim=-1)[None], state)
-            found, weights = self._attended(hidden, memory)
+            found, weights = self._attended(hidden, encodings)
             fed = found[0]
             steps.append(fed)
             looks.append(weights)
         if not steps:
-            return x.new_zeros(0, x.shape[1], fed.shape[1]), state, x.new_zeros(0, *memory.keys.shape[:2])
+            return x.new_zeros(0, x.shape[1], fed.shape[1]), state, x.new_zeros(0, *encodings.keys.shape[:2])
         return torch.stack(steps), state, torch.cat(looks)
 
     def loss(self, hidden: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -330,13 +330,13 @@ class EncoderDecoder(RecurrentModel):
             ]
         )
 
-    def _attended(self, hidden: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
+    def _attended(self, hidden: Tensor, encodings: Encodings) -> tuple[Tensor, Tensor | None]:
         """tanh(C [c; h]) of the decoder's outputs [T, B, H], and the weights."""
         if self.combine is None:
             return hidden, None
         precision = self.config.precision
         queries = hidden if self.query is None else self.query(hidden, precision)
-        context, weights = attention(queries, memory.keys, memory.values, memory.lengths, score=self.score)
+        context, weights = attention(queries, encodings.keys, encodings.values, encodings.lengths, score=self.score)
         return torch.tanh(self.combine(torch.cat([context, hidden], dim=-1), precision)), weights
 
     def _embedded(self, ids: Tensor, table: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -356,13 +356,13 @@ class EncoderDecoder(RecurrentModel):
             return x
         return locked_dropout(x, share) if self.config.locked_dropout else dropout(x, share)
 
-    def _partly_predicted(self, previous: Tensor, memory: Memory, lengths: Any) -> Tensor:
+    def _partly_predicted(self, previous: Tensor, encodings: Encodings, lengths: Any) -> Tensor:
         """Some of the ids [T, B] replaced by what is predicted there from the others.
 
         In two passes, so that both run over all steps at once. Source: Mihaylova and Martins 2019, arXiv:1906.07651.
         """
         with torch.no_grad():
-            hidden, _, _ = self.decode(previous, memory, lengths=lengths)
+            hidden, _, _ = self.decode(previous, encodings, lengths=lengths)
             predicted = self.log_prob(hidden[:-1]).argmax(-1)
         is_taken = torch.rand(predicted.shape, device=predicted.device) < self.config.scheduled_sampling
         return torch.cat([previous[:1], torch.where(is_taken, predicted, previous[1:])])

@@ -321,7 +321,7 @@ class _Attention(torch.autograd.Function):
             _array(d_context),
             None if d_weights is None else _array(d_weights),
             need_queries=ctx.needs_input_grad[0],
-            need_memory=ctx.needs_input_grad[1] or ctx.needs_input_grad[2],
+            need_keys=ctx.needs_input_grad[1] or ctx.needs_input_grad[2],
         )
         return *map(_tensor, got), None
 

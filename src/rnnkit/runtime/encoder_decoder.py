@@ -21,7 +21,7 @@ from rnnkit.state import State
 from rnnkit.text import SourceAndTarget
 
 TEXTS = "source_target.json"
-_PLACES = ("values", "keys")  # what the memory has for each of its places
+_PLACES = ("values", "keys")  # what a source has for each of its places
 
 
 class EncoderDecoder(BundledModel):
@@ -32,8 +32,8 @@ class EncoderDecoder(BundledModel):
         state = model.encode(["ein hund im schnee"])          # a value: slice it, stack it, keep it, fork it
         log_probs, state = model.step([model.begin_id], state)
 
-    The state holds the decoder's layers and, as a last entry, the memory: what the attention looks back at, how far it
-    reaches, and what the decoder reads at every step beside a token.
+    The state holds the decoder's layers and, as a last entry, the encodings: what the attention looks back at, how far
+    it reaches, and what the decoder reads at every step beside a token.
 
     A text's result is the same, bit for bit, whatever stands beside it in the call.
     """
@@ -92,7 +92,7 @@ class EncoderDecoder(BundledModel):
         names = self._decoder.part_names
         self._parts = tuple(tuple(zip(names, layer.part_sizes, strict=True)) for layer in self._decoder.layers)
         self._encoding_size = model["encoder_size"] * (1 + model["bidirectional"])
-        self._memory = self._memory_widths()
+        self._kept = self._encoding_widths()
 
     @classmethod
     def _of(cls, bundle: Bundle, precision: str | None) -> Self:
@@ -227,7 +227,7 @@ class EncoderDecoder(BundledModel):
     def encode(self, texts: Sequence[str], *, places: int | None = None) -> State:
         """The state in which each source has been read and nothing written.
 
-        Args: places: how many places the memory has, for states that are stacked; None: as many as the longest source.
+        Args: places: how many each source has room for, so that states stack; None: as many as the longest one needs.
         Raises: ArgumentError where a source has more; DataError naming a source that does not encode.
         """
         sources = self._encoded(texts)
@@ -248,8 +248,8 @@ class EncoderDecoder(BundledModel):
         weight, bias = (self._weights.get(f"{name}.{part}") for part in ("weight", "bias"))
         return None if weight is None else heads.PackedLinear(weight, bias, precision=self.precision)
 
-    def _memory_widths(self) -> dict[str, int]:
-        """The arrays of the memory in their order, with their widths; `lengths` has none."""
+    def _encoding_widths(self) -> dict[str, int]:
+        """The arrays of the encodings in their order, with their widths; `lengths` has none."""
         model, width = self.config["model"], self._encoding_size
         widths = {"feed": model["hidden_size"]} if self._reads_feed else {}
         widths |= {"encoding": width} if self._reads_encoding else {}
@@ -281,7 +281,7 @@ class EncoderDecoder(BundledModel):
         return [order[first : first + size] for first in range(0, len(order), size)]
 
     def _read(self, sources: Sequence[np.ndarray], *, places: int | None = None) -> Parts:
-        """Ids of sources -> the decoder's first state and the memory."""
+        """Ids of sources -> the decoder's first state and the encodings."""
         if not sources:
             return self._initial_parts(0, places or 0)
         ids, lengths = padded(sources)
@@ -294,7 +294,7 @@ class EncoderDecoder(BundledModel):
         ]
         arrays = {"encoding": ends[-1][0], "lengths": lengths}
         if self._reads_feed:
-            arrays["feed"] = np.zeros((B, self._memory["feed"]), np.float32)
+            arrays["feed"] = np.zeros((B, self._kept["feed"]), np.float32)
         if self._attends:
             S = len(ids) if places is None else places
             arrays["values"] = values = np.zeros((B, S, self._encoding_size), np.float32)
@@ -302,7 +302,7 @@ class EncoderDecoder(BundledModel):
             if self._key is not None:
                 arrays["keys"] = self._key(values.reshape(B * S, -1)).reshape(B, S, -1)
                 arrays["keys"][np.arange(S) >= lengths[:, None]] = 0.0
-        return [*self._start(ends), tuple(arrays[name] for name in self._memory)]
+        return [*self._start(ends), tuple(arrays[name] for name in self._kept)]
 
     def _start(self, ends: list[tuple[np.ndarray, ...]]) -> Parts:
         """The decoder's first state, of what each of the encoder's layers ended with."""
@@ -325,87 +325,87 @@ class EncoderDecoder(BundledModel):
     def _step(self, ids: np.ndarray, parts: Parts) -> tuple[np.ndarray, Parts]:
         """ids [B] -> what the softmax reads [B, H], and the parts."""
         *layers, arrays = parts
-        memory = dict(zip(self._memory, arrays, strict=True))
-        hidden, after = self._decoder.step(self._entering(ids, memory), layers)
-        found, _ = self._attended(hidden[None], memory)
+        encodings = dict(zip(self._kept, arrays, strict=True))
+        hidden, after = self._decoder.step(self._entering(ids, encodings), layers)
+        found, _ = self._attended(hidden[None], encodings)
         if self._reads_feed:
-            memory["feed"] = found[0]
-        return found[0], [*after, tuple(memory.values())]
+            encodings["feed"] = found[0]
+        return found[0], [*after, tuple(encodings.values())]
 
     def _forced(self, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Every target read as it is: what the softmax scores each of its tokens from [T, B, H], weights [T, B, S]."""
         wanted, lengths = padded(targets)
         previous = np.concatenate([np.full((1, len(targets)), self.begin_id), wanted[:-1]])
         *layers, arrays = self._read(sources)
-        memory = dict(zip(self._memory, arrays, strict=True))
+        encodings = dict(zip(self._kept, arrays, strict=True))
         if not self._reads_feed:
-            entering = self._entering(previous, memory)
+            entering = self._entering(previous, encodings)
             hidden, _ = self._decoder.forward(entering, layers, lengths=lengths)
-            return self._attended(hidden, memory)
+            return self._attended(hidden, encodings)
         found, weights = [], []
         for ids in previous:
-            hidden, layers = self._decoder.step(self._entering(ids, memory), layers)
-            attended, of_step = self._attended(hidden[None], memory)
-            memory["feed"] = attended[0]
+            hidden, layers = self._decoder.step(self._entering(ids, encodings), layers)
+            attended, of_step = self._attended(hidden[None], encodings)
+            encodings["feed"] = attended[0]
             found.append(attended[0])
             weights.append(of_step[0])
         return np.stack(found), np.stack(weights)
 
-    def _entering(self, ids: np.ndarray, memory: Mapping[str, np.ndarray]) -> np.ndarray:
+    def _entering(self, ids: np.ndarray, encodings: Mapping[str, np.ndarray]) -> np.ndarray:
         """What the decoder reads: the ids themselves […], or their embeddings with what stands beside them […, I]."""
         if self._is_plain:
             return ids
         read = [_embedded(ids, self._weights["embedding.weight"])]
         for name in ("feed", "encoding"):
-            if name in memory:
-                read.append(np.broadcast_to(memory[name], (*ids.shape, self._memory[name])))
+            if name in encodings:
+                read.append(np.broadcast_to(encodings[name], (*ids.shape, self._kept[name])))
         return np.concatenate(read, axis=-1)
 
-    def _attended(self, hidden: np.ndarray, memory: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def _attended(self, hidden: np.ndarray, encodings: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """The decoder's outputs [T, B, H] -> what the softmax reads of them, and the attention's weights [T, B, S]."""
         T, B, H = hidden.shape
         if self._combine is None:
             return hidden, np.zeros((T, B, 0), np.float32)
         queries = hidden if self._query is None else self._query(hidden.reshape(T * B, H)).reshape(T, B, -1)
-        values = memory["values"]
-        found = heads.attention(queries, memory.get("keys", values), values, memory["lengths"], self._score)
+        values = encodings["values"]
+        found = heads.attention(queries, encodings.get("keys", values), values, encodings["lengths"], self._score)
         beside = np.concatenate([found.context, hidden], axis=-1)
         return np.tanh(self._combine(beside.reshape(T * B, -1))).reshape(T, B, -1), found.weights
 
     # ---- the state ---------------------------------------------------------------------------------------------------
 
     def initial_state(self, batch: int = 1, *, places: int = 0) -> State:
-        """The state of `batch` sources of no tokens, with a memory of so many places: what `State.from_bytes` needs."""
+        """The state of `batch` sources of no tokens, with room for so many: what `State.from_bytes` needs."""
         if batch < 0 or places < 0:
             raise ArgumentError(f"batch is {batch}, places {places}; give numbers of 0 or more")
         return self._state(self._initial_parts(batch, places))
 
     def _initial_parts(self, batch: int, places: int = 0) -> Parts:
-        memory = []
-        for name, width in self._memory.items():
+        encodings = []
+        for name, width in self._kept.items():
             shape = (batch,) if name == "lengths" else (batch, *((places,) if name in _PLACES else ()), width)
-            memory.append(np.zeros(shape, np.int64 if name == "lengths" else np.float32))
-        return [*self._decoder.initial(batch), tuple(memory)]
+            encodings.append(np.zeros(shape, np.int64 if name == "lengths" else np.float32))
+        return [*self._decoder.initial(batch), tuple(encodings)]
 
     def _state(self, parts: Parts) -> State:
         *layers, arrays = parts
         state = super()._state(layers)
-        return State.unchecked([*state.layers, dict(zip(self._memory, arrays, strict=True))], model=self.digest)
+        return State.unchecked([*state.layers, dict(zip(self._kept, arrays, strict=True))], model=self.digest)
 
     def _checked(self, state: State | None, batch: int) -> Parts:
         if state is None:
             raise ArgumentError("an encoder-decoder has read nothing without a state; start from model.encode(texts)")
         if len(state.layers) != len(self._parts) + 1:
             raise StateError(f"the state has {len(state.layers)} entries, this model {len(self._parts) + 1}")
-        *layers, memory = state.layers
+        *layers, encodings = state.layers
         parts = super()._checked(State.unchecked(layers, model=state.model), batch)
-        places = next((memory[name].shape[1:2] for name in _PLACES if name in memory), ())
-        for name, width in self._memory.items():
+        places = next((encodings[name].shape[1:2] for name in _PLACES if name in encodings), ())
+        for name, width in self._kept.items():
             wanted = (batch,) if name == "lengths" else (batch, *(places if name in _PLACES else ()), width)
-            if name not in memory or memory[name].shape != wanted:
-                got = list(memory[name].shape) if name in memory else "nothing"
+            if name not in encodings or encodings[name].shape != wanted:
+                got = list(encodings[name].shape) if name in encodings else "nothing"
                 raise ShapeError(f"the state's {name} is {got}, {list(wanted)} is wanted; use model.encode(texts)")
-        return [*parts, tuple(memory[name] for name in self._memory)]
+        return [*parts, tuple(encodings[name] for name in self._kept)]
 
 
 def _embedded(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
