@@ -60,7 +60,7 @@ def problem(N: int, I: int, V: int, seed: int = 0):
     }
 
 
-def reference(x, weight, bias, targets, row_weights):
+def reference(x, weight, bias, targets, row_weights, smoothing=0.0):
     """Losses and gradients in float64, straight from the definition."""
     x, weight = x.astype(np.float64), weight.astype(np.float64)
     rows = np.arange(len(x))
@@ -69,9 +69,10 @@ def reference(x, weight, bias, targets, row_weights):
     top = logits.max(axis=1, keepdims=True, initial=-np.inf)
     p = np.exp(logits - top)
     total = p.sum(axis=1, keepdims=True)
-    losses = (np.log(total) + top)[:, 0] - logits[rows, targets]
-    d = p / total
-    d[rows, targets] -= 1
+    wanted = np.full_like(logits, smoothing / len(weight))
+    wanted[rows, targets] += 1 - smoothing
+    losses = (np.log(total) + top)[:, 0] - (wanted * logits).sum(axis=1)
+    d = p / total - wanted
     d *= w[:, None]
     return losses, d @ weight, d.T @ x, d.sum(axis=0)
 
@@ -90,6 +91,7 @@ def everything(seed: int = 1):
             yield heads.linear(p["x"], p["weight"], p["bias"], precision=precision)
             yield from heads.linear_backward(p["x"], p["weight"], dy, precision=precision)
             yield from heads.linear_cross_entropy(**p, precision=precision)
+            yield from heads.linear_cross_entropy(**p, precision=precision, label_smoothing=0.1)
             yield heads.linear_cross_entropy(**p, need_grad=False, precision=precision).losses
 
 
@@ -161,13 +163,16 @@ def test_log_softmax_holds_at_the_edges():
 @each_precision
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize(("with_bias", "with_weights"), [(True, True), (False, False)])
-def test_linear_cross_entropy_agrees_with_float64(size, with_bias, with_weights, precision):
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_linear_cross_entropy_agrees_with_float64(size, with_bias, with_weights, precision, smoothing):
+    if smoothing and size[2] == 1:
+        pytest.skip("one token has the gradient 0, and no relative error")
     p = problem(*size)
     p["bias"] = p["bias"] if with_bias else None
     p["row_weights"] = p["row_weights"] if with_weights else None
-    losses, dx, dweight, dbias = reference(**p)
+    losses, dx, dweight, dbias = reference(**p, smoothing=smoothing)
     before = {name: None if a is None else a.copy() for name, a in p.items()}
-    got = heads.linear_cross_entropy(**p, precision=precision)
+    got = heads.linear_cross_entropy(**p, precision=precision, label_smoothing=smoothing)
     assert_close("losses", losses, got.losses, TOLERANCE[precision][0])
     assert_close("dx", dx, got.x, TOLERANCE[precision][1])
     assert_close("dweight", dweight, got.weight, TOLERANCE[precision][2])
@@ -177,7 +182,7 @@ def test_linear_cross_entropy_agrees_with_float64(size, with_bias, with_weights,
         assert got.bias is None
     for name, array in p.items():
         np.testing.assert_array_equal(array, before[name], err_msg=f"{name} was changed")
-    alone = heads.linear_cross_entropy(**p, need_grad=False, precision=precision)
+    alone = heads.linear_cross_entropy(**p, need_grad=False, precision=precision, label_smoothing=smoothing)
     assert alone[1:] == (None, None, None)
     np.testing.assert_array_equal(alone.losses, got.losses)
 
@@ -453,3 +458,19 @@ def test_sizes_beyond_memory_are_refused_before_anything_is_allocated():
         with pytest.raises(ShapeError, match=r"more than memory can hold|cannot be copied"):
             function(*arguments)
     assert _core.memory_usage() == held
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
+def test_a_smoothing_that_is_no_share_is_named(smoothing):
+    with pytest.raises(ArgumentError, match="label_smoothing is"):
+        heads.linear_cross_entropy(X, W, B, T, label_smoothing=smoothing)
+
+
+def test_smoothed_rows_of_weight_0_are_not_read():
+    p = problem(50, 20, 300)
+    p["row_weights"][::3] = 0
+    clean = heads.linear_cross_entropy(**p, label_smoothing=0.2)
+    p["x"][::3] = np.nan
+    for want, got in zip(clean, heads.linear_cross_entropy(**p, label_smoothing=0.2), strict=True):
+        np.testing.assert_array_equal(want, got)
+    assert not clean.losses[::3].any() and not clean.x[::3].any()

@@ -25,6 +25,7 @@ LIKELY = {  # to find a bug of these places and names, which begins with it
     "tests/kernels/test_options.py::test_a_trace": "trace",
     "tests/kernels/test_norm.py": "norm",
     "tests/kernels/test_heads.py": "csrc/heads",
+    "tests/kernels/test_attention.py": "attention_",
     "tests/kernels/test_convolution.py": "convolution_",
     "tests/kernels/test_sampling_loop.py": "csrc/decode|stepper.cc",
     "tests/kernels/test_decode.py": "sample.cc",

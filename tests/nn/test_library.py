@@ -250,8 +250,8 @@ def test_the_other_operators_keep_torchs_rules():
     torch.library.opcheck(library.linear, (x, weight, bias, "fp32"))
     torch.library.opcheck(library.linear, (x.detach(), weight, None, "fp32"))
     targets, weights = torch.randint(H, (T,)), torch.rand(T)
-    torch.library.opcheck(library.linear_cross_entropy, (x, weight, bias, targets, weights, True, "fp32"))
-    torch.library.opcheck(library.linear_cross_entropy, (x, weight, None, targets, None, True, "fp32"))
+    torch.library.opcheck(library.linear_cross_entropy, (x, weight, bias, targets, weights, True, "fp32", 0.1))
+    torch.library.opcheck(library.linear_cross_entropy, (x, weight, None, targets, None, True, "fp32", 0.0))
 
 
 @pytest.mark.parametrize("kind", ["recurrent", "lstm", "generator"])

@@ -202,3 +202,40 @@ def test_targets_and_weights_that_do_not_fit_are_named():
         nn.linear_cross_entropy(h, targets, weight=weight, bias=bias, weights=torch.ones(8))
     with pytest.raises(ArgumentError, match="11"):
         nn.linear_cross_entropy(h, targets.clone().fill_(11), weight=weight, bias=bias)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("upstream", ["weights", "others"])
+def test_smoothed_targets_are_torchs(dtype, upstream):
+    torch.manual_seed(0)
+    h, weight, bias = (torch.randn(*shape, dtype=dtype).requires_grad_() for shape in ((9, 4), (11, 4), (11,)))
+    targets, weights = torch.arange(9), torch.rand(9, dtype=dtype)
+    want = F.cross_entropy(F.linear(h, weight, bias), targets, reduction="none", label_smoothing=0.3)
+    got = nn.linear_cross_entropy(h, targets, weight=weight, bias=bias, weights=weights, label_smoothing=0.3)
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+    scale = weights if upstream == "weights" else torch.rand(9, dtype=dtype)
+    ours, theirs = (torch.autograd.grad((losses * scale).sum(), (h, weight, bias)) for losses in (got, want))
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("with_score", [False, True])
+def test_attention_is_the_same_natively_and_by_torch_and_so_are_its_gradients(with_score):
+    torch.manual_seed(0)
+    shapes = {"queries": (4, 3, 5), "keys": (3, 6, 5), "values": (3, 6, 7)} | ({"score": (5,)} if with_score else {})
+    given = {name: torch.randn(*shape).requires_grad_() for name, shape in shapes.items()}
+    exact = {name: tensor.detach().double().requires_grad_() for name, tensor in given.items()}
+    lengths, results = torch.tensor([6, 0, 3]), []
+    for tensors in (given, exact):
+        context, weights = nn.attention(**tensors, lengths=lengths)
+        loss = (context * torch.arange(7)).sum() + (weights * torch.arange(6)).sum()
+        results.append([context, weights, *torch.autograd.grad(loss, [*tensors.values()])])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_attention_whose_weights_alone_matter_has_gradients():
+    queries, keys = torch.randn(2, 3, 4, requires_grad=True), torch.randn(3, 5, 4, requires_grad=True)
+    _, weights = nn.attention(queries, keys, keys.detach(), torch.tensor([5, 4, 3]))
+    (weights[..., 0]).sum().backward()
+    assert queries.grad.abs().sum() > 0 and keys.grad.abs().sum() > 0
