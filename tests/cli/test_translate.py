@@ -22,6 +22,7 @@ SPECIAL = {
     "--tokenizer": (["--tokenizer", "bpe"], "tokenizer.kind", "bpe"),
     "--source-tokenizer": (["--source-tokenizer", "char"], "tokenizer.source_kind", "char"),
     "--shared-embedding": (["--shared-embedding", "--joint"], "model.shared_embedding", True),
+    "--copying": (["--copying", "--joint", "--label-smoothing", "0"], "model.copying", True),
     "--conditioning": (["--conditioning", "both"], "model.conditioning", "both"),
     "--attention": (["--attention", "dot"], "model.attention", "dot"),
     "--tokenize": (["--tokenize", "none"], "scores.tokenize", "none"),

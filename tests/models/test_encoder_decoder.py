@@ -52,6 +52,9 @@ CASES += [
     {"tied": True, "attention": "general"},
     {"tied": True, "embedding_size": 8},
     {"source_vocab_size": 11, "shared_embedding": True, "attention": "general", "input_feeding": True},
+    {"source_vocab_size": 11, "copying": True, "attention": "dot"},
+    {"source_vocab_size": 11, "copying": True, "attention": "additive", "coverage": 0.7, "input_feeding": True},
+    {"coverage": 0.5, "attention": "additive"},
 ]
 each_case = pytest.mark.parametrize("options", CASES, ids=lambda case: "-".join(map(str, case.values())))
 
@@ -65,7 +68,7 @@ def test_losses_and_every_gradient_agree_with_float64(options):
 
     def of(model):
         hidden, _ = model(inputs, lengths=lengths)
-        losses = model.loss(hidden, targets, weights.to(hidden.dtype))
+        losses = model.loss(hidden, targets, weights.to(next(model.parameters()).dtype))
         (losses * weights).sum().backward()
         return losses.detach() * weights, {name: p.grad for name, p in model.named_parameters()}
 
@@ -80,11 +83,11 @@ def test_losses_and_every_gradient_agree_with_float64(options):
 @each_case
 def test_a_row_is_what_it_is_by_itself(options):
     model = made(**options)
-    (sources, source_lengths, previous), *_ = batch(source_vocab_size=options.get("source_vocab_size", 13))
-    hidden, _ = model((sources, source_lengths, previous))
+    (sources, source_lengths, previous), targets, *_ = batch(source_vocab_size=options.get("source_vocab_size", 13))
+    losses = model.loss(model((sources, source_lengths, previous))[0], targets)
     for row, length in enumerate(source_lengths.tolist()):
-        alone = (sources[:length, [row]], source_lengths[[row]], previous[:, [row]])
-        torch.testing.assert_close(model(alone)[0][:, 0], hidden[:, row], rtol=0, atol=2e-6)
+        alone, _ = model((sources[:length, [row]], source_lengths[[row]], previous[:, [row]]))
+        torch.testing.assert_close(model.loss(alone, targets[:, [row]])[:, 0], losses[:, row], rtol=0, atol=4e-6)
 
 
 @each_case
@@ -93,9 +96,11 @@ def test_all_steps_at_once_are_each_step_by_itself(options):
     (sources, lengths, previous), *_ = batch(source_vocab_size=options.get("source_vocab_size", 13))
     encodings = model.encode(sources, lengths)
     hidden, after, weights = model.decode(previous, encodings)
-    fed = None
+    fed = looked = None
     for t, ids in enumerate(previous):
-        step, state, looks = model.decode(ids[None], encodings, feed=fed)
+        step, state, looks = model.decode(ids[None], encodings, feed=fed, looked=looked)
+        if looks is not None:
+            looked = looks[0] if looked is None else looked + looks[0]
         encodings = encodings._replace(start=state)
         fed = step[0] if options.get("input_feeding") else None
         torch.testing.assert_close(step[0], hidden[t], rtol=0, atol=2e-6)
@@ -117,6 +122,8 @@ def losses(*, train=True, seed=0, **options):
 @pytest.mark.parametrize(
     "options",
     [
+        {"source_vocab_size": 11, "attention": "dot", "copying": True},
+        {"attention": "additive", "coverage": 0.5},
         {"conditioning": "concat"},
         {"conditioning": "both"},
         {"attention": "general", "conditioning": "none"},
@@ -185,7 +192,8 @@ def test_export_and_back_give_the_same_model(options):
     exported, tensors = model.export()
     back = EncoderDecoder.from_export(json.loads(json.dumps(exported)), tensors).eval()
     inputs, *_ = batch(source_vocab_size=options.get("source_vocab_size", 13))
-    assert torch.equal(model(inputs)[0], back(inputs)[0])
+    targets = torch.arange(30).view(6, 5) % 11
+    assert torch.equal(model.loss(model(inputs)[0], targets), back.loss(back(inputs)[0], targets))
     assert all(array.dtype == np.float32 for array in tensors.values())
 
 
@@ -203,6 +211,13 @@ def test_export_and_back_give_the_same_model(options):
         ({"hidden_size": (4, 4)}, "give one for all"),
         ({"proj_size": 4}, "proj_size=4"),
         ({"trainable_state": True}, "the encoder starts the decoder"),
+        ({"copying": True, "attention": "dot"}, "one vocabulary: there are 13 and 11 tokens"),
+        (
+            {"copying": True, "attention": "dot", "source_vocab_size": 11, "label_smoothing": 0.1},
+            "does not go with copying",
+        ),
+        ({"coverage": 1.0, "attention": "dot"}, "is read by attention='additive'"),
+        ({"coverage": -1.0, "attention": "additive"}, "coverage=-1.0"),
         ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
         ({"embedding_size": 0}, "embedding_size=0"),
         ({"source_vocab_size": 0}, "source_vocab_size=0"),
@@ -212,3 +227,31 @@ def test_export_and_back_give_the_same_model(options):
 def test_a_configuration_that_cannot_be_is_named(options, message):
     with pytest.raises(ConfigError, match=message):
         config(**options)
+
+
+def test_what_is_copied_is_the_attention_to_each_token_of_the_source():
+    model = made(source_vocab_size=11, copying=True, attention="general")
+    inputs, targets, _, _ = batch(source_vocab_size=11)
+    written, _ = model(inputs)
+    log_probs = model.log_prob(written)
+    torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(6, 5), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(model.loss(written, targets), -log_probs.gather(-1, targets[..., None])[..., 0])
+    with torch.no_grad():
+        model.copy.bias.fill_(-50.0)  # nothing but copies
+    copied = model.log_prob(model(inputs)[0]).exp()
+    for row, length in enumerate(inputs[1].tolist()):
+        there = set(inputs[0][:length, row].tolist())
+        for token in range(11):
+            assert (token in there) == bool((copied[:, row, token] > 1e-6).any())
+
+
+def test_looking_twice_costs_what_coverage_says_while_training():
+    model = made(attention="additive", coverage=0.5)
+    inputs, targets, lengths, weights = batch()
+    written, _ = model(inputs, lengths=lengths)
+    plain, trained = model.loss(written, targets, weights), model.train().loss(written, targets, weights)
+    looked = torch.zeros_like(written.weights[0])
+    for t in range(6):
+        want = 0.5 * torch.minimum(written.weights[t], looked).sum(-1) * weights[t]
+        torch.testing.assert_close(trained[t] - plain[t], want, rtol=1e-4, atol=1e-5)
+        looked = looked + written.weights[t]

@@ -26,6 +26,9 @@ CASES += [
     {"num_layers": 2, "encoder_layers": 1, "attention": "additive", "attention_size": 5, "input_feeding": True},
     {"bidirectional": False, "attention": "dot", "zoneout": 0.1},
     {"attention": "general", "is_joint": True},
+    {"attention": "dot", "is_joint": True, "copying": True},
+    {"attention": "additive", "coverage": 0.5, "input_feeding": True},
+    {"attention": "additive", "coverage": 0.5, "is_joint": True, "copying": True, "conditioning": "both"},
 ]
 each_case = pytest.mark.parametrize("options", CASES, ids=lambda case: "-".join(map(str, case.values())))
 
@@ -78,9 +81,9 @@ def test_costs_and_attention_are_those_of_the_learn_half(options):
         )
         previous = torch.cat([torch.full((1, 1), own.end_id), wanted[:-1]])
         with torch.no_grad():
-            encodings = module.encode(ids, torch.tensor([len(ids)]))
-            hidden, _, weights = module.decode(previous, encodings)
-            want = module.loss(hidden, wanted)[:, 0].numpy()
+            lengths = torch.tensor([len(ids)])
+            _, _, weights = module.decode(previous, module.encode(ids, lengths))
+            want = module.loss(module((ids, lengths, previous))[0], wanted)[:, 0].numpy()
         np.testing.assert_allclose(ours, want, rtol=1e-5, atol=1e-5)
         if weights is not None:
             np.testing.assert_allclose(model.attention([(source, target)])[0], weights[:, 0], rtol=0, atol=1e-5)
@@ -245,7 +248,7 @@ def test_parts_that_do_not_belong_together_are_refused():
         ("input_feeding", 1, "model.input_feeding is 1"),
         ("encoder_size", 0, "model.encoder_size is 0"),
         ("encoder_size", 3, "encodings of hidden_size 8 numbers, they have 6"),
-        ("shared_embedding", True, "shared_embedding one vocabulary"),
+        ("shared_embedding", True, "shared_embedding and copying need one vocabulary"),
     ]:
         with pytest.raises((SchemaError, ValueError), match=message):
             runtime.EncoderDecoder({**exported, "model": {**exported["model"], key: value}}, tensors, texts=own)

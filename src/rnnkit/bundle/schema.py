@@ -386,24 +386,22 @@ _OF_DECODER = {
 
 
 def _encoder_decoder(model: Mapping[str, Any]) -> Shapes:
-    _check_keys(
-        model,
-        _LAYERS | _OF_DECODER,
-        _MAY_BE_LEFT_OUT | _OF_TRAINING | {"label_smoothing", "scheduled_sampling"},
-        "model",
-    )
+    may = {"label_smoothing", "scheduled_sampling", "copying", "coverage"}
+    _check_keys(model, _LAYERS | _OF_DECODER, _MAY_BE_LEFT_OUT | _OF_TRAINING | may, "model")
     V, E, H = (_size(model, name) for name in ("vocab_size", "embedding_size", "hidden_size"))
     S = _size(model, "source_vocab_size")
     for name, known in (("conditioning", CONDITIONING), ("attention", ATTENTION)):
         if not isinstance(model[name], str) or model[name] not in known:
             raise SchemaError(f"model.{name} {str(model[name])[:40]!r} is not known; one of {', '.join(known)}")
     kind, conditioning = model["attention"], model["conditioning"]
+    copies, coverage = "copying" in model and _flag(model, "copying"), model.get("coverage", 0.0)
+    if type(coverage) not in (int, float) or not 0 <= coverage < 1000 or (coverage and kind != "additive"):
+        raise SchemaError(f"model.coverage is {str(coverage)[:40]}; a number of at least 0, with attention 'additive'")
     attends, feeds, is_shared = kind != "none", _flag(model, "input_feeding"), _flag(model, "shared_embedding")
-    if (not attends and (feeds or conditioning == "none")) or (is_shared and S != V) or model.get("proj_size"):
-        raise SchemaError(
-            "model: input_feeding and conditioning 'none' need an attention, shared_embedding one vocabulary, and "
-            "proj_size is null"
-        )
+    if (not attends and (feeds or copies or conditioning == "none")) or model.get("proj_size"):
+        raise SchemaError("model: input_feeding, copying and conditioning 'none' need an attention; proj_size is null")
+    if (is_shared or copies) and S != V:
+        raise SchemaError(f"model: shared_embedding and copying need one vocabulary, there are {S} and {V} tokens")
     ends = _BOTH if _flag(model, "bidirectional") else _FORWARD
     W = len(ends) * _size(model, "encoder_size")
     of_encoder = {"hidden_size": model["encoder_size"], "num_layers": model["encoder_layers"]}
@@ -420,9 +418,12 @@ def _encoder_decoder(model: Mapping[str, Any]) -> Shapes:
         raise SchemaError(f"model.attention 'dot' needs encodings of hidden_size {H} numbers, they have {W}")
     if kind == "general":
         shapes["key.weight"] = (H, W)
+    K = 0
     if kind == "additive":
         K = _size(model, "attention_size")
         shapes |= {"query.weight": (K, H), "key.weight": (K, W), "key.bias": (K,), "score": (K,)}
+    shapes |= {"coverage": (K,)} if coverage else {}
+    shapes |= {"copy.weight": (1, H), "copy.bias": (1,)} if copies else {}
     if attends:
         shapes["combine.weight"] = (H, W + H)
     if not _flag(model, "tied"):

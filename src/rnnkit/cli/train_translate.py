@@ -55,6 +55,8 @@ _SOURCES = "Two parallel files, or tables of pairs (.csv, .tsv, .jsonl)."
     input_feeding=option(
         bool, "--input-feeding/--no-input-feeding", help="Also read what the last token was decided by."
     ),
+    copying=option(bool, "--copying/--no-copying", help="Also write tokens of the source; with --joint."),
+    coverage=option(float, help="additive: weight of looking twice at one place in the loss."),
     tied=option(bool, "--tied/--untied", help="Score with the embedding of the targets."),
     shared_embedding=option(
         bool, "--shared-embedding/--two-embeddings", help="One embedding for both sides; with --joint."

@@ -24,6 +24,8 @@ from rnnkit.nn import (
 from rnnkit.nn.dropout import check_probability, dropout
 from rnnkit.state import State
 
+_LEAST = 1e-30  # of a probability whose logarithm is taken
+
 CONDITIONING = ("state", "concat", "both", "none")
 ATTENTION = ("none", "dot", "general", "additive")
 
@@ -44,6 +46,9 @@ class EncoderDecoderConfig(RecurrentConfig):
         attention: "none", "dot", "general" or "additive". attention_size: K of "additive"; None: hidden_size.
         input_feeding: also read, at every step, what the last one decided by.
         tied: score with the table of what is written; a projection H→E precedes it when E ≠ H.
+        copying: also write tokens of the source, as often as the attention looks at them; of one vocabulary.
+        coverage: above 0 the attention also reads how much it has looked at each place before, and training adds so
+            much of Σ_s min(a_s, that) to each token's loss; with attention "additive".
         label_smoothing: ε of the targets while training. scheduled_sampling: the share of what the decoder reads while
             training that it has predicted itself.
         input_dropout: on embeddings. output_dropout: on what the softmax reads.
@@ -61,6 +66,8 @@ class EncoderDecoderConfig(RecurrentConfig):
     attention_size: int | None = None
     input_feeding: bool = False
     tied: bool = field(default=False)
+    copying: bool = False
+    coverage: float = 0.0
     label_smoothing: float = 0.0
     scheduled_sampling: float = 0.0
 
@@ -107,6 +114,17 @@ class EncoderDecoderConfig(RecurrentConfig):
             raise ConfigError("input_feeding feeds what attention found; choose an attention, or leave it out")
         if self.input_feeding and self.scheduled_sampling:
             raise ConfigError("scheduled_sampling does not go with input_feeding; leave one out")
+        if self.copying and (self.attention == "none" or self.source_vocab_size != self.vocab_size):
+            raise ConfigError(
+                f"copying needs an attention, and one vocabulary: there are {self.source_vocab_size} and "
+                f"{self.vocab_size} tokens; use a joint tokeniser"
+            )
+        if self.copying and self.label_smoothing:
+            raise ConfigError(f"label_smoothing={self.label_smoothing} does not go with copying; set it to 0")
+        if not isinstance(self.coverage, int | float) or not 0 <= self.coverage < 1000:
+            raise ConfigError(f"coverage={self.coverage!r} must be a number of at least 0, for example 1.0")
+        if self.coverage and self.attention != "additive":
+            raise ConfigError(f"coverage={self.coverage:g} is read by attention='additive'; choose it, or leave it out")
         if self.shared_embedding and self.source_vocab_size != self.vocab_size:
             raise ConfigError(
                 f"shared_embedding needs one vocabulary, there are {self.source_vocab_size} and {self.vocab_size} "
@@ -142,6 +160,14 @@ class Encodings(NamedTuple):
     lengths: Tensor  # [B]
 
 
+class Written(NamedTuple):
+    """What `EncoderDecoder.loss` reads where tokens are copied, or looking twice costs something."""
+
+    hidden: Tensor  # [T, B, H]
+    weights: Tensor  # [T, B, S]: the attention's
+    sources: Tensor  # [S, B]
+
+
 class EncoderDecoder(RecurrentModel):
     """An encoder, a decoder that starts from it and looks back at it, and a softmax.
 
@@ -155,21 +181,25 @@ class EncoderDecoder(RecurrentModel):
 
     with ĥ_{t−1} (input feeding) and m_end (conditioning) where they are chosen. The attention's scores are
 
-        dot: h·m_s     general: h·(A m_s)     additive: v·tanh(Q h + A m_s + b)
+        dot: h·m_s     general: h·(A m_s)     additive: v·tanh(Q h + A m_s + b),  with coverage + u Σ_{t'<t} a_{t',s}
+
+    With copying p(w) = g softmax(logits)_w + (1 − g) Σ_{s: source_s = w} a_s,  g = σ(c·ĥ_t + d).
 
     The decoder's first state is that of the encoder, layers counted from the top, through tanh(B m + b) of each part
     where sizes differ or two directions join.
 
     Parameters: `embedding.weight` [V, E], `source_embedding.weight` [V_s, E] unless shared; `encoder.*`, `decoder.*`;
     `bridge.{layer}.{part}.weight`, `.bias`; `query.weight` [K, H], `key.weight` [K, W], `key.bias` [K], `score` [K],
-    of which dot has none and general `key.weight` alone; `combine.weight` [H, W + H]; `projection.weight` [E, H] when
-    tied and E ≠ H; `head.bias` [V] and, unless tied, `head.weight` [V, H].
+    of which dot has none and general `key.weight` alone; `coverage` [K]; `copy.weight` [1, H], `copy.bias` [1];
+    `combine.weight` [H, W + H]; `projection.weight` [E, H] when tied and E ≠ H; `head.bias` [V] and, unless tied,
+    `head.weight` [V, H].
 
     Start: recurrent weights as `rnnkit.nn.Recurrent`, matrices uniform in ±1/√I, biases 0, embeddings N(0, 0.1²), or
     uniform in ±1/√E where they also score.
 
     Source: Sutskever, Vinyals, Le 2014, arXiv:1409.3215; Cho et al. 2014, arXiv:1406.1078 (concat); Bahdanau, Cho,
-    Bengio 2015, arXiv:1409.0473; Luong, Pham, Manning 2015, arXiv:1508.04025 (ĥ, input feeding).
+    Bengio 2015, arXiv:1409.0473; Luong, Pham, Manning 2015, arXiv:1508.04025 (ĥ, input feeding); See, Liu, Manning
+    2017, arXiv:1704.04368 (copying and coverage; there the gate reads c, h and the input instead of ĥ).
     """
 
     kind = "encoder_decoder"
@@ -199,6 +229,8 @@ class EncoderDecoder(RecurrentModel):
             self.score = nn.Parameter(torch.empty(K).uniform_(-(K**-0.5), K**-0.5))
         elif config.attention == "general":
             self.key = _Linear(W, H)
+        self.register_parameter("coverage", nn.Parameter(torch.zeros(K)) if config.coverage else None)
+        self.copy = _Linear(H, 1, bias=True) if config.copying else None
         if config.attention != "none":
             self.combine = _Linear(W + H, H)
         if config.tied and E != H:
@@ -221,8 +253,10 @@ class EncoderDecoder(RecurrentModel):
 
     def forward(
         self, inputs: tuple[Tensor, Tensor, Tensor], state: State | None = None, *, lengths: Any = None
-    ) -> tuple[Tensor, State]:
+    ) -> tuple[Tensor | Written, State]:
         """Teacher forcing: (sources [S, B], their lengths [B], what stands before each target [T, B]) -> [T, B, H].
+
+        With copying or coverage a `Written`, for `loss`.
 
         Args: state: of the decoder, in place of the encoder's. lengths: of the targets, [B].
         """
@@ -231,8 +265,12 @@ class EncoderDecoder(RecurrentModel):
         encodings = encodings if state is None else encodings._replace(start=state)
         if self.training and self.config.scheduled_sampling:
             previous = self._partly_predicted(previous, encodings, lengths)
-        hidden, after, _ = self.decode(previous, encodings, lengths=lengths)
-        return self._dropped(hidden, self.config.output_dropout), after
+        hidden, after, weights = self.decode(previous, encodings, lengths=lengths)
+        hidden = self._dropped(hidden, self.config.output_dropout)
+        if self.copy is None and self.coverage is None:
+            return hidden, after
+        assert weights is not None
+        return Written(hidden, weights, sources), after
 
     def encode(self, sources: Tensor, lengths: Tensor) -> Encodings:
         """Read sources, ids `[S, B]` of which lengths `[B]` count."""
@@ -255,11 +293,18 @@ class EncoderDecoder(RecurrentModel):
         return Encodings(start, ends[-1]["h"], keys, values, lengths)
 
     def decode(
-        self, previous: Tensor, encodings: Encodings, *, lengths: Any = None, feed: Tensor | None = None
+        self,
+        previous: Tensor,
+        encodings: Encodings,
+        *,
+        lengths: Any = None,
+        feed: Tensor | None = None,
+        looked: Tensor | None = None,
     ) -> tuple[Tensor, State, Tensor | None]:
         """Read what stands before each target, ids `[T, B]`.
 
-        Args:    feed: [B, H], what the step before decided by, for input feeding; None: zeros.
+        Args:    feed: [B, H], what the step before decided by, for input feeding; looked: [B, S], the sum of all
+                     weights before, for coverage; None: zeros.
         Returns: what the softmax reads `[T, B, H]`; the decoder's State; and the attention's weights `[T, B, S]`.
         """
         table = self.embedding.weight  # type: ignore[union-attr]
@@ -269,7 +314,7 @@ class EncoderDecoder(RecurrentModel):
                 x = x if table is None else F.embedding(x, table)
                 x, table = torch.cat([x, encodings.encoding.expand(len(x), -1, -1)], dim=-1), None
             hidden, after = self.decoder(x, encodings.start, lengths=lengths, embedding=table)
-            found, weights = self._attended(hidden, encodings)
+            found, weights = self._attended(hidden, encodings, looked)
             return found, after, weights
         x, table = self._embedded(previous, table)
         x = x if table is None else F.embedding(x, table)
@@ -278,25 +323,49 @@ class EncoderDecoder(RecurrentModel):
         state, steps, looks = encodings.start, [], []
         for step in x:
             hidden, state = self.decoder(torch.cat([step, fed, *beside], dim=-1)[None], state)
-            found, weights = self._attended(hidden, encodings)
-            fed = found[0]
+            found, weights = self._attended(hidden, encodings, looked)
+            assert weights is not None
+            fed, looked = found[0], weights[0] if looked is None else looked + weights[0]
             steps.append(fed)
             looks.append(weights)
         if not steps:
             return x.new_zeros(0, x.shape[1], fed.shape[1]), state, x.new_zeros(0, *encodings.keys.shape[:2])
         return torch.stack(steps), state, torch.cat(looks)
 
-    def loss(self, hidden: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Nats per token `[T, B]`: −log p(target), while training against smoothed targets. As `Generator.loss`."""
+    def loss(self, written: Tensor | Written, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Nats per token `[T, B]`: −log p(target), while training against smoothed targets and with what coverage adds.
+
+        Args: written: what `forward` gave. Else as `Generator.loss`.
+        """
         smoothing = self.config.label_smoothing if self.training else 0.0
         how = {"precision": self.config.precision, "label_smoothing": smoothing}
-        hidden, scores = self._scored(hidden)
-        return linear_cross_entropy(hidden, targets, weights=weights, **scores, **how)
+        of_softmax = written.hidden if isinstance(written, Written) else written
+        hidden, scores = self._scored(of_softmax)
+        losses = linear_cross_entropy(hidden, targets, weights=weights, **scores, **how)
+        if not isinstance(written, Written):
+            return losses
+        if self.copy is not None:
+            is_there = written.sources.t() == targets[..., None]  # [T, B, S]
+            copied = (written.weights * is_there).sum(-1)
+            gate = self.copy(of_softmax, self.config.precision)[..., 0]
+            losses = -torch.logaddexp(F.logsigmoid(gate) - losses, F.logsigmoid(-gate) + copied.clamp(min=_LEAST).log())
+        if self.coverage is not None and self.training:
+            looked = written.weights.cumsum(0) - written.weights
+            losses = losses + self.config.coverage * torch.minimum(written.weights, looked).sum(-1)
+        return losses if weights is None else losses.masked_fill(weights == 0, 0.0)
 
-    def log_prob(self, hidden: Tensor) -> Tensor:
+    def log_prob(self, written: Tensor | Written) -> Tensor:
         """Log-probabilities `[T, B, V]` of the next token. Materialises all of them; `loss` does not."""
-        hidden, scores = self._scored(hidden)
-        return linear(hidden, **scores, precision=self.config.precision).log_softmax(-1)
+        of_softmax = written.hidden if isinstance(written, Written) else written
+        hidden, scores = self._scored(of_softmax)
+        log_probs = linear(hidden, **scores, precision=self.config.precision).log_softmax(-1)
+        if self.copy is None:
+            return log_probs
+        assert isinstance(written, Written)
+        ids = written.sources.t().expand(len(written.weights), -1, -1)
+        copied = torch.zeros_like(log_probs).scatter_add(-1, ids, written.weights)
+        gate = self.copy(of_softmax, self.config.precision)
+        return torch.logaddexp(F.logsigmoid(gate) + log_probs, F.logsigmoid(-gate) + copied.clamp(min=_LEAST).log())
 
     # ---- parts -------------------------------------------------------------------------------------------------------
 
@@ -330,14 +399,32 @@ class EncoderDecoder(RecurrentModel):
             ]
         )
 
-    def _attended(self, hidden: Tensor, encodings: Encodings) -> tuple[Tensor, Tensor | None]:
-        """tanh(C [c; h]) of the decoder's outputs [T, B, H], and the weights."""
+    def _attended(self, hidden: Tensor, encodings: Encodings, looked: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """tanh(C [c; h]) of the decoder's outputs [T, B, H], and the weights; `looked` as of `decode`."""
         if self.combine is None:
             return hidden, None
         precision = self.config.precision
         queries = hidden if self.query is None else self.query(hidden, precision)
-        context, weights = attention(queries, encodings.keys, encodings.values, encodings.lengths, score=self.score)
+        if self.coverage is None:
+            context, weights = attention(queries, encodings.keys, encodings.values, encodings.lengths, score=self.score)
+        else:
+            context, weights = self._covering(queries, encodings, looked)
         return torch.tanh(self.combine(torch.cat([context, hidden], dim=-1), precision)), weights
+
+    def _covering(self, queries: Tensor, encodings: Encodings, looked: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Attention step by step, whose keys hold how much each place has been looked at."""
+        keys, values, lengths = encodings.keys, encodings.values, encodings.lengths
+        before = torch.zeros_like(keys[..., 0]) if looked is None else looked
+        of_place: Tensor = self.coverage  # type: ignore[assignment]
+        found = []
+        for query in queries:
+            covered = keys + before[..., None] * of_place
+            found.append(attention(query[None], covered, values, lengths, score=self.score))
+            before = before + found[-1][1][0]
+        if not found:
+            return attention(queries, keys, values, lengths, score=self.score)
+        context, weights = map(torch.cat, zip(*found, strict=True))
+        return context, weights
 
     def _embedded(self, ids: Tensor, table: Tensor) -> tuple[Tensor, Tensor | None]:
         """ids and their table; or, while training with dropout, what is left of the embeddings."""
@@ -363,7 +450,8 @@ class EncoderDecoder(RecurrentModel):
         """
         with torch.no_grad():
             hidden, _, _ = self.decode(previous, encodings, lengths=lengths)
-            predicted = self.log_prob(hidden[:-1]).argmax(-1)
+            hidden, scores = self._scored(hidden[:-1])  # of a model that copies what it would write of itself
+            predicted = linear(hidden, **scores, precision=self.config.precision).argmax(-1)
         is_taken = torch.rand(predicted.shape, device=predicted.device) < self.config.scheduled_sampling
         return torch.cat([previous[:1], torch.where(is_taken, predicted, previous[1:])])
 

@@ -21,7 +21,9 @@ from rnnkit.state import State
 from rnnkit.text import SourceAndTarget
 
 TEXTS = "source_target.json"
-_PLACES = ("values", "keys")  # what a source has for each of its places
+_PLACES = ("values", "keys", "looked", "ids")  # what a source has for each of its places
+_INTEGERS = ("ids", "lengths")
+_LEAST = np.float32(1e-30)  # of a probability whose logarithm is taken
 
 
 class EncoderDecoder(BundledModel):
@@ -65,7 +67,11 @@ class EncoderDecoder(BundledModel):
             )
         self.texts, self.vocab_size = texts, model["vocab_size"]
         self.begin_id = self.end_id = texts.end_id
-        self._softmax = build_softmax({**model, "softmax": "full"}, tensors, self.precision)
+        self._softmax: Any = build_softmax({**model, "softmax": "full"}, tensors, self.precision)
+        self._copies: bool = model.get("copying", False)
+        if self._copies:
+            gate = heads.PackedLinear(tensors["copy.weight"], tensors["copy.bias"], precision=self.precision)
+            self._softmax = _CopyingSoftmax(self._softmax, gate, model["hidden_size"])
         self._source_table = tensors["embedding.weight" if model["shared_embedding"] else "source_embedding.weight"]
         of_encoder = {
             "num_layers": model["encoder_layers"],
@@ -88,7 +94,7 @@ class EncoderDecoder(BundledModel):
             if f"bridge.{layer}.h.weight" in tensors
         ]
         self._query, self._key, self._combine = (self._linear(name) for name in ("query", "key", "combine"))
-        self._score = tensors.get("score")
+        self._score, self._coverage = tensors.get("score"), tensors.get("coverage")
         names = self._decoder.part_names
         self._parts = tuple(tuple(zip(names, layer.part_sizes, strict=True)) for layer in self._decoder.layers)
         self._encoding_size = model["encoder_size"] * (1 + model["bidirectional"])
@@ -249,13 +255,14 @@ class EncoderDecoder(BundledModel):
         return None if weight is None else heads.PackedLinear(weight, bias, precision=self.precision)
 
     def _encoding_widths(self) -> dict[str, int]:
-        """The arrays of the encodings in their order, with their widths; `lengths` has none."""
+        """The arrays of the encodings in their order, with their widths; 0: they have none."""
         model, width = self.config["model"], self._encoding_size
         widths = {"feed": model["hidden_size"]} if self._reads_feed else {}
         widths |= {"encoding": width} if self._reads_encoding else {}
         if self._attends:
             widths |= {"values": width} | ({"keys": self._key.output_size} if self._key is not None else {})
-            widths["lengths"] = 0
+            widths |= dict.fromkeys(["looked"] if self._coverage is not None else [], 0)
+            widths |= dict.fromkeys(["ids"] if self._copies else [], 0) | {"lengths": 0}
         return widths
 
     def _encoded(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -297,6 +304,9 @@ class EncoderDecoder(BundledModel):
             arrays["feed"] = np.zeros((B, self._kept["feed"]), np.float32)
         if self._attends:
             S = len(ids) if places is None else places
+            arrays["looked"] = np.zeros((B, S), np.float32)
+            arrays["ids"] = np.zeros((B, S), np.int64)
+            arrays["ids"][:, : len(ids)] = ids.T
             arrays["values"] = values = np.zeros((B, S, self._encoding_size), np.float32)
             values[:, : len(ids)] = outputs.transpose(1, 0, 2)
             if self._key is not None:
@@ -327,10 +337,9 @@ class EncoderDecoder(BundledModel):
         *layers, arrays = parts
         encodings = dict(zip(self._kept, arrays, strict=True))
         hidden, after = self._decoder.step(self._entering(ids, encodings), layers)
-        found, _ = self._attended(hidden[None], encodings)
-        if self._reads_feed:
-            encodings["feed"] = found[0]
-        return found[0], [*after, tuple(encodings.values())]
+        found, weights = self._attended(hidden[None], encodings)
+        self._remember(encodings, found[0], weights[0])
+        return self._with_copies(found, weights, encodings)[0], [*after, tuple(encodings.values())]
 
     def _forced(self, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Every target read as it is: what the softmax scores each of its tokens from [T, B, H], weights [T, B, S]."""
@@ -338,18 +347,37 @@ class EncoderDecoder(BundledModel):
         previous = np.concatenate([np.full((1, len(targets)), self.begin_id), wanted[:-1]])
         *layers, arrays = self._read(sources)
         encodings = dict(zip(self._kept, arrays, strict=True))
-        if not self._reads_feed:
+        if not self._reads_feed and self._coverage is None:
             entering = self._entering(previous, encodings)
             hidden, _ = self._decoder.forward(entering, layers, lengths=lengths)
-            return self._attended(hidden, encodings)
+            attended, looks = self._attended(hidden, encodings)
+            return self._with_copies(attended, looks, encodings), looks
         found, weights = [], []
         for ids in previous:
             hidden, layers = self._decoder.step(self._entering(ids, encodings), layers)
             attended, of_step = self._attended(hidden[None], encodings)
-            encodings["feed"] = attended[0]
+            self._remember(encodings, attended[0], of_step[0])
             found.append(attended[0])
             weights.append(of_step[0])
-        return np.stack(found), np.stack(weights)
+        looks = np.stack(weights)
+        return self._with_copies(np.stack(found), looks, encodings), looks
+
+    def _remember(self, encodings: dict[str, np.ndarray], found: np.ndarray, weights: np.ndarray) -> None:
+        """What the next step reads of this one: what it decided by [B, H], where it looked [B, S]."""
+        if self._reads_feed:
+            encodings["feed"] = found
+        if self._coverage is not None:
+            encodings["looked"] = encodings["looked"] + weights
+
+    def _with_copies(self, found: np.ndarray, weights: np.ndarray, encodings: Mapping[str, np.ndarray]) -> np.ndarray:
+        """[T, B, H], of a model that copies beside it each token's share of the attention: [T, B, H + V]."""
+        if not self._copies:
+            return found
+        T, B, _ = found.shape
+        copied = np.zeros((T, B, self.vocab_size), np.float32)
+        for t in range(T):
+            np.add.at(copied[t], (np.arange(B)[:, None], encodings["ids"]), weights[t])
+        return np.concatenate([found, copied], axis=-1)
 
     def _entering(self, ids: np.ndarray, encodings: Mapping[str, np.ndarray]) -> np.ndarray:
         """What the decoder reads: the ids themselves […], or their embeddings with what stands beside them […, I]."""
@@ -368,7 +396,10 @@ class EncoderDecoder(BundledModel):
             return hidden, np.zeros((T, B, 0), np.float32)
         queries = hidden if self._query is None else self._query(hidden.reshape(T * B, H)).reshape(T, B, -1)
         values = encodings["values"]
-        found = heads.attention(queries, encodings.get("keys", values), values, encodings["lengths"], self._score)
+        keys = encodings.get("keys", values)
+        if self._coverage is not None:
+            keys = keys + encodings["looked"][..., None] * self._coverage
+        found = heads.attention(queries, keys, values, encodings["lengths"], self._score)
         beside = np.concatenate([found.context, hidden], axis=-1)
         return np.tanh(self._combine(beside.reshape(T * B, -1))).reshape(T, B, -1), found.weights
 
@@ -381,11 +412,16 @@ class EncoderDecoder(BundledModel):
         return self._state(self._initial_parts(batch, places))
 
     def _initial_parts(self, batch: int, places: int = 0) -> Parts:
-        encodings = []
-        for name, width in self._kept.items():
-            shape = (batch,) if name == "lengths" else (batch, *((places,) if name in _PLACES else ()), width)
-            encodings.append(np.zeros(shape, np.int64 if name == "lengths" else np.float32))
+        encodings = (
+            np.zeros(self._shape(name, batch, places), np.int64 if name in _INTEGERS else np.float32)
+            for name in self._kept
+        )
         return [*self._decoder.initial(batch), tuple(encodings)]
+
+    def _shape(self, name: str, batch: int, places: int) -> tuple[int, ...]:
+        """Of an array of the encodings."""
+        width = self._kept[name]
+        return (batch, *((places,) if name in _PLACES else ()), *((width,) if width else ()))
 
     def _state(self, parts: Parts) -> State:
         *layers, arrays = parts
@@ -399,13 +435,27 @@ class EncoderDecoder(BundledModel):
             raise StateError(f"the state has {len(state.layers)} entries, this model {len(self._parts) + 1}")
         *layers, encodings = state.layers
         parts = super()._checked(State.unchecked(layers, model=state.model), batch)
-        places = next((encodings[name].shape[1:2] for name in _PLACES if name in encodings), ())
-        for name, width in self._kept.items():
-            wanted = (batch,) if name == "lengths" else (batch, *(places if name in _PLACES else ()), width)
+        places = next((encodings[name].shape[1] for name in _PLACES if name in encodings), 0)
+        for name in self._kept:
+            wanted = self._shape(name, batch, places)
             if name not in encodings or encodings[name].shape != wanted:
                 got = list(encodings[name].shape) if name in encodings else "nothing"
                 raise ShapeError(f"the state's {name} is {got}, {list(wanted)} is wanted; use model.encode(texts)")
         return [*parts, tuple(encodings[name] for name in self._kept)]
+
+
+class _CopyingSoftmax:
+    """p(w) = g softmax(W x + b)_w + (1 − g) copied_w of features [x; copied], with g = σ(c·x + d)."""
+
+    def __init__(self, softmax: Any, gate: heads.PackedLinear, width: int) -> None:
+        self._softmax, self._gate, self._width = softmax, gate, width
+
+    def log_probs(self, features: np.ndarray) -> np.ndarray:
+        """[N, H + V] -> [N, V], natural logarithms."""
+        x = np.ascontiguousarray(features[:, : self._width])
+        gate, copied = self._gate(x), np.maximum(features[:, self._width :], _LEAST)
+        written = self._softmax.log_probs(x) - np.logaddexp(np.float32(0), -gate)
+        return np.logaddexp(written, np.log(copied) - np.logaddexp(np.float32(0), gate))
 
 
 def _embedded(ids: np.ndarray, table: np.ndarray) -> np.ndarray:

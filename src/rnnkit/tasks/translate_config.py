@@ -77,6 +77,16 @@ class TranslateModelConfig(LayersConfig):
     shared_embedding: bool = Field(default=False, description="One embedding for both sides, of a joint vocabulary.")
     input_dropout: float = Field(default=0.2, ge=0, lt=1, description="On embeddings.")
     output_dropout: float = Field(default=0.3, ge=0, lt=1, description="On what the softmax reads.")
+    copying: bool = Field(
+        default=False, description="Also write tokens of the source that the attention looks at (See et al. 2017)."
+    )
+    coverage: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1000,
+        description="additive: above 0 read how much each place was looked at, and add so much of looking twice to the "
+        "loss.",
+    )
     label_smoothing: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the target spread over all tokens (Szegedy et al. 2016)."
     )
@@ -127,4 +137,10 @@ class TranslateConfig(SequencesRunConfig):
     def _one_table_needs_one_vocabulary(self) -> TranslateConfig:
         if self.model.shared_embedding and not self.tokenizer.joint:
             raise ValueError("model.shared_embedding is one table for both sides: set tokenizer.joint, or leave it out")
+        if self.model.copying and not self.tokenizer.joint:
+            raise ValueError("model.copying writes tokens of the source: set tokenizer.joint, or leave it out")
+        if self.model.copying and self.model.label_smoothing:
+            raise ValueError(
+                f"model.label_smoothing {self.model.label_smoothing:g} does not go with model.copying: set it to 0"
+            )
         return self
