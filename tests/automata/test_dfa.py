@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnkit.automata import Dfa
+from rnnkit.automata import Dfa, named
 from rnnkit.errors import ArgumentError, DataError
 
 SYMBOLS = "ab"
@@ -204,3 +204,11 @@ def test_parts_that_do_not_fit_are_refused(parts, what):
     symbols, table, is_accepting, *start = parts
     with pytest.raises(ArgumentError, match=what):
         Dfa(symbols, np.array(table), np.array(is_accepting), *start)
+
+
+def test_many_texts_side_by_side_are_accepted_as_one_by_one() -> None:
+    dfa = named("tomita-7")
+    texts = ["", "0", "01", "010101", "x", "01x", *("0" * n + "1" * n for n in range(9)), "1" * 300]
+    assert dfa.accepts_all(texts).tolist() == [dfa.accepts(text) for text in texts]
+    assert dfa.accepts_all([]).tolist() == []
+    assert dfa.accepts_all([""]).tolist() == [True]

@@ -150,8 +150,11 @@ def test_a_worked_example_takes_a_cell_and_sizes(call, tmp_path: Path) -> None:
         ([], "name a RUN to look into, or a word to work through"),
         (["RUN", "--cell", "lstm"], "--cell goes with --worked"),
         (["RUN", "--hidden-size", "3"], "--hidden-size goes with --worked"),
-        (["RUN", "--worked", "hello"], "RUN has no effect beside it"),
-        (["--worked", "hello", "--unit", "l0.h.1"], "--unit has no effect beside it"),
+        (["RUN", "--worked", "hello"], "leave RUN and --automaton out"),
+        (["--worked", "hello", "--automaton"], "leave RUN and --automaton out"),
+        (["--worked", "hello", "--unit", "l0.h.1"], "--unit goes with a trace and has no effect on --worked"),
+        (["RUN", "text", "--automaton"], "TEXT goes with a trace and has no effect on --automaton"),
+        (["RUN", "--tolerance", "0.1"], "--tolerance goes with --automaton and has no effect on a trace"),
         (["--worked", "aa"], "a worked example takes 2 to 40"),
         (["--worked", "hello", "--cell", "nought"], "cell='nought' does not exist"),
     ],
@@ -164,3 +167,55 @@ def test_what_does_not_go_together_is_refused(
     assert outcome.code == 2
     assert message in outcome.err
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.fixture(scope="module")
+def ones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has learned 1*, the first of Tomita's languages."""
+    folder = tmp_path_factory.mktemp("ones") / "run"
+    outcome = spawn("train", "grammar", "tomita-1", "--run", folder, "--longest", "12", "--num-train", "1500",
+                    "--num-valid", "200", "--num-test", "50", "--epochs", "8", "--hidden-size", "16", "--restarts", "3",
+                    "--baseline", "majority", "--threads", "1")  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
+def test_the_automaton_of_a_trained_network(call, ones: Path, tmp_path: Path) -> None:
+    pytest.importorskip("aalpy")
+    outcome = call("explain", ones, "--automaton", "--num-tests", "1000", "--num-checks", "2000")
+    assert outcome.code == 0, outcome.err
+    assert "2 states" in outcome.out
+    assert "accepts exactly the texts of tomita-1" in outcome.out
+    assert "network and automaton disagree on 0; wrong are the network about 0, the automaton about 0" in outcome.out
+    folder = ones / "automaton"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 1
+    assert (folder / "automaton.svg").read_text(encoding="utf-8") in page
+    assert not re.findall(r'(?:src|href)="', page)
+    from rnnkit.automata import Dfa, named
+
+    written = Dfa.from_dict(json.loads((folder / "automaton.json").read_text(encoding="utf-8")))
+    assert written.counterexample(named("tomita-1")) is None
+    outcome = call("explain", ones, "--automaton", "--against", "(11)*", "--num-tests", "100", "--num-checks", "100",
+                   "--out", tmp_path / "out", "--json")  # fmt: skip
+    values = json.loads(outcome.out)
+    assert (values["is_equal"], values["shortest_difference"]) == (False, "1")
+    assert values["check"]["automaton_wrong"] == values["check"]["network_wrong"] > 0
+
+
+def test_the_written_automaton_is_a_grammar_to_train_on(call, ones: Path, tmp_path: Path) -> None:
+    pytest.importorskip("aalpy")
+    assert (
+        call("explain", ones, "--automaton", "--num-tests", "100", "--num-checks", "100", "--out", tmp_path).code == 0
+    )
+    outcome = call("train", "grammar", tmp_path / "automaton.json", "--run", tmp_path / "run", "--max-steps", "1",
+                   "--num-train", "40", "--num-valid", "20", "--num-test", "20", "--baseline", "automaton")  # fmt: skip
+    assert outcome.code == 0, outcome.err
+
+
+def test_no_automaton_of_a_language_model(call, run: Path) -> None:
+    outcome = call("explain", run, "--automaton")
+    assert outcome.code == 2
+    assert (
+        "is no classifier of texts by character with one label each, and so no acceptor; name a run of" in outcome.err
+    )

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnnkit.api.automaton_report import explain_automaton
     from rnnkit.api.benchmark import bench
     from rnnkit.api.bidirectional import BidirectionalLanguageModel
     from rnnkit.api.classification_report import classification_table
@@ -47,6 +48,7 @@ _HOMES = {
     "doctor": "rnnkit.data",
     "dry_run": "rnnkit.api.training",
     "explain": "rnnkit.api.explanation",
+    "explain_automaton": "rnnkit.api.automaton_report",
     "explain_worked": "rnnkit.api.worked_report",
     "export_arpa": "rnnkit.api.evaluation",
     "load": "rnnkit.api.loading",
@@ -72,6 +74,7 @@ __all__ = [
     "doctor",
     "dry_run",
     "explain",
+    "explain_automaton",
     "explain_worked",
     "export_arpa",
     "load",

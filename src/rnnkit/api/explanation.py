@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import html
-import io
-import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnnkit import durable
 from rnnkit.api import explanation_pictures as draw
 from rnnkit.api import html_page
+from rnnkit.api.explanation_page import Section, write_report
 from rnnkit.api.subject import Subject, read_subject
 
 MOST_STEPS = 1000  # of an input
 MOST_GRADIENT_STEPS = 100
 _MOST_BYTES = 256 << 20  # of the gradients of one weight, one for each step
 _COLOURED_UNITS = 6
-
-
-@dataclass
-class Section:
-    """A part of a report: what is said, shown, and kept as numbers."""
-
-    title: str
-    parts: list[str] = field(default_factory=list)
-    pictures: dict[str, bytes] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)
-
-    def say(self, *sentences: str) -> None:
-        """Add a paragraph of plain text."""
-        self.parts.append(f"<p>{html.escape(' '.join(sentences))}</p>")
-
-    def show(self, name: str, picture: bytes, *, title: str) -> None:
-        """Add a PNG. Args: name: of its file."""
-        self.pictures[name] = picture
-        self.parts.append(html_page.pictures({title: picture}))
-
-    def to_html(self) -> str:
-        return f"<h2>{html.escape(self.title)}</h2>\n" + "\n".join(self.parts)
 
 
 def explain(
@@ -71,24 +46,6 @@ def explain(
     return write_report(out or Path(run) / "explain", f"Inside {Path(run).resolve().name}", shown, values, arrays)
 
 
-def write_report(
-    out: str | Path, title: str, sections: list[Section], values: dict[str, Any], arrays: dict[str, np.ndarray]
-) -> dict[str, Any]:
-    """Write a page, its pictures and its numbers; returns the numbers with the page's place."""
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in [one for section in sections for one in section.pictures.items()]:
-        durable.write_file(folder / name, picture)
-    if arrays:
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]
-        durable.write_file(folder / "trace.npz", buffer.getvalue())
-    durable.write_file(folder / "explain.json", json.dumps(values, ensure_ascii=False, indent=1).encode())
-    page = html_page.document(title, *(section.to_html() for section in sections))
-    durable.write_file(folder / "report.html", page.encode())
-    return {**values, "report": str(folder / "report.html")}
-
-
 def _input_section(subject: Subject) -> Section:
     section = Section("What was read")
     section.say(f"{len(subject.pieces):,} steps: {' '.join(subject.pieces[:200])}")
@@ -97,7 +54,7 @@ def _input_section(subject: Subject) -> Section:
 
 
 def _trace_section(subject: Subject, unit: str | None) -> tuple[Section, dict[str, np.ndarray]]:
-    from rnnkit.explain.trace import WORDS, trace
+    from rnnkit.explain.tracing import WORDS, trace
 
     found = trace(subject.model, subject.inputs)
     section = Section("Trace: gates and states")

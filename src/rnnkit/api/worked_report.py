@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.api.drawing import Box, Column, unrolled_svg
-from rnnkit.api.explanation import Section, write_report
+from rnnkit.api.explanation_page import Section, write_report
 from rnnkit.api.training import require_torch
 
 _DIGITS = 4
@@ -32,7 +32,7 @@ def explain_worked(
     Raises: MissingExtraError without torch; ArgumentError, ConfigError.
     """
     require_torch()
-    from rnnkit.explain.worked import worked
+    from rnnkit.explain.by_hand import worked
 
     found = worked(text, cell=cell, hidden_size=hidden_size, lr=lr, seed=seed)
     opening = Section("What is calculated")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -100,6 +100,22 @@ class Dfa(Language):
     def accepts(self, text: str) -> bool:
         """Whether the text ends in an accepting state; one with a foreign character does not."""
         return all(symbol in self._columns for symbol in text) and bool(self.is_accepting[self.run(text)])
+
+    def accepts_all(self, texts: Sequence[str]) -> np.ndarray:
+        """As `accepts` of each text, all side by side: bool [N]."""
+        order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
+        lengths = np.array([len(texts[row]) for row in order], np.int64)
+        out = len(self.table)  # where a foreign character leads
+        table = np.pad(self.table, ((0, 1), (0, 1)), constant_values=out)
+        columns = np.full((len(texts), lengths.max(initial=0)), len(self.symbols))
+        for row, text in enumerate(texts[at] for at in order):
+            columns[row, : len(text)] = [self._columns.get(symbol, len(self.symbols)) for symbol in text]
+        states = np.full(len(texts), self.start)
+        for place, count in enumerate((lengths[:, None] > np.arange(columns.shape[1])).sum(0)):
+            states[:count] = table[states[:count], columns[:count, place]]
+        accepted = np.empty(len(texts), bool)
+        accepted[order] = np.append(self.is_accepting, False)[states]
+        return accepted
 
     @cached_property
     def _columns(self) -> dict[str, int]:

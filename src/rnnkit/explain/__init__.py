@@ -1,13 +1,42 @@
-"""Look inside a trained model: what its gates do, how far its gradient reaches, what its units hold."""
+"""Look inside a trained model: what its gates do, how far its gradient reaches, which automaton it behaves like.
 
-from rnnkit.explain.cells import CellFlow, compare_cells
-from rnnkit.explain.gradients import GradientFlow, LayerFlow, Pairs, gradient_flow, pair_contributions
-from rnnkit.explain.trace import Trace, trace
-from rnnkit.explain.worked import Block, Row, Worked, worked
+Every name is loaded on first use: extracting an automaton needs no torch.
+"""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnnkit.explain.by_hand import Block, Row, Worked, worked
+    from rnnkit.explain.cells import CellFlow, compare_cells
+    from rnnkit.explain.extraction import Extraction, extract, judge_of
+    from rnnkit.explain.gradients import GradientFlow, LayerFlow, Pairs, gradient_flow, pair_contributions
+    from rnnkit.explain.tracing import Trace, trace
+
+_HOMES = {
+    "Block": "by_hand",
+    "CellFlow": "cells",
+    "Extraction": "extraction",
+    "GradientFlow": "gradients",
+    "LayerFlow": "gradients",
+    "Pairs": "gradients",
+    "Row": "by_hand",
+    "Trace": "tracing",
+    "Worked": "by_hand",
+    "compare_cells": "cells",
+    "extract": "extraction",
+    "gradient_flow": "gradients",
+    "judge_of": "extraction",
+    "pair_contributions": "gradients",
+    "trace": "tracing",
+    "worked": "by_hand",
+}
 __all__ = [
     "Block",
     "CellFlow",
+    "Extraction",
     "GradientFlow",
     "LayerFlow",
     "Pairs",
@@ -15,8 +44,16 @@ __all__ = [
     "Trace",
     "Worked",
     "compare_cells",
+    "extract",
     "gradient_flow",
+    "judge_of",
     "pair_contributions",
     "trace",
     "worked",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

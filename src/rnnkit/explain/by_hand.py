@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from rnnkit.errors import ArgumentError
-from rnnkit.explain.trace import WORDS
+from rnnkit.explain.tracing import WORDS
 from rnnkit.models.generator import Generator, GeneratorConfig
 
 MOST_LETTERS = 40

@@ -9,7 +9,7 @@ import torch
 
 from rnnkit.errors import ArgumentError, ConfigError
 from rnnkit.explain import Worked, worked
-from rnnkit.explain.worked import equations_of
+from rnnkit.explain.by_hand import equations_of
 from rnnkit.nn import spec
 from rnnkit.runtime import LanguageModel
 
