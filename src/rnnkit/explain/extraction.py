@@ -1,8 +1,10 @@
 """extract: the finite automaton that an acceptor behaves like, by L* with the network as oracle; without torch.
 
-L* asks whether single texts belong, and whether an automaton is right; the former is what the network says, the latter is
-tried on texts. Source: Angluin 1987, "Learning regular sets from queries and counterexamples"; counterexamples are taken
-in as Rivest and Schapire 1993 do; with a network as oracle: Weiss, Goldberg and Yahav 2018, arXiv:1711.09576.
+L* asks whether single texts belong, and whether an automaton is right; the former is what the network says, the latter
+is tried on texts.
+
+Source: Angluin 1987, "Learning regular sets from queries and counterexamples"; how counterexamples are taken in: Rivest
+and Schapire 1993; with a network as oracle: Weiss, Goldberg and Yahav 2018, arXiv:1711.09576.
 """
 
 from __future__ import annotations
@@ -76,8 +78,8 @@ def extract(
     """
     if not symbols or len(set(symbols)) < len(symbols) or longest < 1 or num_tests < 1 or not 0 <= tolerance < 1:
         raise ArgumentError(
-            f"symbols {symbols!r} must be different characters, longest {longest} and num_tests {num_tests} at least 1, "
-            f"tolerance {tolerance} at least 0 and below 1"
+            f"symbols {symbols!r} must be different characters, longest {longest} and num_tests {num_tests} at least "
+            f"1, tolerance {tolerance} at least 0 and below 1"
         )
     try:
         from aalpy.base import SUL, Oracle
@@ -153,7 +155,7 @@ def judge_of(model: Any, label: str) -> Judge:
 
 
 def upper_bound(num_different: int, num_tested: int) -> float:
-    """The share p at which so few differences or fewer have the probability 1 − `CONFIDENCE` (Clopper, Pearson 1934)."""
+    """The share at which no more differences than these have the probability 1 % (Clopper and Pearson 1934)."""
     if num_different >= num_tested:
         return 1.0
     low, high = num_different / num_tested, 1.0
