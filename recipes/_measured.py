@@ -11,6 +11,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 _WANTED = {"at_most": "at most {:g}", "below": "below {:.4f}", "at_least": "at least {:g}", "above": "above {:.4f}"}
 _BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
+_LABELS = {"mase": "MASE", "smape": "sMAPE", "scaled_mse": "scaled MSE", "rmse": "RMSE", "mae": "MAE", "crps": "CRPS"}
 _HEAD = "| recipe | first claim | found | wanted | best baseline | claims shown |\n|---|---|---:|---|---|---|\n"
 
 
@@ -43,6 +44,8 @@ def _line(result: dict[str, Any]) -> str:
 
 def _best_of(run: dict[str, Any]) -> str:
     best = _best(run)
+    if "figure" in run:
+        return f"{best['name']}: {_LABELS[run['figure']]} {best[run['figure']]:.4f}"
     if "pseudo_perplexity" in best:
         return f"{best['name']}: pseudo-perplexity {best['pseudo_perplexity']:.4f}"
     if "nats_per_character" in best:
@@ -64,7 +67,7 @@ def _section(result: dict[str, Any]) -> str:
     )
     runs = result["runs"]
     columns = next(of for kind, of in _COLUMNS.items() if any(kind in run["model"] for run in runs.values()))
-    is_text = {"run", "precision", "figure", "95 % interval", "best baseline"}
+    is_text = {"run", "precision", "figure", "95 % interval", "best baseline", "its 95 % interval"}
     lines = [head, f"| {' | '.join(columns)} |", f"|{'|'.join('---' if c in is_text else '---:' for c in columns)}|"]
     for name, run in runs.items():
         cells = [column(name, run["model"], _best(run), run) for column in columns.values()]
@@ -88,6 +91,8 @@ def _interval(row: dict[str, Any]) -> tuple[float, float]:
 
 
 def _best(run: dict[str, Any]) -> dict[str, Any]:
+    if "figure" in run:
+        return min(run["baselines"], key=lambda row: row[run["figure"]])
     if "sentences_right" in run["model"]:
         return max(run["baselines"], key=_tagged)
     if "frames_right" in run["model"]:
@@ -101,6 +106,19 @@ def _best(run: dict[str, Any]) -> dict[str, Any]:
 
 # By a figure that the task's models have: the columns, each of the run's name, its model, best baseline, and all of it.
 _COLUMNS: dict[str, dict[str, Any]] = {
+    "mase": {
+        "run": lambda name, *_: name,
+        "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",
+        "figure": lambda *of: _LABELS[of[3]["figure"]],
+        "model": lambda *of: f"{of[1][of[3]['figure']]:.4f}",
+        "95 % interval": lambda _, model, *__: f"{model['low']:.4f} to {model['high']:.4f}",
+        "90 % covers": lambda _, model, *__: f"{model['coverage']:.1%}" if "coverage" in model else "",
+        "best baseline": lambda _, __, best, ___: best["name"],
+        "its figure": lambda *of: f"{of[2][of[3]['figure']]:.4f}",
+        "difference": lambda _, __, best, ___: f"{best['difference']:.4f}",
+        "its 95 % interval": lambda _, __, best, ___: "{difference_low:.4f} to {difference_high:.4f}".format(**best),
+        "p (paired)": lambda _, __, best, ___: f"{best['p_value']:.2g}",
+    },
     "sentences_right": {
         "run": lambda name, *_: name,
         "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",

@@ -17,7 +17,7 @@ import operator
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,6 +27,7 @@ import numpy as np
 from rnnkit import (
     BidirectionalLanguageModel,
     Classifier,
+    Forecaster,
     FrameTagger,
     LanguageModel,
     Recognizer,
@@ -36,6 +37,7 @@ from rnnkit import (
 )
 from rnnkit.api import classification_pages, curves, tagging_report
 from rnnkit.api.comparison import read_metrics
+from rnnkit.metrics.forecast import forecast_columns
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK_SHARE = 1 / 30
@@ -122,6 +124,15 @@ class Recipe:
             options["time_limit_s"] = time_limit_s * (QUICK_SHARE if self.is_quick else 1)
         return self._sequences(Translator, run, sources, epochs=epochs, seed=self.seed + seed, **options)
 
+    def forecast(self, run: str, sources: list[Path], *, max_steps: int, **options: Any) -> dict[str, Any]:
+        """Train a forecaster, print its table, and return its metrics.json."""
+        folder = self._started(run)
+        options["max_steps"] = max(1, int(max_steps * (QUICK_SHARE if self.is_quick else 1)))
+        Forecaster.train(sources, run=folder, force=True, observers=[_progress], seed=self.seed, **options)
+        metrics = read_metrics(folder)
+        print(f"\n## {run}\n\n{api.forecast_table(metrics).to_markdown()}\n", flush=True)
+        return metrics
+
     def recognize(self, grammar: str, *, epochs: float = 15, **options: Any) -> dict[str, Any]:
         """Train a recogniser of a grammar into a run of its name, print its table, and return its metrics.json."""
         return self._sequences(Recognizer, grammar, [grammar], epochs=epochs, seed=self.seed, **options)
@@ -159,6 +170,14 @@ class Recipe:
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = (json.dumps({"source": source, "target": targets}, ensure_ascii=False) for source, targets in pairs)
         path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+        return path
+
+    def made_table(self, name: str, rows: Iterable[Sequence[Any]]) -> Path:
+        """A CSV of any columns that the recipe makes itself, its header first, likewise."""
+        path = self._folder / "data" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
         return path
 
     def made_text(self, name: str, lines: list[str]) -> Path:
@@ -200,6 +219,7 @@ class Recipe:
             "classify": curves.draw_accuracies,
             "tag": curves.draw_accuracies,
             "frames": _draw_frames,
+            "forecast": _draw_forecasts,
             "grammar": classification_pages.draw_lengths,
             "translate": curves.draw_all_losses,
         }.get(main.get("task", "lm"), curves.draw_runs)
@@ -239,19 +259,24 @@ def _draw_frames(runs: dict[str, dict[str, Any]]) -> bytes:
     return curves.draw_accuracies(runs) if figure is None else curves.draw_figures(runs, figure)
 
 
+def _draw_forecasts(runs: dict[str, dict[str, Any]]) -> bytes:
+    return curves.draw_figures(runs, forecast_columns(next(iter(runs.values()))["figure"])[0])
+
+
 def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
     """What the result keeps of a run: figures and choices, not the curve or where files lay."""
     kept = ("name", "perplexity", "pseudo_perplexity", "nats_per_character", "bits_per_character", "unseen_share",
             "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "nats", "difference", "difference_low",
             "difference_high", "p_value", "num_sequences", "f1", "precision", "recall", "low", "high",
             "sentences_right", "num_sentences", "num_words", "num_frames", "nats_after_first", "frames_right",
-            "scaled_rmse", "rmse", "mae", "r2", "bleu", "chrf", "exact", "wer", "cer", "nats_per_token", "num_outputs",
+            "scaled_rmse", "mase", "smape", "scaled_mse", "crps", "coverage", "one_step", "num_windows",
+            "rmse", "mae", "r2", "bleu", "chrf", "exact", "wer", "cer", "nats_per_token", "num_outputs",
             "bleu_signature", "chrf_signature", "num_parameters", "decode_seconds", "seeds_mean", "seeds_low",
             "seeds_high", "bytes", "train_seconds")  # fmt: skip
     rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]
     sections = ("tokenizer", "words", "model", "decoding", "training")
     config = {name: metrics["config"][name] for name in sections if name in metrics["config"]}
-    more = {key: metrics[key] for key in ("lengths", "seeds") if key in metrics}
+    more = {key: metrics[key] for key in ("lengths", "seeds", "figure") if key in metrics}
     return {"model": rows[0], "baselines": rows[1:], "steps": metrics["steps"], **more, "config": config}
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rnnkit.api import (
         BidirectionalLanguageModel,
         Classifier,
+        Forecaster,
         FrameTagger,
         LanguageModel,
         Recognizer,
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BidirectionalLanguageModel",
     "Classifier",
+    "Forecaster",
     "FrameTagger",
     "LanguageModel",
     "Recognizer",
@@ -56,6 +58,7 @@ __all__ = [
 _HOMES = {
     "BidirectionalLanguageModel": "rnnkit.api",
     "Classifier": "rnnkit.api",
+    "Forecaster": "rnnkit.api",
     "FrameTagger": "rnnkit.api",
     "LanguageModel": "rnnkit.api",
     "Recognizer": "rnnkit.api",

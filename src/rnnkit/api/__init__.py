@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rnnkit.api.estimator import SequenceClassifier
     from rnnkit.api.evaluation import export_arpa
     from rnnkit.api.explanation import explain
+    from rnnkit.api.forecast_report import forecast_table
+    from rnnkit.api.forecaster import Forecaster
     from rnnkit.api.frame_tagger import FrameTagger
     from rnnkit.api.language_model import LanguageModel
     from rnnkit.api.loading import load
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BidirectionalLanguageModel": "rnnkit.api.bidirectional",
     "Classifier": "rnnkit.api.classifier",
+    "Forecaster": "rnnkit.api.forecaster",
     "FrameTagger": "rnnkit.api.frame_tagger",
     "Hypothesis": "rnnkit.runtime",
     "LanguageModel": "rnnkit.api.language_model",
@@ -51,6 +54,7 @@ _HOMES = {
     "explain_automaton": "rnnkit.api.automaton_report",
     "explain_worked": "rnnkit.api.worked_report",
     "export_arpa": "rnnkit.api.evaluation",
+    "forecast_table": "rnnkit.api.forecast_report",
     "load": "rnnkit.api.loading",
     "register_cell": "rnnkit.api.own_cell",
     "result_table": "rnnkit.api.report",
@@ -60,6 +64,7 @@ _HOMES = {
 __all__ = [
     "BidirectionalLanguageModel",
     "Classifier",
+    "Forecaster",
     "FrameTagger",
     "Hypothesis",
     "LanguageModel",
@@ -77,6 +82,7 @@ __all__ = [
     "explain_automaton",
     "explain_worked",
     "export_arpa",
+    "forecast_table",
     "load",
     "register_cell",
     "result_table",

@@ -7,6 +7,7 @@ from typing import Any
 
 from rnnkit.api.bidirectional import BidirectionalLanguageModel
 from rnnkit.api.classifier import Classifier
+from rnnkit.api.forecaster import Forecaster
 from rnnkit.api.frame_tagger import FrameTagger
 from rnnkit.api.language_model import LanguageModel
 from rnnkit.api.tagger import Tagger
@@ -14,7 +15,7 @@ from rnnkit.api.translator import Translator
 from rnnkit.bundle import read_bundle
 from rnnkit.errors import SchemaError
 
-Loaded = LanguageModel | BidirectionalLanguageModel | Classifier | Tagger | Translator
+Loaded = LanguageModel | BidirectionalLanguageModel | Classifier | Tagger | Translator | Forecaster
 
 _CLASSES: dict[str, Any] = {
     "language_model": LanguageModel,
@@ -22,6 +23,7 @@ _CLASSES: dict[str, Any] = {
     "acceptor": Classifier,
     "transducer": Tagger,
     "encoder_decoder": Translator,
+    "forecaster": Forecaster,
 }
 
 

@@ -209,7 +209,7 @@ def _keep(settings: Any, folder: Path) -> Observer:
     found = {
         key: [str(Path(source).resolve()) if source != "-" else source for source in sources]
         for key in ("sources", "valid_sources", "test_sources")
-        if getattr(data, "has_files", True) and (sources := getattr(data, key)) is not None
+        if getattr(data, "has_files", True) and (sources := getattr(data, key, None)) is not None
     }
     kept = settings.model_copy(update={"data": data.model_copy(update=found)})
 

@@ -5,6 +5,7 @@ from rnnkit.baselines.arpa_model import ArpaModel
 from rnnkit.baselines.backoff import BackoffModel
 from rnnkit.baselines.bag import BagOfNgrams, require_scikit_learn
 from rnnkit.baselines.dtw import NearestSeries
+from rnnkit.baselines.forecast import ForecastBaseline
 from rnnkit.baselines.frames import FrameMlp
 from rnnkit.baselines.ngram import Discounts, NgramModel
 from rnnkit.baselines.pictures import NearestPicture, picture_features
@@ -29,6 +30,7 @@ __all__ = [
     "CopySource",
     "Discounts",
     "FeatureCrf",
+    "ForecastBaseline",
     "FrameMlp",
     "HiddenMarkov",
     "MostFrequentTag",

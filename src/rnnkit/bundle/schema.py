@@ -431,6 +431,63 @@ def _encoder_decoder(model: Mapping[str, Any]) -> Shapes:
     return shapes | ({"projection.weight": (E, H)} if E != H else {}) | {"head.bias": (V,)}
 
 
+LEVELS, SCALES = ("last", "mean", "series", "zero"), ("window", "series")  # what a forecaster subtracts and divides by
+# By what a forecaster says of a step: how many numbers; None: as many as the configuration has of that name.
+FORECASTS: dict[str, int | str] = {
+    "point": 1, "quantiles": "quantile_levels", "normal": 2, "student_t": 3, "negative_binomial": 2, "mixture": 3
+}  # fmt: skip
+
+
+def _forecaster(model: Mapping[str, Any]) -> Shapes:
+    own = {"window", "horizon", "output", "quantile_levels", "num_components", "level", "scale", "lags", "calendar"}
+    own |= {"num_past", "num_future", "num_static", "linear", "recursive", "log"}
+    _check_keys(model, _LAYERS | own, _MAY_BE_LEFT_OUT | _OF_TRAINING, "model")
+    W, h, _M = (_size(model, name, most=1 << 20) for name in ("window", "horizon", "num_components"))
+    P, F, S = (_size(model, name, least=0) for name in ("num_past", "num_future", "num_static"))
+    if model["vocab_size"] or model["embedding_size"]:
+        raise SchemaError("model.vocab_size and model.embedding_size of a forecaster are 0: it reads numbers")
+    for name, known in (("output", FORECASTS), ("level", LEVELS), ("scale", SCALES)):
+        if not isinstance(model[name], str) or model[name] not in known:
+            raise SchemaError(f"model.{name} {str(model[name])[:40]!r} is not known; one of {', '.join(known)}")
+    levels, lags, calendar = (model[name] for name in ("quantile_levels", "lags", "calendar"))
+    if not _rises(levels, float, 0, 1) or not levels:
+        raise SchemaError(f"model.quantile_levels {str(levels)[:80]} must rise between 0 and 1")
+    if not _rises(lags, int, -1, W):
+        raise SchemaError(f"model.lags {str(lags)[:80]} must rise within 0..{W - 1}")
+    is_pairs = isinstance(calendar, list | tuple) and all(
+        isinstance(of, list | tuple) and len(of) == 2 for of in calendar
+    )
+    if not is_pairs or not all(type(n) is int and 1 <= n <= 1 << 24 for of in calendar for n in of):
+        raise SchemaError(f"model.calendar {str(calendar)[:80]} must be pairs of sizes: steps, and cycles in them")
+    if _flag(model, "log") and model["output"] not in ("point", "quantiles"):
+        raise SchemaError(f"model.log goes with points and quantiles, not with output {model['output']!r}")
+    h = 1 if _flag(model, "recursive") else h
+    shapes = _layers(model, len(lags) + 2 * len(calendar) + P + F * h + S)
+    for name, size in (("past", P), ("future", F), ("static", S)):
+        shapes |= {f"{name}_scale.mean": (size,), f"{name}_scale.deviation": (size,)} if size else {}
+    outputs = h * forecast_size(model)
+    if _flag(model, "linear"):
+        shapes["autoregression.weight"] = (outputs, W)
+    return shapes | {"head.weight": (outputs, output_widths(model)[-1]), "head.bias": (outputs,)}
+
+
+def forecast_size(model: Mapping[str, Any]) -> int:
+    """The numbers that a forecaster says of each step."""
+    size = FORECASTS[model["output"]]
+    if isinstance(size, str):
+        return len(model[size])
+    return size * (model["num_components"] if model["output"] == "mixture" else 1)
+
+
+def _rises(values: Any, kind: type, low: float, high: float) -> bool:
+    """Whether these are a list of numbers of one kind that rise between two others."""
+    return (
+        isinstance(values, list | tuple)
+        and all(type(one) is kind and low < one < high for one in values)
+        and all(one < later for one, later in itertools.pairwise(values))
+    )
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {
     "language_model": _language_model,
     "bidirectional_language_model": _bidirectional_language_model,
@@ -438,6 +495,7 @@ KINDS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {
     "acceptor": _acceptor,
     "transducer": _transducer,
     "encoder_decoder": _encoder_decoder,
+    "forecaster": _forecaster,
 }
 
 

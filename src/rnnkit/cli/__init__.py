@@ -24,6 +24,7 @@ from rnnkit.cli import (
     score,
     train,
     train_classify,
+    train_forecast,
     train_frames,
     train_grammar,
     train_tag,
@@ -38,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 train.app.command("classify", short_help="Labelled texts: a classifier.")(train_classify.classify)
+train.app.command("forecast", short_help="Time series: a forecaster.")(train_forecast.forecast)
 train.app.command("frames", short_help="Labelled frames of numbers: a labeller.")(train_frames.frames)
 train.app.command("grammar", short_help="A formal language: a recogniser.")(train_grammar.grammar)
 train.app.command("tag", short_help="Tagged words: a tagger.")(train_tag.tag)

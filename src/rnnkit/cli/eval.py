@@ -16,8 +16,8 @@ def evaluate(
         list[str],
         typer.Argument(
             help="What to judge on: a text as a file, a folder, a .gz, or - for stdin; for a classifier a table; "
-            "for a tagger CoNLL, CoNLL-U or JSONL; for frames a table or .npz; for a model that writes a table of "
-            "pairs, or parallel files.",
+            "for a tagger CoNLL, CoNLL-U or JSONL; for frames a table or .npz; for a forecaster a table of series; "
+            "for a model that writes a table of pairs, or parallel files.",
             metavar="FILE",
         ),
     ],
@@ -62,13 +62,15 @@ def evaluate(
         raise UsageError("--arpa names n-grams of one side, a bidirectional model is judged on both: leave it out")
     if isinstance(model, api.Classifier):
         noun, readable = "classifier", ("label", "text")
+    elif isinstance(model, api.Forecaster):
+        noun = "forecaster"
     elif isinstance(model, api.FrameTagger):
         noun, readable = "labeller of frames", ("label",)
     elif isinstance(model, api.Tagger):
         noun, readable = "tagger", ("word", "tag")
     elif isinstance(model, api.Translator):
         noun, readable = "model that writes", ("source", "target")
-    given = of_text if readable else {}
+    given = of_text if noun != "language model" else {}
     given |= {f"--{name}-column": name not in readable and value is not None for name, value in columns.items()}
     given |= {"--label-separator": label_separator is not None and noun != "classifier"}
     given |= {f"--{name.replace('_', '-')}": noun != "model that writes" for name in writing}
@@ -87,6 +89,14 @@ def evaluate(
         return
     if len(files) > 1:
         raise UsageError(f"{len(files)} files to judge a {noun} on; give one, or one after another")
+    if isinstance(model, api.Forecaster):
+        metrics = model.evaluate(file, encoding=encoding)
+        if as_json:
+            terminal.print_json(metrics)
+            return
+        title = f"{file}: {metrics['model']['num_windows']:,} windows"
+        terminal.print_result_table(api.forecast_table(metrics), title=title)
+        return
     if not isinstance(model, api.LanguageModel | api.BidirectionalLanguageModel):
         named = {f"{name}_column": columns[name] for name in readable}
         named |= {} if label_separator is None else {"label_separator": label_separator}

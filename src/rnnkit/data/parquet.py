@@ -12,12 +12,12 @@ SUFFIX = ".parquet"
 
 
 def parquet_rows(
-    path: str, chosen: Callable[[list[str], str], Sequence[str | None]]
+    path: str, chosen: Callable[[list[str], str], Sequence[str | None]], *, with_nulls: bool = False
 ) -> Iterator[tuple[list[Any], list[str | None], str]]:
     """The values of the chosen columns in every row, those columns, and the row's place: "my.parquet, row 0".
 
     Args:   path: a file that is there.  chosen: from the file's columns and its name to the wanted ones; None among
-                them gives None.
+                them gives None.  with_nulls: a missing value is None, and no fault.
     Raises: MissingExtraError without pyarrow; DataError naming file, row and column: for a file that is not Parquet or
             is damaged, and a value that is missing.
     Cost:   holds one batch of rows at a time, of the wanted columns alone.
@@ -34,7 +34,7 @@ def parquet_rows(
                     place = f"{path}, row {number}"
                     found = [None if name is None else values[name][row] for name in columns]
                     for name, value in zip(columns, found, strict=True):
-                        if name is not None and value is None:
+                        if name is not None and value is None and not with_nulls:
                             raise DataError(f"{place}, column {name!r}: is null; fill it in, or take the row out")
                     yield found, columns, place
                     number += 1

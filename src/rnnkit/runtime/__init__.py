@@ -7,6 +7,7 @@ from rnnkit.runtime.acceptor import Acceptor
 from rnnkit.runtime.beam import Hypothesis
 from rnnkit.runtime.bidirectional import BidirectionalLanguageModel
 from rnnkit.runtime.encoder_decoder import EncoderDecoder
+from rnnkit.runtime.forecaster import Forecaster
 from rnnkit.runtime.frame_by_frame import FrameByFrame
 from rnnkit.runtime.language_model import LanguageModel
 from rnnkit.runtime.transducer import Transducer
@@ -16,6 +17,7 @@ __all__ = [
     "Acceptor",
     "BidirectionalLanguageModel",
     "EncoderDecoder",
+    "Forecaster",
     "FrameByFrame",
     "Hypothesis",
     "LanguageModel",
