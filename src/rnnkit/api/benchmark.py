@@ -18,6 +18,7 @@ import numpy as np
 from rnnkit import data, runtime
 from rnnkit.api.bidirectional import BidirectionalLanguageModel
 from rnnkit.api.classifier import Classifier
+from rnnkit.api.forecaster import Forecaster
 from rnnkit.api.language_model import LanguageModel
 from rnnkit.api.loading import load
 from rnnkit.api.tagger import Tagger
@@ -138,6 +139,8 @@ def _loaded(run: str | Path, precision: str) -> LanguageModel | Classifier | Tag
         raise ArgumentError(
             f"{run} holds a model that writes a text for another, which is not timed; judge it with eval"
         )
+    if isinstance(model, Forecaster):
+        raise ArgumentError(f"{run} holds a forecaster, which is not timed here; judge it with eval")
     return model
 
 
