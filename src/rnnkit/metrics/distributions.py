@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -69,6 +68,8 @@ def mean(name: DistributionName, parameters: np.ndarray) -> np.ndarray:
 
 def quantiles(name: DistributionName, parameters: np.ndarray, levels: Sequence[float]) -> np.ndarray:
     """[…, Q]: below which y lies with the probability of each level; of counts the least that is not above it."""
+    from statistics import NormalDist  # here: with what it imports it takes longer than the rest of a runtime's start
+
     found = []
     for level in levels:
         if name == "normal":
