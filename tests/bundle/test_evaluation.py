@@ -106,3 +106,22 @@ def test_rows_of_words_come_back_and_ids_that_there_are_not_are_refused() -> Non
     for below in ([4, 3, 3], [5, 3, 2], [5, 3], [5, 3, 3, 3]):
         with pytest.raises(SchemaError, match=f"rows of {len(below)} integers"):
             evaluation.sequences_from_files(files, below=below, **sizes)
+
+
+def test_some_pairs_of_texts_are_kept_always_the_same_of_as_many():
+    pairs = [(f"source {n}" * (n % 5), f"target {n}") for n in range(3000)]
+    files = evaluation.of_pairs(pairs)
+    kept = evaluation.pairs_from_files(files)
+    assert kept is not None and 0 < len(kept) <= evaluation.MAX_SEQUENCES and set(kept) <= set(pairs)
+    assert sum(len(source) + len(target) for source, target in kept) <= evaluation.MAX_CHARACTERS
+    assert evaluation.of_pairs(pairs) == files
+    assert evaluation.of_pairs([("x" * 200_000, "y")]) == {} and evaluation.pairs_from_files({}) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[]", b'{"pairs": []}', b'{"pairs": [["a"]]}', b'{"pairs": [["a", 1]]}', b'{"pairs": 1}', b'{"ids": []}'],
+)
+def test_pairs_that_are_none_are_refused(content):
+    with pytest.raises(SchemaError, match="must hold pairs of texts"):
+        evaluation.pairs_from_files({evaluation.NAME: content})

@@ -107,6 +107,9 @@ def test_train_predict_and_eval(
     assert [len(row["hypotheses"]) for row in objects] == [2, 0, 2]
     assert objects[0]["source"] == "ein Hund 3" and objects[0]["hypotheses"][0]["text"] == written[0]
     assert call("predict", run, sides[0]).out.count("\n") == 60
+    made = json.loads(call("export", run, "--to", "bundle", "--int8", "--out", tmp_path / "small", "--json").out)
+    assert made["relative_loss"] is not None and made["bytes"] < made["fp32_bytes"]
+    assert given(lines, "predict", tmp_path / "small").out.count("\n") == 3
     for verb, arguments in (
         ("score", (sides[0],)),
         ("embed", ()),

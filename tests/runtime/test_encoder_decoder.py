@@ -182,6 +182,27 @@ def test_no_run_of_tokens_comes_twice_where_none_may(model):
         assert len(pairs) == len(set(pairs))
 
 
+@each_case
+def test_drawn_texts_are_the_same_in_any_order_and_follow_from_the_seed(options):
+    model = made(**options)
+    want = model.sample(SOURCES, seed=3, temperature=1.2)
+    assert want == model.sample(SOURCES, seed=3, temperature=1.2) != model.sample(SOURCES, seed=4, temperature=1.2)
+    for row, source in enumerate(SOURCES):
+        assert model.sample([source], seed=3, temperature=1.2, stream=row) == [want[row]]
+    assert model.sample(SOURCES, temperature=0, max_new_tokens=9) == model.translate(
+        SOURCES, num_beams=1, max_new_tokens=9
+    )
+    assert model.sample(SOURCES, max_new_tokens=0) == [""] * len(SOURCES)
+
+
+def test_texts_are_drawn_as_often_as_they_are_likely():
+    model = made(attention="additive", scale=0.7)
+    drawn = model.sample(["ab"] * 4000, seed=1)
+    for text in sorted(set(drawn), key=drawn.count)[-5:]:
+        share = math.exp(float(model.score([("ab", text)])[0]))
+        assert abs(drawn.count(text) / 4000 - share) < 4 * math.sqrt(share / 4000)
+
+
 # ---- the state -------------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """What a bundle keeps of held-out data, so that what a precision or a file costs can be measured: `evaluation.json`.
 
 Of a language model a few thousand tokens, of a classifier some labelled sequences, of a tagger some sentences or
-recordings with a label for every step.
+recordings with a label for every step, of a model that writes some pairs of texts.
 """
 
 from __future__ import annotations
@@ -140,6 +140,37 @@ def steps_from_files(
             raise SchemaError(f"{NAME}: inputs must be lists of {steps}, with a label each")
         sequences.append(np.array(sequence, np.float32).reshape(-1, input_size) if input_size else sequence)
     return sequences, targets
+
+
+def of_pairs(pairs: Sequence[tuple[str, str]]) -> dict[str, bytes]:
+    """The file of some held-out sources with a target each; by its name, or none if none fits.
+
+    Which ones is drawn, as in `of_sequences`.
+    """
+    chosen, left = [], MAX_CHARACTERS
+    for row in np.random.Generator(np.random.Philox(_SEED)).permutation(len(pairs))[:MAX_SEQUENCES].tolist():
+        size = sum(map(len, pairs[row]))
+        if size <= left:
+            chosen.append(row)
+            left -= size
+    return {NAME: strict_json.dumps({"pairs": [list(pairs[row]) for row in sorted(chosen)]})} if chosen else {}
+
+
+def pairs_from_files(files: Mapping[str, bytes]) -> list[tuple[str, str]] | None:
+    """(source, target) of every pair that a bundle keeps; None: it keeps none.
+
+    Raises: JsonError, SchemaError for a file that is not exactly that.
+    """
+    if NAME not in files:
+        return None
+    value: Any = strict_json.loads(files[NAME], what=NAME, max_bytes=_MAX_BYTES)
+    pairs = value.get("pairs") if isinstance(value, dict) and value.keys() == {"pairs"} else None
+    is_fine = isinstance(pairs, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in pairs
+    )
+    if not is_fine or not pairs:
+        raise SchemaError(f"{NAME} of a model that writes must hold pairs of texts; write the bundle again")
+    return [(source, target) for source, target in pairs]
 
 
 def _is_frame(frame: Any, input_size: int) -> bool:

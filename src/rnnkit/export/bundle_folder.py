@@ -19,6 +19,7 @@ _CLASSES = {
         runtime.WindowMLP,
         runtime.Acceptor,
         runtime.Transducer,
+        runtime.EncoderDecoder,
     )
 }
 

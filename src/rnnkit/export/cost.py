@@ -9,19 +9,28 @@ import numpy as np
 
 from rnnkit.metrics import score_of
 from rnnkit.metrics.tagging import TaggingScore
-from rnnkit.runtime import Acceptor, BidirectionalLanguageModel, LanguageModel, Transducer, WindowMLP
+from rnnkit.runtime import (
+    Acceptor,
+    BidirectionalLanguageModel,
+    EncoderDecoder,
+    LanguageModel,
+    Transducer,
+    WindowMLP,
+)
 
 MAX_RELATIVE_LOSS = 0.01  # of int8: of the nats per token, a classifier's accuracy, or F1 where labels mark spans
 
 
 def judged(
-    model: LanguageModel | BidirectionalLanguageModel | WindowMLP | Acceptor | Transducer, sample: tuple[Any, Any]
+    model: LanguageModel | BidirectionalLanguageModel | WindowMLP | Acceptor | Transducer | EncoderDecoder, sample: Any
 ) -> dict[str, float]:
     """A model's own metric on what its `evaluation_sample` gives: `nats_per_token`, or `accuracy` and more."""
     if isinstance(model, Transducer):
         return of_steps(model, model._scores(sample[0]), sample[1])
     if isinstance(model, Acceptor):
         return of_decisions(model, model.log_probs(sample[0]), sample[1])
+    if isinstance(model, EncoderDecoder):
+        return {"nats_per_token": float(np.concatenate(model.nll(sample)).mean())}
     return {"nats_per_token": model.total_nll(*sample) / len(sample[0])}
 
 

@@ -7,9 +7,9 @@ from typing import Any, Self, overload
 
 import numpy as np
 
-from rnnkit.bundle import Bundle
+from rnnkit.bundle import Bundle, evaluation
 from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError, StateError
-from rnnkit.kernels import heads
+from rnnkit.kernels import decode, heads
 from rnnkit.runtime import beam
 from rnnkit.runtime.beam import Hypothesis
 from rnnkit.runtime.bundled import BundledModel, integers
@@ -189,6 +189,49 @@ class EncoderDecoder(BundledModel):
                 found[row] = hypotheses
         return [hypotheses[0].text for hypotheses in found] if n_best is None else found
 
+    def sample(
+        self,
+        texts: Sequence[str],
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        seed: int = 0,
+        stream: int = 0,
+        max_new_tokens: int | None = None,
+    ) -> list[str]:
+        """What the model writes for each source when every token is drawn, in place of the likeliest text.
+
+        Args:    temperature, top_k, top_p, min_p: as `rnnkit.kernels.decode.sample`. seed, stream: the name of the
+                     random numbers; text i draws from stream + i. max_new_tokens: as of `translate`.
+        Returns: a text for each source: the same on every run, whatever the other sources are.
+        Raises:  as `translate`.
+        """
+        if max_new_tokens is not None and (type(max_new_tokens) is not int or max_new_tokens < 0):
+            raise ArgumentError(f"max_new_tokens is {max_new_tokens!r}; give an integer of 0 or more")
+        drawing: Any = {"seed": seed, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+        sources = self._encoded(texts)
+        written: list[list[int]] = [[] for _ in sources]
+        for rows in self._side_by_side(sources, 1):
+            most = [2 * len(sources[row]) + 20 if max_new_tokens is None else max_new_tokens for row in rows]
+            features, parts = self._begun([sources[row] for row in rows])
+            live = [place for place, limit in enumerate(most) if limit]
+            for step in range(max(most)):
+                if not live:
+                    break
+                if len(live) < len(features):
+                    features, parts = features[live], [tuple(array[live] for array in arrays) for arrays in parts]
+                    rows, most = [rows[place] for place in live], [most[place] for place in live]
+                streams = np.array([stream + row for row in rows], np.int64)
+                tokens = decode.sample(self._softmax.log_probs(features), streams=streams, step=step, **drawing)
+                for row, token in zip(rows, tokens.tolist(), strict=True):
+                    if token != self.end_id:
+                        written[row].append(token)
+                live = [at for at, limit in enumerate(most) if tokens[at] != self.end_id and step + 1 < limit]
+                features, parts = self._step(tokens, parts)
+        return [self.texts.decode(ids) for ids in written]
+
     def score(self, pairs: Iterable[tuple[str, str]]) -> np.ndarray:
         """log p(target, its end | source) of every pair, in nats, float64 [N].
 
@@ -227,6 +270,13 @@ class EncoderDecoder(BundledModel):
             _, weights = self._forced(self._encoded([source]), [self._target(target, number)])
             found.append(weights[:, 0])
         return found
+
+    def evaluation_sample(self) -> list[tuple[str, str]] | None:
+        """The held-out pairs that the bundle keeps, as `nll` takes them; None: it keeps none.
+
+        Raises: JsonError, SchemaError for a file that is not what was written.
+        """
+        return evaluation.pairs_from_files(self._files)
 
     # ---- step by step ------------------------------------------------------------------------------------------------
 

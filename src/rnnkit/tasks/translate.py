@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from rnnkit import data
-from rnnkit.bundle import write_bundle
+from rnnkit.bundle import evaluation, write_bundle
 from rnnkit.metrics import TranslationScore
 from rnnkit.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from rnnkit.runtime import EncoderDecoder as Trained
 from rnnkit.runtime.encoder_decoder import TEXTS
 from rnnkit.tasks.task import Epoch, TrainingReport
 from rnnkit.tasks.translate_config import TranslateConfig
-from rnnkit.tasks.translate_table import judge
+from rnnkit.tasks.translate_table import first_targets, judge
 from rnnkit.tasks.whole import WholeSequencesTask
 from rnnkit.text import SourceAndTarget
 
@@ -171,6 +171,7 @@ class TranslationTask(WholeSequencesTask):
         config, tensors = model.export()  # type: ignore[operator]
         texts = self.pairs.texts
         files = {"tokenizer.json": texts.target.to_json().encode(), TEXTS: texts.to_json().encode()}
+        files |= evaluation.of_pairs(first_targets(self.pairs.test.pairs))
         write_bundle(run_dir, config=config, tensors=tensors, files=files)
 
     def _trained(self, model: torch.nn.Module) -> Trained:

@@ -139,9 +139,14 @@ def _baseline(kind: str, pairs: PairsOfTexts, run_dir: Path) -> WrittenBy:
     return WrittenBy(kind, model.write(pairs.test.pairs.sources), {"train_seconds": seconds})
 
 
+def first_targets(pairs: Pairs) -> list[tuple[str, str]]:
+    """Every source with the first of its targets."""
+    return [(source, targets[0]) for source, targets in zip(pairs.sources, pairs.targets, strict=True)]
+
+
 def _nats_per_token(model: EncoderDecoder, pairs: Pairs) -> float:
     """Of the first target of every pair."""
-    nats = model.nll([(source, targets[0]) for source, targets in zip(pairs.sources, pairs.targets, strict=True)])
+    nats = model.nll(first_targets(pairs))
     return float(np.concatenate(nats).mean())
 
 
