@@ -14,7 +14,7 @@ import pytest
 import tiny
 from command import TEXT, Outcome
 
-from rnnkit import api, runtime
+from rnnkit import api, runtime, text
 from rnnkit.bundle import evaluation, write_bundle
 from rnnkit.errors import ArgumentError
 
@@ -159,6 +159,15 @@ def test_a_classifier_is_timed_by_the_sequence_and_judged_by_its_accuracy(tmp_pa
         assert row["sequences_per_s_64"] > 0
     with pytest.raises(ArgumentError, match="text is for language models"):
         api.bench(tmp_path / "run", text=tmp_path / "my.txt")
+
+
+def test_a_classifier_of_spelled_words_that_keeps_no_sequences_is_timed_on_words(tmp_path: Path) -> None:
+    words = text.WordReader(["the", "fox"], "efhotx", max_characters=4, split_punctuation=True)
+    spelling = {"num_characters": words.num_characters, "character_embedding_size": 3, "character_hidden_size": 4}
+    config, tensors, _ = tiny.classifier(bidirectional=False, vocab_size=words.vocab_size, **spelling)
+    runtime.Acceptor(config, tensors, labels=tiny.LABELS, words=words).save(tmp_path)
+    (row,) = api.bench(tmp_path, precisions=["fp32"], threads=[1], seconds=0.01)["rows"]
+    assert row["runtime"] == "rnnkit" and row["step_us"]["p50"] > 0 and row["sequences_per_s_64"] > 0
 
 
 def test_its_table_has_columns_of_its_own(tmp_path: Path, call: Callable[..., Outcome]) -> None:

@@ -203,6 +203,25 @@ def test_choices_that_exclude_each_other_are_refused(how: dict[str, Any], messag
         data.read_framed(table(tmp_path / "a.csv", TABLE), **how)
 
 
+def test_tables_with_columns_in_another_order_are_refused_and_naming_them_reads_them(tmp_path: Path) -> None:
+    """Else the one's speed would be read as the other's height."""
+    first = table(tmp_path / "a.csv", "t,x,label\n1,10,up\n2,20,up\n")
+    turned = table(tmp_path / "b.csv", "x,label,t\n30,up,3\n")
+    other = table(tmp_path / "c.csv", "t,y,label\n1,10,up\n")
+    for file, columns in ((turned, "x, t"), (other, "t, y")):
+        with pytest.raises(DataError, match=rf"line 2: the columns {columns}, where others are t, x; give the same"):
+            data.read_framed([first, file])
+    named = data.read_framed([first, turned], feature_columns=["x", "t"])
+    assert [one.tolist() for one in named.sentences] == [[[10, 1], [20, 2]], [[30, 3]]]
+    np.savez(tmp_path / "d.npz", X=np.ones((1, 2, 2)), y=np.array([["up", "down"]]))
+    assert len(data.read_framed([first, tmp_path / "d.npz"])) == 2  # arrays have no names
+
+
+def test_no_source_is_refused() -> None:
+    with pytest.raises(DataError, match="no source was named"):
+        data.read_framed([])
+
+
 def test_missing_columns_and_wrong_sizes_are_named(tmp_path: Path) -> None:
     file = table(tmp_path / "a.csv", TABLE)
     for flag, how in (

@@ -238,6 +238,14 @@ def test_what_it_cannot_read_is_refused_by_name() -> None:
     _, forwards = make("forwards")
     with pytest.raises(ShapeError, match=r"the rows have \[1, 2\] steps"):
         forwards([["the"], ["the", "cat"]])
+    with pytest.raises(ShapeError, match="inputs is an empty list; give a sequence for each"):
+        forwards([])
+    for wrong in (np.zeros(3, np.int64), np.zeros((3, 2, 5), np.int64), np.zeros((3, 2))):
+        with pytest.raises(ShapeError, match=rf"x is {wrong.dtype} \[3.*\], wanted are words \[T, B\]"):
+            forwards(wrong)
+    for shape in ((3,), (3, 2), (3, 2, 2), (3, 2, 4, 5)):
+        with pytest.raises(ShapeError, match=r"wanted are words \[T, B, 5\]; encode them with"):
+            make("spelled-forwards")[1](np.zeros(shape, np.int64))
     _, state = forwards.step(["the"])
     with pytest.raises(StateError, match="belongs to model"):
         make("spelled-forwards")[1].step(["the"], state)

@@ -187,6 +187,9 @@ def test_what_belongs_to_streams_is_refused(name: str) -> None:
     ("section", "values", "message"),
     [
         ("data", {}, r"data\.sources is missing"),
+        ("data", {"sources": []}, r"data\.sources is an empty list: name a file"),
+        ("data", {"sources": ["x"], "test_sources": []}, r"data\.test_sources is an empty list"),
+        ("data", {"sources": ["x"], "valid_sources": []}, r"data\.valid_sources is an empty list"),
         (
             "data",
             {"sources": ["x"], "test_sources": ["y"], "held_out": 0.3},

@@ -306,3 +306,21 @@ def test_of_videos_the_table_shows_the_majority_and_single_frames_unless_told(tm
     }
     assert of["a.mp4"].baseline_kinds("label") == ("majority", "frame-cnn")
     assert of["a.csv"].baseline_kinds("label") == ("majority", "frame-mlp", "window-mlp")
+
+
+def test_columns_in_another_order_than_trained_on_are_refused_wherever_they_come(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [f"{rng.random():.3f},{rng.random():.3f},{'ab'[n % 2]}" for n in range(60)]
+    first, turned = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_text("\n".join(["height,speed,label", *rows]), encoding="utf-8")
+    turned.write_text("\n".join(["speed,height,label", *rows]), encoding="utf-8")
+    sections: dict[str, Any] = {"data": {"window_frames": 10}}
+    with pytest.raises(DataError, match=r"b\.csv, line 2: the columns speed, height, where others are height, speed"):
+        FramesTask(configure(first, data={"window_frames": 10, "test_sources": [str(turned)]}))
+    fit(FramesTask(configure(first, **sections)), run_dir=tmp_path / "run", config=SMALL)
+    model = rnnkit.load(tmp_path / "run")
+    assert isinstance(model, rnnkit.FrameTagger)
+    assert len(model.read(first)) == 6
+    for read in (model.read, model.evaluate):
+        with pytest.raises(DataError, match="the columns speed, height, where others are height, speed"):
+            read(turned)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 import rnnkit
 from rnnkit.api.classification import ClassifyTrainConfig
@@ -114,6 +115,14 @@ def test_what_is_frozen_stays_and_what_is_new_learns(
     model = rnnkit.load(tmp_path / "run")
     assert isinstance(model, rnnkit.Tagger)
     assert len(model.predict([["Prices", "fall"]])[0]) == 2
+
+
+@pytest.mark.parametrize("transfer", [{"from_run": "lm"}, {"pretrain": ["lm.txt"]}])
+def test_the_case_of_words_is_the_language_models(transfer: dict[str, Any], files: Path) -> None:
+    with pytest.raises(ValidationError, match=r"words\.lowercase has no effect with from_run or pretrain"):
+        TagConfig.model_validate(
+            {"data": {"sources": [str(files / "tags.conll")]}, "words": {"lowercase": False}, "transfer": transfer}
+        )
 
 
 @pytest.mark.parametrize(

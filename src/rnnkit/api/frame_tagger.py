@@ -10,7 +10,7 @@ from rnnkit import data
 from rnnkit.api.tagger import Tagger
 from rnnkit.baselines import FrameMlp
 from rnnkit.baselines.frames import FrameBaselineName
-from rnnkit.data.framed import frames_of
+from rnnkit.data.framed import check_order, frames_of
 from rnnkit.errors import DataError
 from rnnkit.runtime import FrameByFrame
 from rnnkit.tasks.frames_score import PEER, rows_of, said_by
@@ -44,7 +44,7 @@ class FrameTagger(Tagger):
 
         For a model of the next frame they are whole and go one row beyond the end: see `data.Framed.up_to_next`.
 
-        Raises: as `rnnkit.data.read_framed`; DataError for frames of another size.
+        Raises: as `rnnkit.data.read_framed`; DataError for frames of another size, or columns in another order.
         """
         of_next: Any = {"targets": self.targets} if self.is_next else {}
         columns = {**self._columns(file), **of_next}
@@ -105,6 +105,8 @@ class FrameTagger(Tagger):
                 f"{framed.place(0)}: {frames_of(framed.frame_shape)}, trained is on {frames_of(wanted)}; "
                 "give what was trained on"
             )
+        if self._trained():
+            check_order(framed, self.metrics.get("columns", ()))  # runs of an older rnnkit do not say it
         return framed
 
     def _pictures(self) -> dict[str, Any]:

@@ -126,7 +126,7 @@ units, reading {of.is_read} {direction}; {model["num_parameters"]:,} parameters.
 {tagging_table(metrics).to_markdown()}
 
 On {of.counted(model)}. 95 % from … to: of the first figure, over resampled {blocks}.
-p: how often random swaps of two outputs, one of these by one, differ at least as much.
+p: how often random swaps of two outputs, one such part at a time, differ at least as much.
 
 ## Trained
 

@@ -219,7 +219,11 @@ def read_framed(
         if not any(len(recording.frames) for recording in found[before:]):
             raise DataError(f"{path}: holds no frame; give a file with at least one row below its header")
     found = [recording for recording in found if len(recording.frames)]
+    if not found:
+        raise DataError("no source was named; give a table, a .npz file or a video")
     first = found[0]
+    for one in found:
+        _check_order(one.columns, first.columns, f"{one.place} {one.rows[0]}")
     framed = Framed(
         [one.frames for one in found], [one.targets for one in found], [one.place for one in found],
         [one.rows for one in found], _kind_of(found, targets) if labelled else "label", first.names, first.columns,
@@ -232,6 +236,20 @@ def read_framed(
         return framed.cut(window_frames).next_frames()
     assert targets is not None  # it was checked above
     return framed.up_to_next(targets)
+
+
+def check_order(framed: Framed, wanted: Sequence[str]) -> None:
+    """Raises: DataError for as many columns of other names, or in another order; arrays have no names."""
+    _check_order(framed.columns, wanted, framed.place(0))
+
+
+def _check_order(columns: Sequence[str], wanted: Sequence[str], place: str) -> None:
+    are_named = all(names != tuple(map(str, range(len(names)))) for names in (tuple(columns), tuple(wanted)))
+    if are_named and len(columns) == len(wanted) and tuple(columns) != tuple(wanted):
+        raise DataError(
+            f"{place}: the columns {', '.join(columns)}, where others are {', '.join(wanted)}; give the same in one "
+            "order, or name them with --feature-columns"
+        )
 
 
 def check_columns(

@@ -98,7 +98,7 @@ def random_sequences(model: Acceptor | Transducer, count: int, *, seed: int = 0)
     """Sequences of up to 40 steps that a model can read: any tokens or words, or frames like those it learned."""
     rng = np.random.default_rng(seed)
     lengths, sizes = rng.integers(1, 41, count), model.config["model"]
-    if isinstance(model, Transducer) and model.words is not None:
+    if model.words is not None:
         words = model.words.words or ("word",)
         return [[words[place] for place in rng.integers(0, len(words), length)] for length in lengths]
     if sizes["vocab_size"]:

@@ -12,7 +12,7 @@ from rnnkit.bundle import labels as labels_file
 from rnnkit.bundle import ngrams as ngrams_file
 from rnnkit.bundle.ngrams import NgramList
 from rnnkit.bundle.schema import output_widths
-from rnnkit.errors import ArgumentError, DtypeError, SchemaError, ShapeError
+from rnnkit.errors import ArgumentError, DtypeError, SchemaError
 from rnnkit.kernels import heads
 from rnnkit.metrics import multi_label
 from rnnkit.runtime.bundled import checked_lengths, integers
@@ -220,17 +220,6 @@ class Acceptor(Reader):
         if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
             raise DtypeError(
                 f"sequence {number} is {array.dtype} {list(array.shape)}; a text or its ids [T] are wanted"
-            )
-        return array.astype(np.int64)
-
-    def _rows_of_words(self, x: Any) -> np.ndarray:
-        """Words of B sequences, int64 [T, B, 1 + N + W]. Raises: DtypeError, ShapeError."""
-        assert self.words is not None
-        array, width = np.asarray(x), len(self.words.row_limits)
-        if array.dtype.kind not in "iu" or array.ndim != 3 or array.shape[2] != width:
-            raise ShapeError(
-                f"x is {array.dtype} {list(array.shape)}, wanted are words [T, B, {width}]; encode them with "
-                "model.words.encode, or step through them"
             )
         return array.astype(np.int64)
 

@@ -122,6 +122,18 @@ class Reader(BundledModel):
             )
         return sequence.astype(np.int64)
 
+    def _rows_of_words(self, x: Any) -> np.ndarray:
+        """Words of B sequences as `words.encode` gives them, int64 [T, B] or [T, B, 1 + N + W]. Raises: ShapeError."""
+        assert self.words is not None
+        array, wanted = np.asarray(x), self.words.encode([]).shape[1:]
+        if array.dtype.kind not in "iu" or array.ndim < 2 or array.shape[2:] != wanted:
+            axes = ", ".join(map(str, ("T", "B", *wanted)))
+            raise ShapeError(
+                f"x is {array.dtype} {list(array.shape)}, wanted are words [{axes}]; encode them with "
+                "model.words.encode, or step through them"
+            )
+        return array.astype(np.int64)
+
     def _series(self, sequence: Any, number: int) -> np.ndarray:
         """A sequence of frames, float32 [T, I]. Raises: ShapeError, ArgumentError naming the sequence."""
         array = np.asarray(sequence)

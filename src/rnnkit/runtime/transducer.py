@@ -219,6 +219,8 @@ class Transducer(Reader):
         """
         if not isinstance(inputs, np.ndarray):
             rows = self._encoded(inputs)
+            if not rows:
+                raise ShapeError("inputs is an empty list; give a sequence for each of the streams, one at least")
             if len({len(row) for row in rows}) > 1:
                 raise ShapeError(f"the rows have {[len(row) for row in rows]} steps; give each row the same number")
             inputs = np.stack([brightness(row) for row in rows] if self._cnn is not None else rows, axis=1)
@@ -229,6 +231,8 @@ class Transducer(Reader):
             inputs = self._cnn.checked(inputs, "inputs")
         elif self._size:
             inputs = self._frames(inputs)
+        else:
+            inputs = self._rows_of_words(inputs)
         state = self.initial_state(inputs.shape[1]) if state is None else state
         if not np.isfinite(inputs).all():
             raise ArgumentError("inputs hold a value that is not finite; fill it in, or leave it out")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rnnkit import baselines, data
 from rnnkit.baselines.bag import log_odds
-from rnnkit.data.framed import frames_of
+from rnnkit.data.framed import check_order, frames_of
 from rnnkit.errors import DataError
 from rnnkit.metrics.frames import TargetKind
 from rnnkit.models.transducer import Transducer, TransducerConfig
@@ -69,6 +69,8 @@ class Recordings(TaggedSentences):
                     f"{part.place(0)}: {frames_of(part.frame_shape)}, trained is on "
                     f"{frames_of(train.frame_shape)}; give what was trained on"
                 )
+            if len(part):
+                check_order(part, train.columns)
         return parts
 
     def _given(self, framed: data.Framed) -> data.Framed:
@@ -130,7 +132,8 @@ class Recordings(TaggedSentences):
             facts = tag_table.details(model, system.tags, test, known=None, of_spans=False)
         else:
             facts = frames_details.details(system, test, labels=self.labels, deviation=self.deviation)
-        return {"labels": self.labels, "targets": self.targets, "scheme": None, "report": facts}
+        columns = list(test.columns)
+        return {"labels": self.labels, "columns": columns, "targets": self.targets, "scheme": None, "report": facts}
 
     def identity(self) -> dict[str, Any]:
         names = {"train": "training frames", "valid": "validation frames", "test": "test frames"}

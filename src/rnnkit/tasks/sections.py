@@ -96,6 +96,9 @@ class SequencesConfig(Section):
     def _has_sources(self) -> Self:
         if self.sources is None:
             raise ValueError("data.sources is missing: name a file of labelled sequences")
+        for name in ("sources", "valid_sources", "test_sources"):
+            if getattr(self, name) == []:
+                raise ValueError(f"data.{name} is an empty list: name a file, or leave it out")
         return self
 
 

@@ -116,4 +116,8 @@ class TagConfig(SequencesRunConfig):
         needs = {"feature_embedding_size": (featured, is_featured)}
         needs |= dict.fromkeys(("character_embedding_size", "character_hidden_size"), (spelled, is_spelled))
         refuse_sizes(self.model, needs)
+        if not self.words.lowercase and (self.transfer.from_run or self.transfer.pretrain):
+            raise ValueError(
+                "words.lowercase has no effect with from_run or pretrain, whose words keep their case: leave it out"
+            )
         return self
