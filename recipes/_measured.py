@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _WANTED = {"at_most": "at most {:g}", "below": "below {:.4f}", "at_least": "at least {:g}", "above": "above {:.4f}"}
 _BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
 _LABELS = {"mase": "MASE", "smape": "sMAPE", "scaled_mse": "scaled MSE", "rmse": "RMSE", "mae": "MAE", "crps": "CRPS"}
+_PARTS = {"layers": "its layers alone", "ngrams": "its n-grams alone"}  # of a classifier that has both
 _HEAD = "| recipe | first claim | found | wanted | best baseline | claims shown |\n|---|---|---:|---|---|---|\n"
 
 
@@ -72,6 +73,11 @@ def _section(result: dict[str, Any]) -> str:
     for name, run in runs.items():
         cells = [column(name, run["model"], _best(run), run) for column in columns.values()]
         lines.append(f"| {' | '.join(cells)} |")
+        for part in (row for row in run["baselines"] if row["name"] in _PARTS):
+            known = ("run", "accuracy", "95 % interval", "mean of seeds", "p (paired)")
+            alone = f"{name}: {_PARTS[part['name']]}"
+            cells = [column(alone, part, part, run) if key in known else "" for key, column in columns.items()]
+            lines.append(f"| {' | '.join(cells)} |")
     lines.append("")
     for claim in result["claims"]:
         missed = "" if claim["holds"] else ": **missed**"
@@ -98,7 +104,8 @@ def _best(run: dict[str, Any]) -> dict[str, Any]:
     if "frames_right" in run["model"]:
         return min(run["baselines"], key=lambda row: row["nats"])
     if "accuracy" in run["model"]:
-        fitted = [row for row in run["baselines"] if row["name"] != "automaton"]  # which is right by definition
+        others = ("automaton", *_PARTS)  # which is right by definition, and what the model is made of
+        fitted = [row for row in run["baselines"] if row["name"] not in others]
         return max(fitted, key=lambda row: row["accuracy"])
     unit = "pseudo_perplexity" if "pseudo_perplexity" in run["model"] else "nats_per_character"
     return min(run["baselines"], key=lambda row: row[unit])

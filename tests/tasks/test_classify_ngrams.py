@@ -64,7 +64,7 @@ def test_the_bundle_is_the_network_and_the_bag_each_with_a_weight(kind: str, tab
     metrics = train(table, tmp_path / "run", model={**MODEL, "ngrams": 2}, training=LEARNS, **sections)
     train(table, tmp_path / "without", model=MODEL, training=LEARNS, **sections)
     assert metrics["model"]["name"] == "bi-lstm+ngrams"
-    assert [row["name"] for row in metrics["baselines"]] == ["majority", "ngrams"]
+    assert [row["name"] for row in metrics["baselines"]] == ["majority", "ngrams", "layers"]
     model, plain = (rnnkit.Classifier.load(tmp_path / name) for name in ("run", "without"))
     bag = BagOfNgrams.load(tmp_path / "run" / "baselines" / "ngrams")
     assert (bag.order, bag.with_ends) == (2, kind == "char")
@@ -74,7 +74,8 @@ def test_the_bundle_is_the_network_and_the_bag_each_with_a_weight(kind: str, tab
     shared = [name for name in plain._tensors if not name.startswith("head.")]
     assert all(np.array_equal(plain._tensors[name], model._tensors[name]) for name in shared)
     is_end = bag.grams == bag.vocab_size + 1
-    its = float(np.median(model._tensors["ngrams.weight"] / bag.weight[~is_end]))
+    counted = np.abs(bag.weight[~is_end]) > 1e-3
+    its = float(np.median(model._tensors["ngrams.weight"][counted] / bag.weight[~is_end][counted]))
     assert own > 0 and its > 0 and is_end.sum() == bag.with_ends
     task = ClassificationTask(configure(table, **sections))
     valid, test = task.sequences.valid, task.sequences.test
@@ -92,27 +93,53 @@ def test_the_bundle_is_the_network_and_the_bag_each_with_a_weight(kind: str, tab
         assert best < nats(own * a, its * b) + 1e-4
 
 
-def test_only_training_texts_are_counted(table: Path, tmp_path: Path) -> None:
-    train(table, tmp_path / "run", model={**MODEL, "ngrams": 1})
-    sequences = ClassificationTask(configure(table)).sequences
-    known = BagOfNgrams.load(tmp_path / "run" / "baselines" / "ngrams").grams - 1
-    assert sequences.tokenizer is not None
-    seen = np.unique(np.concatenate(sequences.train.sequences))
-    assert np.array_equal(known, seen)
-    elsewhere = np.concatenate([*sequences.valid.sequences, *sequences.test.sequences])
-    assert set(elsewhere.tolist()) - set(known.tolist()) == {sequences.tokenizer.unk_id}
+def test_only_training_texts_are_counted_and_words_speak_by_their_spelling(tmp_path: Path) -> None:
+    """Every text's words are there once, so that only what they end in tells the label; ids are those of words that a
+    language model of other texts knows, too.
+    """
+    rng = random.Random(0)
+    made = [("".join(rng.choices("abcdefgh", k=6)), ("ing", "ed")[number % 2]) for number in range(200)]
+    (tmp_path / "table.csv").write_text("label,text\n" + "\n".join(f"{e},it {w}{e}" for w, e in made))
+    (tmp_path / "other.txt").write_text("\n".join(f"it {w}{e}" for w, e in made))
+    lm = {"kind": "word", "max_steps": 2, "sample_tokens": 0, "baselines.kinds": ["unigram"], "threads": 1}
+    rnnkit.LanguageModel.train(tmp_path / "other.txt", run=tmp_path / "lm", hidden_size=8, embedding_size=6, **lm)
+    sections: dict[str, Any] = {"transfer": {"from_run": str(tmp_path / "lm")}}
+    shape = {"model": {"ngrams": 1, "bidirectional": False}}
+    config = ClassifyConfig(data={"sources": [str(tmp_path / "table.csv")]}, **sections, **shape)  # type: ignore[arg-type]
+    task = ClassificationTask(config)
+    term = task._ngrams
+    assert term is not None
+    test = task.sequences.test
+    assert (term.bag.scores(test.sequences).argmax(1) == test.targets).mean() > 0.85
+    counts = BagOfNgrams.fit("naive-bayes", task.sequences.train.sequences, task.sequences.train.targets, num_labels=2,
+                             vocab_size=task.sequences.vocab_size, order=1)  # fmt: skip
+    assert len(counts.grams) < len(term.bag.grams) == task.sequences.vocab_size
+    unknown = task.sequences.spelled_words
+    assert unknown is not None and unknown.count(None) == 2
 
 
 def test_each_seed_has_its_own_weights_and_the_table_their_mean(table: Path, tmp_path: Path) -> None:
-    metrics = train(table, tmp_path / "run", model={**MODEL, "ngrams": 2}, baselines={"seeds": 2})
+    sections: dict[str, Any] = {"model": {**MODEL, "ngrams": 2}, "data": {"valid_share": 0.4}}
+    metrics = train(table, tmp_path / "run", training=LEARNS, **sections, baselines={"seeds": 2})
     first, second = (read_bundle(tmp_path / "run" / name).tensors for name in (".", "baselines/seed-1"))
     assert not np.array_equal(first["head.weight"], second["head.weight"])
-    ratio = second["ngrams.weight"] / first["ngrams.weight"]
+    is_there = first["ngrams.weight"] != 0
+    ratio = (second["ngrams.weight"][is_there] / first["ngrams.weight"][is_there]).reshape(-1, 1)
     np.testing.assert_allclose(np.full_like(ratio, ratio[0, 0]), ratio, rtol=1e-4)
     assert ratio[0, 0] != 1
-    alone = train(table, tmp_path / "alone", model={**MODEL, "ngrams": 2},
-                  training=QUICK.model_copy(update={"seed": 1}))  # fmt: skip
+    alone = train(table, tmp_path / "alone", training=LEARNS.model_copy(update={"seed": 1}), **sections)
     assert metrics["seeds"][1]["nats"] == alone["model"]["nats"]
+    layers = [of["baselines"][-1] for of in (metrics, alone)]
+    assert [row["name"] for row in layers] == ["layers", "layers"] and "seeds_mean" not in layers[1]
+    assert layers[0]["seeds_mean"] == pytest.approx((layers[0]["accuracy"] + layers[1]["accuracy"]) / 2)
+
+
+def test_the_layers_alone_are_the_run_without_ngrams(table: Path, tmp_path: Path) -> None:
+    metrics = train(table, tmp_path / "run", model={**MODEL, "ngrams": 2})
+    plain = train(table, tmp_path / "without", model=MODEL)
+    assert metrics["baselines"][-1]["nats"] == plain["model"]["nats"]
+    assert metrics["baselines"][-1]["num_parameters"] == plain["model"]["num_parameters"]
+    assert read_bundle(tmp_path / "run" / "baselines" / "layers").digest == read_bundle(tmp_path / "without").digest
 
 
 def test_eval_judges_the_bag_alone_too_and_the_longest_ngram_counts(table: Path, tmp_path: Path) -> None:
@@ -123,7 +150,7 @@ def test_eval_judges_the_bag_alone_too_and_the_longest_ngram_counts(table: Path,
     found = [rnnkit.Classifier.load(tmp_path / str(order)).evaluate(table) for order in (1, 2)]
     single, pairs = (of["model"]["accuracy"] for of in found)
     assert pairs > 0.9 > single + 0.02
-    assert [row["name"] for row in found[1]["baselines"]] == ["majority", "ngrams"]
+    assert [row["name"] for row in found[1]["baselines"]] == ["majority", "ngrams", "layers"]
     assert found[1]["baselines"][1]["accuracy"] > 0.9
 
 
@@ -167,7 +194,7 @@ def test_several_labels_and_spelling_have_ngrams_too(table: Path, tmp_path: Path
     plain = model.log_probs(["a film not good"])
     assert not np.array_equal(plain, model.log_probs(["a not film good"]))
     again = model.evaluate(table)
-    assert [row["name"] for row in again["baselines"]] == ["majority", "ngrams"]
+    assert [row["name"] for row in again["baselines"]] == ["majority", "ngrams", "layers"]
 
 
 def test_a_forward_model_is_told_word_by_word(table: Path, tmp_path: Path) -> None:

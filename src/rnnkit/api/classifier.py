@@ -12,7 +12,7 @@ from rnnkit import data, runtime
 from rnnkit.api.trained import Trained
 from rnnkit.baselines import BagOfNgrams, NearestSeries
 from rnnkit.errors import ArgumentError, DataError, UnsafePathError
-from rnnkit.tasks.classify_score import Judged, read_by_baselines, rows_of
+from rnnkit.tasks.classify_score import LAYERS, Judged, read_by_baselines, rows_of
 from rnnkit.tasks.grammar_language import ExactRecognizer
 
 # What a row keeps from training: it belongs to the system and not to the sequences.
@@ -90,12 +90,12 @@ class Classifier(Trained, runtime.Acceptor):
     def _judged(self, row: dict[str, Any], system: Any, sequences: list[Any]) -> Judged:
         """A system on other sequences: what its row said of itself stays, and of several labels the thresholds."""
         own = {key: row[key] for key in _OF_THE_SYSTEM if key in row}
-        thresholds = self.thresholds if system is self else own.get("thresholds")
+        thresholds = system.thresholds if isinstance(system, runtime.Acceptor) else own.get("thresholds")
         if thresholds is not None and np.shape(thresholds) != (len(self.labels),):
             raise DataError(
                 f"metrics.json keeps other than {len(self.labels)} thresholds of {row['name']}; train again"
             )
-        read = sequences if system is self else read_by_baselines(sequences, self.words)
+        read = sequences if isinstance(system, runtime.Acceptor) else read_by_baselines(sequences, self.words)
         return Judged(row["name"], system.log_probs(read), own, thresholds)
 
     def _baseline(self, name: str, run: Path) -> Any:
@@ -105,4 +105,6 @@ class Classifier(Trained, runtime.Acceptor):
         if name == "automaton":
             assert self.tokenizer is not None
             return ExactRecognizer.load(run / "baselines" / name, self.tokenizer)
+        if name == LAYERS:
+            return runtime.Acceptor.load(run / "baselines" / name)
         return (NearestSeries if name == "1nn-dtw" else BagOfNgrams).load(run / "baselines" / name)

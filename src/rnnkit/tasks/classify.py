@@ -20,12 +20,14 @@ from rnnkit.models.acceptor import Acceptor, AcceptorConfig
 from rnnkit.runtime.reader import WORDS
 from rnnkit.tasks.classify_config import OF_FRAMES, OF_TOKENS, ClassifyConfig, ClassifyTokenizerConfig
 from rnnkit.tasks.classify_ngrams import NgramTerm
+from rnnkit.tasks.classify_score import LAYERS
 from rnnkit.tasks.classify_start import LanguageModelStart
 from rnnkit.tasks.classify_table import bag_order, judge
 from rnnkit.tasks.task import TrainingReport
 from rnnkit.tasks.whole import WholeSequencesTask, fields_of_words
 from rnnkit.text import Tokenizer
 from rnnkit.text.ngrams import NgramNumbers
+from rnnkit.text.word import END_OF_LINE, UNKNOWN
 
 _EVALUATED_ROWS = 64
 _OF_TOKENS = ("embedding_size", "embedding_dropout", "word_dropout", "ngrams")
@@ -121,6 +123,16 @@ class LabelledSequences:
     def has_ends(self) -> bool:
         """Whether a text's ends are tokens of n-grams: where tokens are so small that many texts are one word."""
         return self.tokenizer is not None and self.tokenizer.kind in ("char", "byte")
+
+    @property
+    def spelled_words(self) -> list[str | None] | None:
+        """What the ids of tokens stand for where these are words: None for one that is no word of the texts."""
+        if self.words is not None:
+            return [None, *self.words.words]
+        if not isinstance(self.tokenizer, text.WordTokenizer):
+            return None
+        words = [None if word in (END_OF_LINE, UNKNOWN) else word for word in self.tokenizer.words]
+        return [*words, *[None] * len(self.tokenizer.special_tokens)]
 
     def _baselines(self) -> tuple[str, ...]:
         readable = OF_FRAMES if self.input_size else OF_TOKENS
@@ -275,27 +287,37 @@ class ClassificationTask(WholeSequencesTask):
         """
         config, tensors = model.export()  # type: ignore[operator]
         loss, has_several = self.config.loss, self.sequences.has_several
-        files, thresholds = {}, None
+        files, logits, targets = self._files(), np.zeros(0), self.sequences.valid.targets
         if self._ngrams or loss.calibrate or (has_several and loss.thresholds != "half"):
             with torch.no_grad():
-                found, targets = self._logits(model)
-            logits = found.numpy()
-            if self._ngrams is not None:
-                config, tensors, files, logits = self._ngrams.joined(config, tensors, logits)
-            if loss.calibrate:
-                temperature = self._temperatures[run_dir] = fit_temperature(logits, targets)
-                tensors |= {name: tensors[name] / np.float32(temperature) for name in ("head.weight", "head.bias")}
-                logits = logits / temperature
-            if has_several and loss.thresholds != "half":
-                log_probs = -np.logaddexp(0.0, -logits)
-                thresholds = best_thresholds(log_probs, targets, shared=loss.thresholds == "shared").tolist()
-        files |= {labels_file.NAME: labels_file.to_bytes(self.sequences.labels, thresholds)}
-        files |= evaluation.of_sequences(self.sequences.test.sequences, self.sequences.test.targets)
+                logits = self._logits(model)[0].numpy()
+        if self._ngrams is not None:
+            named = self._named(logits)
+            write_bundle(run_dir / "baselines" / LAYERS, config=config, tensors=tensors, files=files | named)
+            config, tensors, more, logits = self._ngrams.joined(config, tensors, logits)
+            files |= more
+        if loss.calibrate:
+            temperature = self._temperatures[run_dir] = fit_temperature(logits, targets)
+            tensors |= {name: tensors[name] / np.float32(temperature) for name in ("head.weight", "head.bias")}
+            logits = logits / temperature
+        write_bundle(run_dir, config=config, tensors=tensors, files=files | self._named(logits))
+
+    def _named(self, logits: np.ndarray) -> dict[str, bytes]:
+        """The file of labels, and of several the thresholds that fit logits [N, C] of the validation part."""
+        thresholds, chosen = None, self.config.loss.thresholds
+        if self.sequences.has_several and chosen != "half":
+            log_probs, targets = -np.logaddexp(0.0, -logits), self.sequences.valid.targets
+            thresholds = best_thresholds(log_probs, targets, shared=chosen == "shared").tolist()
+        return {labels_file.NAME: labels_file.to_bytes(self.sequences.labels, thresholds)}
+
+    def _files(self) -> dict[str, bytes]:
+        """Those of the bundle beside the labels'."""
+        files = evaluation.of_sequences(self.sequences.test.sequences, self.sequences.test.targets)
         if self.sequences.words is not None:
             files[WORDS] = self.sequences.words.to_json().encode()
         if self.sequences.tokenizer is not None:
             files["tokenizer.json"] = self.sequences.tokenizer.to_json().encode()
-        write_bundle(run_dir, config=config, tensors=tensors, files=files)
+        return files
 
     def _judge(
         self, run_dir: Path, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]

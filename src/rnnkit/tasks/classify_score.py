@@ -11,6 +11,9 @@ import numpy as np
 from rnnkit.metrics import paired_difference, score_of
 from rnnkit.text import WordReader
 
+LAYERS, NGRAMS = "layers", "ngrams"
+"""What the rows of a classifier's two parts are called, each of which decides alone there."""
+
 
 @dataclass(frozen=True, eq=False)
 class Judged:

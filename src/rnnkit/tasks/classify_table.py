@@ -16,7 +16,7 @@ from rnnkit.metrics import best_thresholds, score_of
 from rnnkit.runtime import Acceptor
 from rnnkit.tasks.classify_config import ClassifyConfig
 from rnnkit.tasks.classify_details import details
-from rnnkit.tasks.classify_score import Judged, read_by_baselines, rows_of
+from rnnkit.tasks.classify_score import LAYERS, NGRAMS, Judged, read_by_baselines, rows_of
 from rnnkit.tasks.run_facts import over_seeds, run_facts
 from rnnkit.tasks.task import TrainingReport
 
@@ -46,8 +46,8 @@ def judge(
 
     Args:    others: the model from further seeds, in `run_dir/baselines` too.  task: whose run it is.
              temperature: what the model's logits were divided by; None: by nothing.
-             made: baselines, by name, that are not fitted.  ngrams: what the model has beside its layers, a row of
-             its own.  more: further entries.
+             made: baselines, by name, that are not fitted.  ngrams: what the model has beside its layers; each of
+             the two parts alone is then a row of its own.  more: further entries.
     Returns: what it writes to `run_dir/metrics.json`.
     """
     model, test = Acceptor.load(run_dir), sequences.test
@@ -58,15 +58,24 @@ def judge(
     }
     judged = [Judged(name, model.log_probs(test.sequences), own, model.thresholds)]
     judged += [_baseline(kind, config, sequences, run_dir, (made or {}).get(kind)) for kind in sequences.baselines]
+    layers = None
     if ngrams is not None:
-        judged.append(_judged("ngrams", ngrams.bag, ngrams.seconds, config, sequences, run_dir))
+        judged.append(_judged(NGRAMS, ngrams.bag, ngrams.seconds, config, sequences, run_dir))
+        layers = Acceptor.load(run_dir / "baselines" / LAYERS)
+        parts = {**own, "num_parameters": layers.num_parameters}
+        judged.append(Judged(LAYERS, layers.log_probs(test.sequences), parts, layers.thresholds))
     row, *baselines = rows_of(judged, test.targets)
     seeds = [{"seed": report.training["seed"], "accuracy": row["accuracy"], "nats": row["nats"]}]
+    alone = [baselines[-1]["accuracy"]]
     for other, its_report in others:
-        peer = Acceptor.load(run_dir / "baselines" / other)
-        score = score_of(peer.log_probs(test.sequences), test.targets, peer.thresholds)
+        folder = run_dir / "baselines" / other
+        score = _scored(folder, test)
         seeds.append({"seed": its_report.training["seed"], "accuracy": score.accuracy, "nats": score.nats})
+        if layers is not None:
+            alone.append(_scored(folder / "baselines" / LAYERS, test).accuracy)
     row |= over_seeds([one["accuracy"] for one in seeds])
+    if layers is not None:
+        baselines[-1] |= over_seeds(alone)
     metrics = {
         "task": task,
         "model": row,
@@ -81,6 +90,12 @@ def judge(
     }
     durable.write_file(run_dir / "metrics.json", strict_json.dumps(metrics))
     return metrics
+
+
+def _scored(folder: Path, test: Part) -> Any:
+    """The score of a bundle."""
+    model = Acceptor.load(folder)
+    return score_of(model.log_probs(test.sequences), test.targets, model.thresholds)
 
 
 def _right(model: Judged, test: Part) -> str:
