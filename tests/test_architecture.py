@@ -32,6 +32,7 @@ RUN_HALF = [
     "rnnkit.baselines",
     "rnnkit.runtime",
     "rnnkit.export",
+    "rnnkit.serving.worker",
     "rnnkit.api",
     "rnnkit.cli",
 ]

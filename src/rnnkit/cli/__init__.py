@@ -22,6 +22,7 @@ from rnnkit.cli import (
     predict,
     sample,
     score,
+    serve,
     train,
     train_classify,
     train_forecast,
@@ -51,6 +52,7 @@ app.command("eval", short_help="Judge a model beside its baselines.")(eval_verb.
 app.command("predict", short_help="Label or score the lines of stdin.")(predict.predict)
 app.command("embed", short_help="A vector for each line of stdin.")(embed.embed)
 app.command("score", short_help="How likely each line of a text is.")(score.score)
+app.command("serve", short_help="Models over HTTP, and a page to type into.")(serve.serve)
 app.command("doctor", short_help="What a text will do to training.")(doctor.doctor)
 app.command("compare", short_help="Several runs in a table and a picture.")(compare.compare)
 app.command("explain", short_help="What happens inside a trained model.")(explain.explain)

@@ -10,6 +10,7 @@ from rnnkit.runtime.encoder_decoder import EncoderDecoder
 from rnnkit.runtime.forecaster import Forecaster
 from rnnkit.runtime.frame_by_frame import FrameByFrame
 from rnnkit.runtime.language_model import LanguageModel
+from rnnkit.runtime.loading import load
 from rnnkit.runtime.transducer import Transducer
 from rnnkit.runtime.window_mlp import WindowMLP
 
@@ -25,6 +26,7 @@ __all__ = [
     "WindowMLP",
     "get_num_threads",
     "isa",
+    "load",
     "resolve_precision",
     "set_num_threads",
 ]

@@ -177,10 +177,19 @@ def read_prompts(
     return np.concatenate(found)[np.argsort(np.concatenate(places))], parts
 
 
-class _Row:
+class Row:
     """One prompt, its random stream, and the text after it that is not certain yet."""
 
-    def __init__(self, model: LanguageModel, start: Start, options: Options, *, stream: int, number: int) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        start: Start,
+        options: Options,
+        *,
+        stream: int,
+        number: int,
+        tail: Sequence[int] = (),  # the last ids before `start`, where it goes on with a text
+    ) -> None:
         self.start, self.stream = start, stream
         self.is_done = False
         self._drawn: list[int] = []  # kept where there is a mask
@@ -191,7 +200,7 @@ class _Row:
         self._stop = options.stop
         self._held = ""  # the end of the text so far, as long as it may be the beginning of a stop string
         self._decoder = model.tokenizer.stream_decoder()
-        self._decoder.push_all(start.ids.tolist())  # the first new word has to know what stands before it
+        self._decoder.push_all([*tail, *start.ids.tolist()])  # the first new word has to know what stands before it
 
     def begin(self, prefix: str) -> str:
         """The text that is certain before anything is drawn."""
@@ -241,18 +250,18 @@ class _Row:
 
 def _rows(
     model: LanguageModel, prompts: Sequence[str], options: Options, *, stream: int, state: State | None
-) -> list[_Row]:
+) -> list[Row]:
     options.check(stream)
     options.check(stream + max(len(prompts) - 1, 0))
     parts = None if state is None else model._checked(state, len(prompts))
     rows = []
     for number, prompt in enumerate(prompts):
         start = Start(model, prompt, options, number=number, state=parts)
-        rows.append(_Row(model, start, options, stream=stream + number, number=number))
+        rows.append(Row(model, start, options, stream=stream + number, number=number))
     return rows
 
 
-def _run(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Iterator[tuple[int, str]]:
+def _run(model: LanguageModel, rows: Sequence[Row], options: Options) -> Iterator[tuple[int, str]]:
     """Draw tokens for all rows in step; yields (number of the row, piece of its text)."""
     for number, row in enumerate(rows):
         if piece := row.begin(options.prefix):
@@ -280,7 +289,7 @@ def _run(model: LanguageModel, rows: Sequence[_Row], options: Options) -> Iterat
             yield number, piece
 
 
-def _start(model: LanguageModel, rows: Sequence[_Row], options: Options) -> SamplingLoop | _StepLoop:
+def _start(model: LanguageModel, rows: Sequence[Row], options: Options) -> SamplingLoop | _StepLoop:
     """Read the prompts; what draws the tokens after them."""
     features, parts = read_starts(model, [row.start for row in rows])
     previous = None if options.repetition_penalty == 1.0 else [np.unique(row.start.ids) for row in rows]

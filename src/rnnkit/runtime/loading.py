@@ -1,0 +1,30 @@
+"""load: a bundle, whatever its kind, as the model of the run half that it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rnnkit.bundle import read_bundle
+from rnnkit.errors import SchemaError
+from rnnkit.runtime.acceptor import Acceptor
+from rnnkit.runtime.language_model import LanguageModel
+from rnnkit.runtime.transducer import Transducer
+
+_CLASSES: dict[str, type[LanguageModel] | type[Acceptor] | type[Transducer]] = {
+    "language_model": LanguageModel,
+    "acceptor": Acceptor,
+    "transducer": Transducer,
+}
+
+
+def load(run: str | Path, *, precision: str | None = None) -> LanguageModel | Acceptor | Transducer:
+    """The model of a run folder.
+
+    Args:   precision: of the products; None: what the model was trained in.
+    Raises: BundleError, by its subclasses; SchemaError for a kind that only looks at whole texts; ConfigError.
+    """
+    bundle = read_bundle(run)
+    kind = bundle.config["kind"]
+    if kind not in _CLASSES:
+        raise SchemaError(f"{run} is of kind {kind}; one of {', '.join(_CLASSES)} is wanted")
+    return _CLASSES[kind].from_bundle(bundle, precision=precision)

@@ -1,0 +1,234 @@
+"""What the server does, apart from HTTP: sessions that read and write, states that travel, predictions in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from rnnkit.errors import RnnkitError
+from rnnkit.runtime import Acceptor, LanguageModel, Transducer
+from rnnkit.runtime.generation import Options
+from rnnkit.runtime.side_by_side import TAIL, Reading, Writing
+from rnnkit.serving import bodies
+from rnnkit.serving.engine import Engine, Wanted
+from rnnkit.serving.faults import Fault
+from rnnkit.serving.keys import Seal
+from rnnkit.serving.limits import Limits
+from rnnkit.serving.meters import Meters
+from rnnkit.serving.sessions import Session, Store
+from rnnkit.state import State
+
+Model = LanguageModel | Acceptor | Transducer
+Result = TypeVar("Result")
+
+
+class Service:
+    """The models under their names, and the sessions of those that write. Made inside the event loop.
+
+    Args: files: of the models, which /health looks for: without them no worker could start again.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        *,
+        store: Store,
+        seal: Seal,
+        limits: Limits,
+        meters: Meters,
+        files: tuple[Path, ...] = (),
+    ) -> None:
+        self.models, self.store, self.limits, self.meters = dict(models), store, limits, meters
+        self._seal, self._files = seal, files
+        self.engines = {
+            name: Engine(name, model, limits, meters)
+            for name, model in models.items()
+            if isinstance(model, LanguageModel)
+        }
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._predicting = 0
+
+    async def close(self) -> None:
+        """End the engines and the store."""
+        for engine in self.engines.values():
+            await engine.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        await self.store.close()
+
+    def missing(self) -> list[str]:
+        """The names of models whose files are gone."""
+        return sorted({file.parent.name for file in self._files if not file.is_file()})
+
+    # ---- sessions ----------------------------------------------------------------------------------------------------
+
+    async def open(self, owner: str, *, model: str | None, state: str | None) -> Session:
+        """A new session. Raises: Fault 404 for a model that is not there, 422 for a foreign state, 429."""
+        session = self.opened(state, owner, model) if state is not None else self.begin(owner, model)
+        session = replace(session, id=self.store.new_id(owner), created=time.time())
+        await self.store.add(session)
+        return session
+
+    async def get(self, id: str, owner: str) -> Session:
+        """A session of this owner. Raises: Fault 404, 410; 409 where this server has another model by its name."""
+        session = await self.store.get(id, owner)
+        engine = self.engines.get(session.model)
+        if engine is None or engine.model.digest != session.digest:
+            raise Fault(409, f"this server does not have the model {session.model!r} of this session", field="session")
+        return session
+
+    async def fork(self, session: Session) -> Session:
+        """A second session in the same state, as old as the first."""
+        fork = replace(session, id=self.store.new_id(session.owner))
+        await self.store.add(fork)
+        return fork
+
+    def begin(self, owner: str, model: str | None) -> Session:
+        """A text that begins, not in the store."""
+        engine = self.engine(model)
+        return Session(
+            id="",
+            owner=owner,
+            model=engine.name,
+            digest=engine.model.digest,
+            vector=engine.streams.start,
+            created=time.time(),
+        )
+
+    def sealed(self, session: Session) -> str:
+        """The session as a signed text."""
+        state = self.engines[session.model].streams.state(session.vector)
+        return self._seal.close(session.facts(), state.to_bytes(), session.owner)
+
+    def opened(self, text: str, owner: str, model: str | None = None) -> Session:
+        """What `sealed` wrote. Raises: Fault 422."""
+        facts, data = self._seal.open(text, owner)
+        if time.time() - facts["created"] > self.limits.session_s:
+            raise Fault(422, f"this state is older than {self.limits.session_s:g} s; begin anew", field="body.state")
+        if facts["model"] not in self.engines or (model or facts["model"]) != facts["model"]:
+            raise Fault(422, f"this state is of the model {facts['model']!r}", field="body.state")
+        streams = self.engines[facts["model"]].streams
+        try:
+            vector = streams.vector(State.from_bytes(data, like=streams.model.initial_state(1)))
+        except RnnkitError as error:
+            raise Fault(422, str(error), field="body.state") from None
+        facts["tail"] = tuple(facts["tail"])
+        return Session(id="", owner=owner, vector=vector, **facts)
+
+    async def step(self, session: Session, body: bodies.Step) -> tuple[Session, dict[str, Any]]:
+        """Read text or ids; the session after it, and what was asked of it."""
+        engine = self.engines[session.model]
+        if (body.text is None) == (body.ids is None):
+            raise Fault(422, "give either text or ids", field="body.text")
+        ids = engine.model.tokenizer.encode(body.text) if body.text is not None else np.array(body.ids, np.int64)
+        work = Reading(engine.streams, session.vector, ids)
+        said = await engine.do(work, Wanted(top=body.top, log_probs=body.log_probs, hidden=body.hidden))
+        del said["is_done"]
+        after = _after(session, work.vector, ids[-TAIL:].tolist(), num_read=len(ids))
+        return after, {"num_read": after.num_read, **said}
+
+    async def generate(self, session: Session, body: bodies.Generate) -> AsyncGenerator[tuple[Session, dict[str, Any]]]:
+        """Write; the session as it was with each piece, the one after it with the last, which `is_done`.
+
+        Raises: Fault 422, 429 before the first.
+        """
+        engine = self.engines[session.model]
+        if body.max_new_tokens > self.limits.new_tokens:
+            message = f"max_new_tokens is {body.max_new_tokens}; at most {self.limits.new_tokens} are allowed"
+            raise Fault(422, message, field="body.max_new_tokens")
+        options = Options(first_step=session.num_drawn, **body.options())
+        work = Writing(engine.streams, session.vector, options, prompt=body.prompt, tail=session.tail)
+        text = ""
+        async with aclosing(engine.stream(work, Wanted(top=body.top, hidden=body.hidden))) as events:
+            async for said in events:
+                text += said.get("text", "")
+                if not said["is_done"]:
+                    yield session, said
+                    continue
+                read = [*work.prompt_ids, *work.drawn]
+                after = _after(session, work.vector, read[-TAIL:], num_read=len(read), num_drawn=len(work.drawn))
+                said |= {"full_text": text, "num_new_tokens": len(work.drawn), "num_read": after.num_read}
+                yield after, said
+
+    def engine(self, name: str | None) -> Engine:
+        """The engine of a language model. Raises: Fault 404; 422 where a name is wanted."""
+        if name is None:
+            if len(self.engines) == 1:
+                return next(iter(self.engines.values()))
+            raise Fault(422, f"say which model, one of {', '.join(self.engines) or 'none'}", field="body.model")
+        self.model(name, LanguageModel, "go on with a text")
+        return self.engines[name]
+
+    # ---- predictions -------------------------------------------------------------------------------------------------
+
+    def model(self, name: str, kind: type[Result], verb: str) -> Result:
+        """The model of this name. Raises: Fault 404 where it is not there, or is no `kind` and cannot `verb`."""
+        model = self.models.get(name)
+        if model is None:
+            raise Fault(404, f"there is no model {name!r} here; one of {', '.join(self.models)}", field="model")
+        if not isinstance(model, kind):
+            raise Fault(404, f"{name} is of kind {model.kind}, which cannot {verb}", field="model")
+        return model
+
+    async def predict(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call it in a thread of its own, in turn. Raises: Fault 429."""
+        if self._predicting >= self.limits.num_waiting:
+            self.meters.refused += 1
+            raise Fault(429, f"{self._predicting} requests wait already; try again later", retry_s=1)
+        self._predicting += 1
+        try:
+            call = functools.partial(function, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        finally:
+            self._predicting -= 1
+
+    async def gauges(self) -> dict[str, float]:
+        """What is so now, for /metrics."""
+        count, size = await self.store.count()
+        waiting = sum(engine.num_waiting for engine in self.engines.values())
+        running = sum(engine.num_running for engine in self.engines.values())
+        return {"sessions": count, "session_bytes": size, "waiting": waiting + self._predicting, "running": running}
+
+
+def _after(session: Session, vector: np.ndarray, ids: list[int], *, num_read: int, num_drawn: int = 0) -> Session:
+    return replace(
+        session,
+        vector=vector,
+        tail=(*session.tail, *ids)[-TAIL:],
+        num_read=session.num_read + num_read,
+        num_drawn=session.num_drawn + num_drawn,
+    )
+
+
+def classified(model: Acceptor, sequences: list[Any]) -> list[dict[str, Any]]:
+    """A label, or the labels, of every sequence, and the probability of each there is."""
+    if not sequences:
+        return []
+    arrays = [one if isinstance(one, str) else np.array(one, np.float32) for one in sequences]
+    log_probs = model.log_probs(arrays)
+    key = "labels" if model.is_multi_label else "label"
+    return [
+        {key: label, "probabilities": dict(zip(model.labels, shares, strict=True))}
+        for label, shares in zip(model.named(log_probs), np.exp(log_probs).tolist(), strict=True)
+    ]
+
+
+def tagged(model: Transducer, sentences: list[list[str]]) -> list[list[str]]:
+    """A tag for every word."""
+    return model.predict(sentences) if sentences else []
+
+
+def labelled(model: Transducer, recordings: list[Any]) -> list[list[Any]]:
+    """For every frame its label, its labels, or its numbers."""
+    if not recordings:
+        return []
+    predicted = model.predict([np.array(one, np.float32) for one in recordings])
+    return [one.tolist() if isinstance(one, np.ndarray) else list(one) for one in predicted]
