@@ -34,8 +34,8 @@ def model(runs: dict[str, Path]) -> LanguageModel:
 
 @pytest.fixture(scope="module")
 def server(runs: dict[str, Path]) -> Iterator[Server]:
-    patient = [f"--limit={name}=300" for name in ("header_s", "body_s", "keep_alive_s", "request_s")]  # beside other tests
-    with Server(list(runs.values()), *patient) as server:
+    names = ("header_s", "body_s", "keep_alive_s", "request_s")  # other tests may keep the machine busy
+    with Server(list(runs.values()), *(f"--limit={name}=300" for name in names)) as server:
         yield server
 
 
