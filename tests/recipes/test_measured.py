@@ -34,6 +34,12 @@ def test_a_classifiers_result_is_shown_by_accuracy() -> None:
     assert "- its peer: 0.7000, wanted at most 0.6: **missed**" in section
     line = measured._line(result)
     assert line.endswith("| accuracy | 0.9750 | at least 0.97 | dtw: 94.00% | **1 of 2** |\n")
+    part = {"name": "layers", "accuracy": 0.96, "low": 0.95, "high": 0.97, "seeds_mean": 0.955, "p_value": 0.02}
+    result["runs"]["seed-0"]["baselines"].append(part)  # of a model of two parts: its own, and no baseline
+    section = measured._section(result)
+    assert "| seed-0 | 9 s | 97.50% | 96.00% to 98.50% |  | dtw | 94.00% | 0.004 |" in section
+    assert "| seed-0: its layers alone |  | 96.00% | 95.00% to 97.00% | 95.50% |  |  | 0.02 |" in section
+    assert measured._line(result) == line
 
 
 def test_a_taggers_result_is_shown_by_spans_or_words() -> None:
