@@ -117,6 +117,8 @@ def test_without_onnx_runtime_there_is_a_note(
         (("--threads", "0"), "give numbers from 1"),
         (("--seconds", "0"), "seconds is 0"),
         (("--text", "nowhere.txt"), "nowhere.txt"),
+        (("--bytes",), "--encoding and --bytes say how a --text is read"),
+        (("--encoding", "latin-1"), "--encoding and --bytes say how a --text is read"),
     ],
 )
 def test_wrong_use_is_one_line(options: tuple[str, str], message: str, run: Path, call: Callable[..., Outcome]) -> None:

@@ -63,7 +63,10 @@ def test_wrong_use_is_one_line(run, capsys):
     assert main(["export", str(run), "--to", "tflite"]) == 2
     assert main(["export", str(run / "nowhere"), "--to", "onnx"]) == 1
     assert main(["export", str(run)]) == 2
-    assert capsys.readouterr().err.count("\n") == 3
+    for to in ("onnx", "bundle", "torch"):
+        for option in (["--bytes"], ["--encoding", "latin-1"]):
+            assert main(["export", str(run), "--to", to, *option]) == 2
+    assert capsys.readouterr().err.count("\n") == 9
 
 
 def test_neither_onnx_nor_torch_is_imported_before_it_is_needed():

@@ -31,6 +31,8 @@ def bench(
     from rnnkit import api
     from rnnkit.cli import terminal
 
+    if not text and (as_bytes or encoding != "utf-8"):
+        raise UsageError("--encoding and --bytes say how a --text is read, and there is none; leave them out")
     counts = None
     if threads is not None:
         if not all(count.strip().isdecimal() for count in threads.split(",")):

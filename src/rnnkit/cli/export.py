@@ -46,6 +46,8 @@ def export(
     than promised: in float32 1e-5 of the norm of a token's log-probabilities (single ones may differ by more), in int8
     1 % of the nats per token, or of a classifier's accuracy.
     """
+    if sample is None and (as_bytes or encoding != "utf-8"):
+        raise UsageError("--encoding and --bytes say how a --sample is read, and there is none; leave them out")
     if to is Target.TORCH:
         if int8 or sample is not None:
             raise UsageError(
