@@ -17,7 +17,6 @@ from rnnkit.metrics import spans
 from rnnkit.metrics.chain import Chain, best_path, best_paths, log_marginals
 from rnnkit.models import frame_cnn
 from rnnkit.models.transducer import NO_TARGET, Transducer, TransducerConfig
-from rnnkit.runtime import frame_cnn as runtime_cnn
 from rnnkit.text import WordReader
 
 VOCABULARY = ["the", "cat", "sat", "on", "a", "mat"]
@@ -340,7 +339,7 @@ def test_a_model_of_pictures_that_does_not_fit_together_is_refused(change: dict[
 
 
 def test_how_far_a_window_moves_is_the_same_in_both_halves_and_in_the_schema() -> None:
-    assert frame_cnn.STRIDE == runtime_cnn.STRIDE == schema._STRIDE
+    assert frame_cnn.STRIDE == schema.CNN_STRIDE
 
 
 @pytest.mark.parametrize(

@@ -330,7 +330,7 @@ def _together(model: Mapping[str, Any], names: tuple[str, ...]) -> list[int]:
 
 
 _PICTURES = ("frame_shape", "cnn_channels", "cnn_kernel")  # a transducer of none may leave them out
-_STRIDE = 2  # of the layers that read pictures; tests hold it to models.frame_cnn, which bundle cannot see
+CNN_STRIDE = 2  # of the layers that read pictures; tests hold it to models.frame_cnn, which bundle cannot see
 
 
 def _pictures(model: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
@@ -350,7 +350,7 @@ def _pictures(model: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...
         )
     height, width, _ = shape
     for _ in layers:
-        height, width = -(-height // _STRIDE), -(-width // _STRIDE)
+        height, width = -(-height // CNN_STRIDE), -(-width // CNN_STRIDE)
     return tuple(shape), tuple(layers), kernel, height * width * layers[-1] - math.prod(shape)
 
 

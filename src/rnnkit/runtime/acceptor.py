@@ -17,7 +17,7 @@ from rnnkit.kernels import heads
 from rnnkit.metrics import multi_label
 from rnnkit.runtime.bundled import checked_lengths, integers
 from rnnkit.runtime.ngrams import CONTEXT, Ngrams
-from rnnkit.runtime.reader import ROWS, Reader, padded, words_from
+from rnnkit.runtime.reader import ROWS, Reader, log_sigmoid, padded, words_from
 from rnnkit.runtime.readout import STEPS, Readout
 from rnnkit.runtime.stack import Parts
 from rnnkit.state import State
@@ -264,6 +264,4 @@ class Acceptor(Reader):
         logits = self._head(features)
         if self._ngrams is not None:
             logits = logits + self._ngrams.scores(parts[-1])
-        if not self.is_multi_label:
-            return heads.log_softmax(logits)
-        return np.minimum(logits, 0) - np.log1p(np.exp(-np.abs(logits)))
+        return log_sigmoid(logits) if self.is_multi_label else heads.log_softmax(logits)

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from rnnkit.bundle.schema import CNN_STRIDE
 from rnnkit.errors import ArgumentError, ShapeError
 from rnnkit.kernels.heads import PackedConvolution
 from rnnkit.kernels.recurrent import Precision
-
-STRIDE = 2
 
 
 class FrameCnn:
@@ -25,7 +24,7 @@ class FrameCnn:
         self._layers = []
         while (weight := tensors.get(f"cnn.layers.{len(self._layers)}.weight")) is not None:
             bias, padding = tensors[f"cnn.layers.{len(self._layers)}.bias"], weight.shape[1] // 2
-            window = {"stride": STRIDE, "padding": padding, "precision": precision}
+            window = {"stride": CNN_STRIDE, "padding": padding, "precision": precision}
             self._layers.append(PackedConvolution(weight, bias, **window))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:

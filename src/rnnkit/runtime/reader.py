@@ -212,6 +212,11 @@ def words_from(files: Mapping[str, bytes], what: str) -> WordReader:
         raise SchemaError(f"{WORDS}: {error}") from error
 
 
+def log_sigmoid(logits: np.ndarray) -> np.ndarray:
+    """log σ, an element at a time: the same bits in any batch."""
+    return -np.logaddexp(np.float32(0), -logits)
+
+
 def padded(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """([T, B, …] with 0 behind each array's end, their lengths int64 [B])."""
     lengths = np.array([len(array) for array in arrays], np.int64)

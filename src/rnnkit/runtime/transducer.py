@@ -15,7 +15,7 @@ from rnnkit.metrics.chain import Chain, best_path, held_to, log_marginals
 from rnnkit.metrics.frames import TargetKind
 from rnnkit.metrics.spans import OUTSIDE
 from rnnkit.runtime.frame_cnn import FrameCnn, brightness
-from rnnkit.runtime.reader import ROWS, Reader, padded, words_from
+from rnnkit.runtime.reader import ROWS, Reader, log_sigmoid, padded, words_from
 from rnnkit.state import State
 from rnnkit.text import WordReader
 
@@ -194,7 +194,7 @@ class Transducer(Reader):
         if self.targets == "numbers":
             found = self._tensors["target_scale.mean"] + self._tensors["target_scale.deviation"] * found
         elif self.targets == "labels":
-            found = -np.logaddexp(np.float32(0), -found)  # log σ, an element at a time: the same bits in any batch
+            found = log_sigmoid(found)
         elif not self.config["model"]["crf"]:
             found = heads.log_softmax(found)
         return found.reshape(T, B, len(self.labels))
