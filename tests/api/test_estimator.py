@@ -89,3 +89,10 @@ def test_with_characters_unseen_words_differ_by_their_spelling() -> None:
     assert shares[True].model_.words is not None
     assert np.ptp(shares[True].predict_proba(unseen), axis=0).max() > 0
     assert np.ptp(shares[False].predict_proba(unseen), axis=0).max() == 0
+
+
+def test_ngrams_decide_with_the_layers() -> None:
+    X, y = texts()
+    plain, counted = (rnnkit.SequenceClassifier(**SMALL, ngrams=order).fit(X, y) for order in (0, 2))
+    assert not np.array_equal(plain.predict_proba(X), counted.predict_proba(X))
+    assert counted.model_.config["model"]["ngram_order"] == 2 and counted.score(X, y) > 0.9
