@@ -45,6 +45,8 @@ def _line(result: dict[str, Any]) -> str:
 
 def _best_of(run: dict[str, Any]) -> str:
     best = _best(run)
+    if "num_outputs" in best:
+        return f"{best['name']}: {_written(best)}"
     if "figure" in run:
         return f"{best['name']}: {_LABELS[run['figure']]} {best[run['figure']]:.4f}"
     if "pseudo_perplexity" in best:
@@ -90,6 +92,12 @@ def _tagged(row: dict[str, Any]) -> float:
     return row.get("f1", row["accuracy"])
 
 
+def _written(row: dict[str, Any], key: str = "") -> str:
+    """The figure that written texts are compared by, or another number of its kind."""
+    value = row[key or row["figure"]]
+    return f"{value:.2f} BLEU" if row["figure"] == "bleu" else f"{value:.2%} {row['figure']}"
+
+
 def _interval(row: dict[str, Any]) -> tuple[float, float]:
     """Of the accuracy; of frames over blocks of them."""
     prefix = "accuracy_" if "accuracy_low" in row else ""
@@ -97,6 +105,9 @@ def _interval(row: dict[str, Any]) -> tuple[float, float]:
 
 
 def _best(run: dict[str, Any]) -> dict[str, Any]:
+    if "num_outputs" in run["model"]:
+        figure = run["model"]["figure"]
+        return (min if figure in ("wer", "cer") else max)(run["baselines"], key=lambda row: row[figure])
     if "figure" in run:
         return min(run["baselines"], key=lambda row: row[run["figure"]])
     if "sentences_right" in run["model"]:
@@ -125,6 +136,17 @@ _COLUMNS: dict[str, dict[str, Any]] = {
         "difference": lambda _, __, best, ___: f"{best['difference']:.4f}",
         "its 95 % interval": lambda _, __, best, ___: "{difference_low:.4f} to {difference_high:.4f}".format(**best),
         "p (paired)": lambda _, __, best, ___: f"{best['p_value']:.2g}",
+    },
+    "num_outputs": {
+        "run": lambda name, *_: name,
+        "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",
+        "model": lambda _, model, *__: _written(model),
+        "95 % interval": lambda _, model, *__: f"{_written(model, 'low')} to {_written(model, 'high')}",
+        "BLEU": lambda _, model, *__: f"{model['bleu']:.2f}",
+        "chrF": lambda _, model, *__: f"{model['chrf']:.2f}",
+        "exactly right": lambda _, model, *__: f"{model['exact']:.2%}",
+        "best baseline": lambda _, __, best, ___: best["name"],
+        "its figure": lambda _, __, best, ___: _written(best),
     },
     "sentences_right": {
         "run": lambda name, *_: name,

@@ -270,7 +270,7 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
             "difference_high", "p_value", "num_sequences", "f1", "precision", "recall", "low", "high",
             "sentences_right", "num_sentences", "num_words", "num_frames", "nats_after_first", "frames_right",
             "scaled_rmse", "mase", "smape", "scaled_mse", "crps", "coverage", "one_step", "num_windows",
-            "rmse", "mae", "r2", "bleu", "chrf", "exact", "wer", "cer", "nats_per_token", "num_outputs",
+            "rmse", "mae", "r2", "bleu", "chrf", "exact", "wer", "cer", "nats_per_token", "num_outputs", "figure",
             "bleu_signature", "chrf_signature", "num_parameters", "decode_seconds", "seeds_mean", "seeds_low",
             "seeds_high", "bytes", "train_seconds")  # fmt: skip
     rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]

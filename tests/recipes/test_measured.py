@@ -86,3 +86,28 @@ def test_a_result_of_several_labels_a_frame_is_shown_in_nats() -> None:
         result
     )
     assert "| mlp: 8.5000 nats per frame | 1 of 1 |" in measured._line(result)
+
+
+def test_a_result_of_written_texts_is_shown_by_its_own_figure() -> None:
+    sys.path.insert(0, str(ROOT / "recipes"))
+    try:
+        measured = importlib.import_module("_measured")
+    finally:
+        sys.path.pop(0)
+    own = {"bleu": 35.0, "chrf": 60.0, "exact": 0.2, "wer": 0.5, "low": 34.0, "high": 36.0, "num_outputs": 10}
+    model = {"name": "lstm", "figure": "bleu", "train_seconds": 9.4, **own}
+    rows = [{**model, "name": name, "bleu": bleu} for name, bleu in (("copy-source", 5.0), ("nearest-source", 12.9))]
+    result = {
+        "recipe": "de-en", "machine": {"processor": "P", "threads": 2, "isa": "amx"}, "date": "d", "commit": "c" * 40,
+        "runs": {"attention": {"model": model, "baselines": rows}},
+        "claims": [{"what": "BLEU", "value": 35.0, "at_least": 34.0, "holds": True}],
+    }  # fmt: skip
+    shown = (
+        "| attention | 9 s | 35.00 BLEU | 34.00 BLEU to 36.00 BLEU | 35.00 | 60.00 | 20.00% | nearest-source | 12.90"
+    )
+    assert shown in measured._section(result)
+    assert "| nearest-source: 12.90 BLEU | 1 of 1 |" in measured._line(result)
+    for row, wer in zip((model, *rows), (0.1, 0.4, 0.3), strict=True):
+        row |= {"figure": "wer", "wer": wer, "low": 0.05, "high": 0.15}
+    shown = "| 10.00% wer | 5.00% wer to 15.00% wer | 35.00 | 60.00 | 20.00% | nearest-source | 30.00% wer |"
+    assert shown in measured._section(result)
