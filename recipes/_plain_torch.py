@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnnkit import data
-from rnnkit.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from rnnkit.models.encoder_decoder import EncoderDecoder
+from rnnkit.models.encoder_decoder_config import EncoderDecoderConfig
 
 BATCHES = 6
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from rnnkit.bundle import schema
 from rnnkit.errors import ConfigError
-from rnnkit.models.encoder_decoder import ATTENTION, CONDITIONING, EncoderDecoder, EncoderDecoderConfig
+from rnnkit.models.encoder_decoder import EncoderDecoder
+from rnnkit.models.encoder_decoder_config import ATTENTION, CONDITIONING, EncoderDecoderConfig
 
 SHAPE = {"vocab_size": 11, "source_vocab_size": 13, "embedding_size": 6, "hidden_size": 8}
 
@@ -163,6 +165,10 @@ def test_every_option_changes_the_result(options):
 )
 def test_what_is_for_training_acts_in_training_only(name):
     assert torch.equal(losses(**{name: 0.5}, train=False), losses(train=False))
+
+
+def test_the_bundles_schema_knows_the_same_choices():
+    assert (schema.CONDITIONING, schema.ATTENTION) == (CONDITIONING, ATTENTION)
 
 
 def test_a_smoothed_loss_is_what_torch_calls_one():

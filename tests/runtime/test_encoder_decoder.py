@@ -9,7 +9,8 @@ import torch
 
 from rnnkit import runtime
 from rnnkit.errors import ArgumentError, DataError, DtypeError, SchemaError, ShapeError, StateError
-from rnnkit.models.encoder_decoder import ATTENTION, CONDITIONING, EncoderDecoder, EncoderDecoderConfig
+from rnnkit.models.encoder_decoder import EncoderDecoder
+from rnnkit.models.encoder_decoder_config import ATTENTION, CONDITIONING, EncoderDecoderConfig
 from rnnkit.state import State
 from rnnkit.text import CharTokenizer, SourceAndTarget, build
 from rnnkit.text.source_target import END

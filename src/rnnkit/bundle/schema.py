@@ -53,7 +53,7 @@ TARGETS = ("label", "labels", "numbers")  # of a frame; tests hold them to metri
 READOUTS = ("last", "max", "mean", "attention", "states")  # what an acceptor decides by
 MAX_NGRAM_ORDER = 8  # tokens in the longest n-gram beside an acceptor's readout
 CONDITIONING = ("state", "concat", "both", "none")  # how a decoder knows the source, beside its attention
-ATTENTION = ("none", "dot", "general", "additive")  # tests hold both to models.encoder_decoder
+ATTENTION = ("none", "dot", "general", "additive")  # tests hold both to models.encoder_decoder_config
 ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
 
 Shapes = dict[str, tuple[int, ...]]

@@ -29,10 +29,12 @@ def write(model: Translator, file: Path | None, encoding: str, *, is_jsonl: bool
     n_best = how.pop("n_best", None)
 
     def show(name: str, first: int, sources: Sequence[str]) -> None:
-        try:
-            found = iter(model.translate([one for one in sources if one.strip()], n_best=n_best or 1, **how))
-        except RnnkitError as error:
-            raise type(error)(f"{name}, from line {first} on: {error}") from None
+        for number, source in enumerate(sources, start=first):
+            try:
+                model.texts.encode_source(source)
+            except RnnkitError as error:
+                raise type(error)(f"{name}, line {number}: {error}") from None
+        found = iter(model.translate([one for one in sources if one.strip()], n_best=n_best or 1, **how))
         for number, source in enumerate(sources, start=first):
             hypotheses = next(found) if source.strip() else []  # an empty line stays one
             if is_jsonl:

@@ -2,11 +2,12 @@
 
 from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.nn.adaptive import AdaptiveSoftmax
+from rnnkit.nn.attending import attention
 from rnnkit.nn.backends import SpecBackendWarning, explain_backend
 from rnnkit.nn.cells import GRUCell, LSTMCell, RNNCell
 from rnnkit.nn.dropout import embedding_dropout, locked_dropout, word_dropout
 from rnnkit.nn.layers import GRU, LSTM, RNN
-from rnnkit.nn.operators import DifferentiationError, attention, convolution, linear, linear_cross_entropy
+from rnnkit.nn.operators import DifferentiationError, convolution, linear, linear_cross_entropy
 from rnnkit.nn.options import Options
 from rnnkit.nn.recurrent import Recurrent
 from rnnkit.nn.watched import Watched

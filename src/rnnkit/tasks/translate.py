@@ -13,9 +13,10 @@ import torch
 from rnnkit import data
 from rnnkit.bundle import evaluation, write_bundle
 from rnnkit.metrics import TranslationScore
-from rnnkit.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from rnnkit.models.encoder_decoder import EncoderDecoder
+from rnnkit.models.encoder_decoder_config import EncoderDecoderConfig
 from rnnkit.runtime import EncoderDecoder as Trained
-from rnnkit.runtime.encoder_decoder import TEXTS
+from rnnkit.runtime.decoder import TEXTS
 from rnnkit.tasks.task import Epoch, TrainingReport
 from rnnkit.tasks.translate_config import TranslateConfig
 from rnnkit.tasks.translate_table import first_targets, judge
