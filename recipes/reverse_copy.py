@@ -37,8 +37,8 @@ train, valid, test = (
 by_length = {length: [pair(rng, length) for _ in range(100)] for length in LENGTHS}
 VARIANTS = {
     "attention": {"attention": "additive", "input_feeding": False},
-    "state": {"attention": "none", "conditioning": "state"},
-    "both": {"attention": "none", "conditioning": "both"},
+    "state": {"attention": "none", "conditioning": "state", "kinds": ["copy-source", "nearest-source"]},
+    "both": {"attention": "none", "conditioning": "both", "kinds": ["copy-source", "nearest-source"]},
 }
 runs = {
     name: recipe.translate(

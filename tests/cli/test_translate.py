@@ -15,7 +15,8 @@ from command import Outcome
 
 from rnnkit.api.translation import TranslateRunConfig
 
-SMALL = ("--hidden-size=8", "--embedding-size=4", "--max-steps=4", "--batch-tokens=64", "--threads=1")
+SMALL = ("--hidden-size=8", "--embedding-size=4", "--max-steps=4", "--batch-tokens=64", "--threads=1",
+         "--baseline=copy-source", "--baseline=nearest-source")  # fmt: skip
 SPECIAL = {
     **COMMON,
     "--hidden-size": (["--hidden-size", "7"], "model.hidden_size", 7),

@@ -9,7 +9,7 @@ from typing import Any
 from rnnkit import data, runtime
 from rnnkit.api.trained import Trained
 from rnnkit.errors import UnsafePathError
-from rnnkit.tasks.translate_score import TRANSLATE_BASELINES, WrittenBy, rows_of
+from rnnkit.tasks.translate_score import TRANSLATE_BASELINES, WrittenBy, rows_of, written_by
 
 # What a row keeps from training: it belongs to the system and not to the pairs.
 _OF_THE_SYSTEM = ("bytes", "num_parameters", "train_seconds")
@@ -78,8 +78,10 @@ class Translator(Trained, runtime.EncoderDecoder):
             encoding=encoding,
         )
         pairs = pairs.grouped() if trained["data"]["group_test"] else pairs
-        rows = [(self.metrics["model"], self.translate(pairs.sources, **{**self.decoding, **options}))]
-        rows += [(row, self._baseline(row["name"]).write(pairs.sources)) for row in self.metrics["baselines"]]
+        how = {**self.decoding, **options}
+        rows = [(self.metrics["model"], self.translate(pairs.sources, **how))]
+        for row in self.metrics["baselines"]:
+            rows.append((row, written_by(row["name"], self._folder_of(row["name"]), pairs.sources, **how)))
         systems = [
             WrittenBy(row["name"], outputs, {key: row[key] for key in _OF_THE_SYSTEM if key in row})
             for row, outputs in rows
@@ -93,11 +95,11 @@ class Translator(Trained, runtime.EncoderDecoder):
         is_known = self.path is not None and (self.path / "metrics.json").exists()
         return self.metrics["config"]["data"][key] if is_known else None
 
-    def _baseline(self, name: str) -> Any:
-        """A baseline of the run. Raises: UnsafePathError for a name that leads elsewhere: no digest guards metrics."""
+    def _folder_of(self, name: str) -> Path:
+        """Of a baseline. Raises: UnsafePathError for a name that leads elsewhere: no digest guards metrics."""
         assert self.path is not None
         if name not in TRANSLATE_BASELINES:
             raise UnsafePathError(
                 f"{self.path / 'metrics.json'} names the baseline {name!r}, which does not exist; train again"
             )
-        return TRANSLATE_BASELINES[name].load(self.path / "baselines" / name)
+        return self.path / "baselines" / name

@@ -167,7 +167,7 @@ def _tokenizer(config: Mapping[str, Any], files: Mapping[str, bytes], folder: Pa
     if TOKENIZER not in files:
         model = config["model"]
         has_words = model.get("num_characters") or model.get("num_features")  # their vocabulary is in its place
-        if config["kind"] in ("language_model", "encoder_decoder") or (
+        if config["kind"] in ("language_model", "encoder_decoder", "transformer") or (
             config["kind"] == "acceptor" and model["vocab_size"] and not has_words
         ):
             raise SchemaError(f"{folder} holds a model of text without {TOKENIZER}; write the bundle with it")

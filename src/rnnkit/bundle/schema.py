@@ -488,6 +488,38 @@ def _rises(values: Any, kind: type, low: float, high: float) -> bool:
     )
 
 
+_OF_TRANSFORMER = {
+    "vocab_size", "source_vocab_size", "shared_embedding", "hidden_size", "num_heads", "feedforward_size",
+    "encoder_layers", "num_layers", "tied",
+}  # fmt: skip
+
+
+def _transformer(model: Mapping[str, Any]) -> Shapes:
+    _check_keys(model, _OF_TRANSFORMER, {"dropout", "label_smoothing"}, "model")
+    V, S, D, M = (_size(model, name) for name in ("vocab_size", "source_vocab_size", "hidden_size", "feedforward_size"))
+    is_shared = _flag(model, "shared_embedding")
+    if D % 2 or D % _size(model, "num_heads") or (is_shared and S != V):
+        raise SchemaError(
+            f"model: hidden_size {D} is even and a multiple of num_heads, and shared_embedding needs one vocabulary"
+        )
+    shapes: Shapes = {"embedding.weight": (V, D)} | ({} if is_shared else {"source_embedding.weight": (S, D)})
+    for side, count, parts in (
+        ("encoder", _size(model, "encoder_layers"), ("self_attn",)),
+        ("decoder", _size(model, "num_layers"), ("self_attn", "multihead_attn")),
+    ):
+        for layer in range(count):
+            own: Shapes = {"linear1.weight": (M, D), "linear1.bias": (M,)}
+            own |= {"linear2.weight": (D, M), "linear2.bias": (D,)}
+            for part in parts:
+                own |= {f"{part}.in_proj_weight": (3 * D, D), f"{part}.in_proj_bias": (3 * D,)}
+                own |= {f"{part}.out_proj.weight": (D, D), f"{part}.out_proj.bias": (D,)}
+            for number in range(1, 2 + len(parts)):
+                own |= {f"norm{number}.weight": (D,), f"norm{number}.bias": (D,)}
+            shapes |= {f"{side}.{layer}.{name}": shape for name, shape in own.items()}
+        shapes |= {f"{side}_norm.weight": (D,), f"{side}_norm.bias": (D,)}
+    return shapes | {"head.bias": (V,)} | ({} if _flag(model, "tied") else {"head.weight": (V, D)})
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {
     "language_model": _language_model,
     "bidirectional_language_model": _bidirectional_language_model,
@@ -495,6 +527,7 @@ KINDS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {
     "acceptor": _acceptor,
     "transducer": _transducer,
     "encoder_decoder": _encoder_decoder,
+    "transformer": _transformer,
     "forecaster": _forecaster,
 }
 

@@ -71,7 +71,7 @@ _SOURCES = "Two parallel files, or tables of pairs (.csv, .tsv, .jsonl)."
     **PRECISION,
     **without(TRAINING, "batch_size"),
     batch_tokens=option(int, help="Tokens of an update, padding included."),
-    **only(baselines("copy-source, nearest-source"), "kinds"),
+    **only(baselines("copy-source, nearest-source, transformer"), "kinds"),
     **SEEDS,
 )
 def translate(given: Given) -> None:

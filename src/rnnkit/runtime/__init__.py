@@ -12,6 +12,7 @@ from rnnkit.runtime.frame_by_frame import FrameByFrame
 from rnnkit.runtime.language_model import LanguageModel
 from rnnkit.runtime.loading import load
 from rnnkit.runtime.transducer import Transducer
+from rnnkit.runtime.transformer import Transformer
 from rnnkit.runtime.window_mlp import WindowMLP
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Hypothesis",
     "LanguageModel",
     "Transducer",
+    "Transformer",
     "WindowMLP",
     "get_num_threads",
     "isa",

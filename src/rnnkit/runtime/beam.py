@@ -17,8 +17,8 @@ from rnnkit.runtime.stack import Parts
 from rnnkit.text import Tokenizer
 
 if TYPE_CHECKING:
-    from rnnkit.runtime.encoder_decoder import EncoderDecoder
     from rnnkit.runtime.language_model import LanguageModel
+    from rnnkit.runtime.writer import Writer
     from rnnkit.state import State
 
 
@@ -91,7 +91,7 @@ def search(
 
 
 def continued(
-    model: EncoderDecoder, features: np.ndarray, parts: Parts, options: Options, *, most: Sequence[int]
+    model: Writer, features: np.ndarray, parts: Parts, options: Options, *, most: Sequence[int]
 ) -> list[list[Hypothesis]]:
     """The best texts of rows that have been begun, the best first. Args: most: tokens of each row's, at most."""
     searches = []

@@ -7,22 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.errors import ArgumentError, SchemaError, ShapeError, StateError
+from rnnkit.errors import ArgumentError, ShapeError, StateError
 from rnnkit.kernels import heads
-from rnnkit.runtime.bundled import BundledModel
 from rnnkit.runtime.reader import padded
 from rnnkit.runtime.softmax import build_softmax
 from rnnkit.runtime.stack import Parts, Stack
+from rnnkit.runtime.writer import Writer
 from rnnkit.state import State
 from rnnkit.text import SourceAndTarget
 
-TEXTS = "source_target.json"
 _PLACES = ("values", "keys", "looked", "ids")  # what a source has for each of its places
 _INTEGERS = ("ids", "lengths")
 _LEAST = np.float32(1e-30)  # of a probability whose logarithm is taken
 
 
-class Decoder(BundledModel):
+class Decoder(Writer):
     """Ids of sources in, features for a softmax and the parts of a state out; the equations are in
     `rnnkit.models.encoder_decoder`.
 
@@ -38,22 +37,9 @@ class Decoder(BundledModel):
         digest: str | None = None,
         precision: str | None = None,
     ) -> None:
-        """Of a configuration and its float32 arrays in memory, for example those of `export`.
-
-        Args:   texts: how sources and targets are cut.  digest: of the bundle they come from; None: the one that `save`
-                would give.  precision: as in `load`.
-        Raises: SchemaError, TensorError for parts that do not belong together.
-        """
-        files = {TEXTS: texts.to_json().encode()}
-        super().__init__(config, tensors, texts.target, files=files, digest=digest, precision=precision)
+        """As `Writer`."""
+        super().__init__(config, tensors, texts=texts, digest=digest, precision=precision)
         model, tensors = self.config["model"], self._weights
-        if texts.source.vocab_size != model["source_vocab_size"]:
-            raise SchemaError(
-                f"the source's tokeniser has {texts.source.vocab_size} tokens, the model {model['source_vocab_size']}; "
-                "take both from one run"
-            )
-        self.texts, self.vocab_size = texts, model["vocab_size"]
-        self.begin_id = self.end_id = texts.end_id
         self._softmax: Any = build_softmax({**model, "softmax": "full"}, tensors, self.precision)
         self._copies: bool = model.get("copying", False)
         if self._copies:

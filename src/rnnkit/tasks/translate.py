@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,13 @@ from rnnkit.bundle import evaluation, write_bundle
 from rnnkit.metrics import TranslationScore
 from rnnkit.models.encoder_decoder import EncoderDecoder
 from rnnkit.models.encoder_decoder_config import EncoderDecoderConfig
+from rnnkit.models.transformer import Transformer, TransformerConfig
 from rnnkit.runtime import EncoderDecoder as Trained
-from rnnkit.runtime.decoder import TEXTS
-from rnnkit.tasks.task import Epoch, TrainingReport
+from rnnkit.runtime import Transformer as TrainedTransformer
+from rnnkit.runtime.writer import TEXTS, Writer
+from rnnkit.tasks.task import Epoch, Peer, TrainingReport
 from rnnkit.tasks.translate_config import TranslateConfig
+from rnnkit.tasks.translate_score import TRANSFORMER, TRANSLATE_BASELINES
 from rnnkit.tasks.translate_table import first_targets, judge
 from rnnkit.tasks.whole import WholeSequencesTask
 from rnnkit.text import SourceAndTarget
@@ -124,7 +127,7 @@ class TranslationTask(WholeSequencesTask):
             batches=len(self.streams(batch_size=self._batch_tokens, window=1, stride=1)),
         )
 
-    def build_model(self) -> EncoderDecoder:
+    def build_model(self) -> torch.nn.Module:
         texts = self.pairs.texts
         sizes: Any = {"vocab_size": texts.target.vocab_size, "source_vocab_size": texts.source.vocab_size}
         return EncoderDecoder(EncoderDecoderConfig(**self.config.model.model_dump(), **sizes))
@@ -175,13 +178,64 @@ class TranslationTask(WholeSequencesTask):
         files |= evaluation.of_pairs(first_targets(self.pairs.test.pairs))
         write_bundle(run_dir, config=config, tensors=tensors, files=files)
 
-    def _trained(self, model: torch.nn.Module) -> Trained:
+    def peers(self) -> Mapping[str, Peer]:
+        """The model from further seeds, and the transformer, if it is among the baselines."""
+        chosen, found = self.config.baselines, dict(super().peers())
+        if TRANSFORMER in (chosen.kinds or TRANSLATE_BASELINES):
+            with torch.random.fork_rng(devices=[]):
+                num_parameters = sum(parameter.numel() for parameter in self.build_model().parameters())
+            sizes: Any = {"batch_tokens": self._batch_tokens, "at_most": num_parameters}
+            peer: Any = TransformerTask(self.config, self.pairs, **sizes)
+            found[TRANSFORMER] = Peer(
+                peer, {"lr": chosen.transformer_lr, "warmup_steps": chosen.transformer_warmup_steps}
+            )
+        return found
+
+    def _trained(self, model: torch.nn.Module) -> Writer:
         return Trained(*model.export(), texts=self.pairs.texts)  # type: ignore[operator]
 
     def _judge(
         self, run_dir: Path, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]
     ) -> dict[str, Any]:
         return judge(run_dir, name=self.name, config=self.config, pairs=self.pairs, report=report, others=peers)
+
+
+class TransformerTask(TranslationTask):
+    """Train the transformer on pairs that are already there. Args: at_most: its parameters."""
+
+    name = TRANSFORMER
+
+    def __init__(self, config: TranslateConfig, pairs: PairsOfTexts, *, batch_tokens: int, at_most: int) -> None:
+        self.config, self.pairs, self._batch_tokens, self._at_most = config, pairs, batch_tokens, at_most
+
+    def identity(self) -> dict[str, Any]:
+        chosen = self.config.baselines.model_dump(mode="json")
+        own = {f"baselines.{key}": value for key, value in chosen.items() if key.startswith("transformer_")}
+        return {**own, "most parameters": self._at_most, **self.pairs.identity()}
+
+    def build_model(self) -> torch.nn.Module:
+        chosen, texts, model = self.config.baselines, self.pairs.texts, self.config.model
+        return Transformer(
+            TransformerConfig.of_size(
+                self._at_most,
+                vocab_size=texts.target.vocab_size,
+                source_vocab_size=texts.source.vocab_size,
+                shared_embedding=model.shared_embedding,
+                tied=True,
+                num_heads=chosen.transformer_heads,
+                encoder_layers=chosen.transformer_layers,
+                num_layers=chosen.transformer_layers,
+                dropout=chosen.transformer_dropout,
+                label_smoothing=model.label_smoothing,
+            )
+        )
+
+    def peers(self) -> Mapping[str, Peer]:
+        """None of its own."""
+        return {}
+
+    def _trained(self, model: torch.nn.Module) -> Writer:
+        return TrainedTransformer(*model.export(), texts=self.pairs.texts)  # type: ignore[operator]
 
 
 def _kind_of(texts: Sequence[str]) -> str:

@@ -118,9 +118,22 @@ class TranslateScoreConfig(Section):
 class TranslateBaselinesConfig(SeedsConfig):
     """What the model must beat."""
 
-    kinds: tuple[Literal["copy-source", "nearest-source"], ...] | None = Field(
-        default=None, min_length=1, description="Which the table shows; None: both."
+    kinds: tuple[Literal["copy-source", "nearest-source", "transformer"], ...] | None = Field(
+        default=None, min_length=1, description="Which the table shows; None: all."
     )
+    transformer_layers: int = Field(default=3, ge=1, description="Of its encoder and of its decoder, each.")
+    transformer_heads: int = Field(default=4, ge=1, description="Of each of its attentions.")
+    transformer_dropout: float = Field(default=0.1, ge=0, lt=1, description="On what each of its parts adds.")
+    transformer_lr: float = Field(default=1e-3, gt=0, description="Its peak learning rate.")
+    transformer_warmup_steps: int = Field(default=400, ge=0, description="Updates from 0 to that rate.")
+
+    owners: ClassVar = {
+        name: (lambda chosen: chosen.kinds is None or "transformer" in chosen.kinds, "without transformer among kinds")
+        for name in (
+            "transformer_layers", "transformer_heads", "transformer_dropout", "transformer_lr",
+            "transformer_warmup_steps",
+        )
+    }  # fmt: skip
 
 
 class TranslateConfig(SequencesRunConfig):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rnnkit.baselines import CopySource, NearestSource
 from rnnkit.metrics import TranslationScore, paired_translations
+from rnnkit.runtime import Transformer
 
-TRANSLATE_BASELINES = {"copy-source": CopySource, "nearest-source": NearestSource}
+FITTED = {"copy-source": CopySource, "nearest-source": NearestSource}
+TRANSFORMER = "transformer"
+TRANSLATE_BASELINES = (*FITTED, TRANSFORMER)
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,13 @@ class WrittenBy:
     name: str
     outputs: Sequence[str]
     own: dict[str, Any]
+
+
+def written_by(kind: str, folder: Path, sources: Sequence[str], **how: Any) -> list[str]:
+    """What a baseline of `TRANSLATE_BASELINES` writes, saved in `folder`. Args: how: options of `translate`."""
+    if kind == TRANSFORMER:
+        return Transformer.load(folder).translate(sources, **how)
+    return FITTED[kind].load(folder).write(sources)
 
 
 def rows_of(systems: Sequence[WrittenBy], references: Sequence[Sequence[str]], **how: Any) -> list[dict[str, Any]]:

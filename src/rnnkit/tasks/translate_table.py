@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,12 @@ from rnnkit import durable
 from rnnkit.baselines import CopySource, NearestSource
 from rnnkit.bundle import strict_json
 from rnnkit.metrics import TranslationScore
-from rnnkit.runtime import EncoderDecoder
+from rnnkit.runtime import EncoderDecoder, Transformer
+from rnnkit.runtime.writer import Writer
 from rnnkit.tasks.run_facts import over_seeds, run_facts
 from rnnkit.tasks.task import TrainingReport
 from rnnkit.tasks.translate_config import TranslateConfig
-from rnnkit.tasks.translate_score import TRANSLATE_BASELINES, WrittenBy, rows_of
+from rnnkit.tasks.translate_score import TRANSFORMER, TRANSLATE_BASELINES, WrittenBy, rows_of
 
 if TYPE_CHECKING:
     from rnnkit.data import Pairs
@@ -39,26 +40,23 @@ def judge(
 ) -> dict[str, Any]:
     """Score the bundle in `run_dir` and its baselines on the test part; no baseline has a choice.
 
-    Args:    others: the model from further seeds, in `run_dir/baselines`.
+    Args:    others: the model from further seeds and the transformer, in `run_dir/baselines`.
     Returns: what it writes to `run_dir/metrics.json`.
     """
     model, test = EncoderDecoder.load(run_dir), pairs.test.pairs
     how: Any = config.decoding.model_dump()
-    started = time.perf_counter()
-    outputs = model.translate(test.sources, **how)
-    own = {
-        "bytes": (run_dir / "model.safetensors").stat().st_size,
-        "num_parameters": model.num_parameters,
-        "train_seconds": report.seconds,
-        "decode_seconds": time.perf_counter() - started,
-        "nats_per_token": _nats_per_token(model, test),
-    }
-    systems = [WrittenBy(name, outputs, own)]
-    systems += [_baseline(kind, pairs, run_dir) for kind in config.baselines.kinds or TRANSLATE_BASELINES]
+    systems, trained = [_written(name, model, run_dir, test, report, how)], dict(others)
+    outputs = systems[0].outputs
+    for kind in config.baselines.kinds or TRANSLATE_BASELINES:
+        if kind == TRANSFORMER:
+            folder = run_dir / "baselines" / kind
+            systems.append(_written(kind, Transformer.load(folder), folder, test, trained[kind], how))
+        else:
+            systems.append(_baseline(kind, pairs, run_dir))
     scoring: Any = {**config.scores.model_dump(), "lowercase": config.tokenizer.lowercase}
     row, *baselines = rows_of(systems, test.targets, **scoring)
     seeds = [{"seed": report.training["seed"], config.scores.figure: row[config.scores.figure]}]
-    for other, its_report in others:
+    for other, its_report in ((one, own) for one, own in others if one != TRANSFORMER):
         peer = EncoderDecoder.load(run_dir / "baselines" / other)
         (its_row,) = rows_of([WrittenBy(other, peer.translate(test.sources, **how), {})], test.targets, **scoring)
         seeds.append({"seed": its_report.training["seed"], config.scores.figure: its_row[config.scores.figure]})
@@ -128,6 +126,22 @@ def _looks(model: EncoderDecoder, row: int, outputs: Sequence[str], pairs: Pairs
     }
 
 
+def _written(
+    name: str, model: Writer, folder: Path, pairs: Pairs, report: TrainingReport, how: Mapping[str, Any]
+) -> WrittenBy:
+    """What a trained model writes, and what it is beside that."""
+    started = time.perf_counter()
+    outputs = model.translate(pairs.sources, **how)
+    own = {
+        "bytes": (folder / "model.safetensors").stat().st_size,
+        "num_parameters": model.num_parameters,
+        "train_seconds": report.seconds,
+        "decode_seconds": time.perf_counter() - started,
+        "nats_per_token": _nats_per_token(model, pairs),
+    }
+    return WrittenBy(name, outputs, own)
+
+
 def _baseline(kind: str, pairs: PairsOfTexts, run_dir: Path) -> WrittenBy:
     train = pairs.train.pairs
     started = time.perf_counter()
@@ -144,7 +158,7 @@ def first_targets(pairs: Pairs) -> list[tuple[str, str]]:
     return [(source, targets[0]) for source, targets in zip(pairs.sources, pairs.targets, strict=True)]
 
 
-def _nats_per_token(model: EncoderDecoder, pairs: Pairs) -> float:
+def _nats_per_token(model: Writer, pairs: Pairs) -> float:
     """Of the first target of every pair."""
     nats = model.nll(first_targets(pairs))
     return float(np.concatenate(nats).mean())
