@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -80,14 +80,7 @@ class NgramModel(BackoffModel):
         Raises: ArgumentError, DataError for an empty text, DtypeError, ShapeError.
         Cost:   one sort of N keys per order; about 60 bytes of memory per token beside the model.
         """
-        if not 1 <= order <= MAX_ORDER:
-            raise ArgumentError(f"order is {order}, wanted 1..{MAX_ORDER}; 5 for words and 6 for characters are usual")
-        if not 0 <= begin_id < vocab_size:
-            raise ArgumentError(f"begin_id is {begin_id}, wanted an id of the vocabulary, 0..{vocab_size - 1}")
-        tokens = checked_tokens(tokens, vocab_size)
-        if not len(tokens):
-            raise DataError("the training text has no token to count; pass a longer one")
-        starts = checked_starts(document_starts, len(tokens))
+        tokens, starts = counted_text(tokens, document_starts, order=order, vocab_size=vocab_size, begin_id=begin_id)
         keys, counts = _count(*with_begins(tokens, starts, begin_id=begin_id), order=order, vocab_size=vocab_size)
         return cls(keys, counts, vocab_size=vocab_size, begin_id=begin_id, modified=modified)
 
@@ -122,17 +115,36 @@ class NgramModel(BackoffModel):
             raise DataError(f"{Path(folder) / 'ngram.npz'}: {error}; fit the model again") from None
 
     def _arrays(self) -> dict[str, NDArray[np.unsignedinteger]]:
-        """What is saved, each in the narrowest unsigned type that holds it."""
+        """What is saved."""
         arrays = {"counts_1": self.counts[0]}
         for k in range(2, self.order + 1):
             keys = self.levels[k - 1].keys
             arrays[f"children_{k}"] = np.bincount(keys // self.vocab_size, minlength=len(self.levels[k - 2].keys))
             arrays[f"tokens_{k}"] = keys % self.vocab_size
             arrays[f"counts_{k}"] = self.counts[k - 1]
-        return {name: a.astype(np.min_scalar_type(a.max(initial=0))) for name, a in arrays.items()}
+        return narrowest(arrays)
 
     def _known_tokens(self) -> NDArray[np.bool_]:
         return self.counts[0] > 0
+
+
+def counted_text(
+    tokens: ArrayLike, document_starts: ArrayLike | None, *, order: int, vocab_size: int, begin_id: int
+) -> tuple[Ints, Ints]:
+    """A text to count, and where its documents start. Args, Raises: as `NgramModel.fit`."""
+    if not 1 <= order <= MAX_ORDER:
+        raise ArgumentError(f"order is {order}, wanted 1..{MAX_ORDER}; 5 for words and 6 for characters are usual")
+    if not 0 <= begin_id < vocab_size:
+        raise ArgumentError(f"begin_id is {begin_id}, wanted an id of the vocabulary, 0..{vocab_size - 1}")
+    checked = checked_tokens(tokens, vocab_size)
+    if not len(checked):
+        raise DataError("the training text has no token to count; pass a longer one")
+    return checked, checked_starts(document_starts, len(checked))
+
+
+def narrowest(arrays: Mapping[str, NDArray[np.integer]]) -> dict[str, NDArray[np.unsignedinteger]]:
+    """Counts, each array in the narrowest unsigned type that holds it."""
+    return {name: a.astype(np.min_scalar_type(a.max(initial=0))) for name, a in arrays.items()}
 
 
 def choose_discounts(counts: Ints, *, modified: bool = True) -> Discounts:

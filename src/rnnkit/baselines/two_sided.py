@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rnnkit.baselines.backoff import Floats, Ints, checked_starts, checked_tokens, level_rows, token_array
-from rnnkit.baselines.ngram import choose_discounts, discount
-from rnnkit.baselines.storage import MAX_ORDER, Head, read_counts, write_counts
-from rnnkit.errors import ArgumentError, DataError
+from rnnkit.baselines.ngram import choose_discounts, counted_text, discount, narrowest
+from rnnkit.baselines.storage import Head, read_counts, write_counts
+from rnnkit.errors import DataError
 
 _CHUNK = 1 << 20  # tokens scored at once
 
@@ -86,16 +86,9 @@ class TwoSidedNgramModel:
         Raises: ArgumentError, DataError for an empty text, DtypeError, ShapeError.
         Cost:   one sort of N keys per order, twice; about 100 bytes of memory per token.
         """
-        if not 1 <= order <= MAX_ORDER:
-            raise ArgumentError(f"order is {order}, wanted 1..{MAX_ORDER}; 3 to 5 are usual")
-        if not 0 <= begin_id < vocab_size:
-            raise ArgumentError(f"begin_id is {begin_id}, wanted an id of the vocabulary, 0..{vocab_size - 1}")
-        tokens = checked_tokens(tokens, vocab_size)
-        if not len(tokens):
-            raise DataError("the training text has no token to count; pass a longer one")
-        starts = checked_starts(document_starts, len(tokens))
-        context = _context(tokens, starts, 0, len(tokens), order=order, begin_id=begin_id)
-        events, counts = _distinct(np.column_stack([*context, tokens]), vocab_size)
+        counted, starts = counted_text(tokens, document_starts, order=order, vocab_size=vocab_size, begin_id=begin_id)
+        context = _context(counted, starts, 0, len(counted), order=order, begin_id=begin_id)
+        events, counts = _distinct(np.column_stack([*context, counted]), vocab_size)
         return cls(events, counts, order=order, vocab_size=vocab_size, begin_id=begin_id)
 
     @property
@@ -133,8 +126,7 @@ class TwoSidedNgramModel:
         return cls(events, counts, order=head.order, vocab_size=head.vocab_size, begin_id=head.begin_id)
 
     def _arrays(self) -> dict[str, NDArray[np.unsignedinteger]]:
-        arrays = {"events": self._events, "counts": self._counts}
-        return {name: a.astype(np.min_scalar_type(a.max(initial=0))) for name, a in arrays.items()}
+        return narrowest({"events": self._events, "counts": self._counts})
 
     def _scored(
         self, tokens: NDArray[np.integer], document_starts: ArrayLike | None

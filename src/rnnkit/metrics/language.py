@@ -12,14 +12,11 @@ from rnnkit.metrics.table import Column
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageModelScore:
-    """How well a model predicted a text.
-
-    perplexity = exp(nll / num_tokens) depends on the tokenizer; nats and bits per character or byte do not, so that
-    models of words, subwords, characters and bytes compare on the same text.
+class TextScore:
+    """What a text cost a model, and the sizes to divide that by; a kind of model adds what it may be called.
 
     Args:
-        nll: total negative log-likelihood of the text's tokens, nats.
+        nll: total nats of the text's tokens.
         num_tokens, num_characters, num_bytes: sizes of that text; bytes are those of its UTF-8.
         unit: what a token is: "byte", "char", "word" or "bpe".
     Raises: ArgumentError for a count below 1 or an nll that is no number.
@@ -43,9 +40,28 @@ class LanguageModelScore:
         return self.nll / self.num_tokens
 
     @property
+    def _exp(self) -> float:
+        """Of the nats per token; infinite where that overflows."""
+        return math.exp(self.nats_per_token) if self.nats_per_token < 709 else math.inf
+
+    def to_dict(self) -> dict[str, float | int | str]:
+        """The arguments and everything derived, for metrics.json."""
+        return {"nats_per_token": self.nats_per_token, **vars(self)}
+
+
+class LanguageModelScore(TextScore):
+    """How well a model predicted a text.
+
+    perplexity = exp(nll / num_tokens) depends on the tokenizer; nats and bits per character or byte do not, so that
+    models of words, subwords, characters and bytes compare on the same text.
+
+    Args and Raises: as of `TextScore`; nll: negative log-likelihood.
+    """
+
+    @property
     def perplexity(self) -> float:
         """exp of the nats per token; infinite where that overflows."""
-        return math.exp(self.nats_per_token) if self.nats_per_token < 709 else math.inf
+        return self._exp
 
     @property
     def nats_per_character(self) -> float:
@@ -60,19 +76,8 @@ class LanguageModelScore:
         return self.nll / self.num_bytes / math.log(2)
 
     def to_dict(self) -> dict[str, float | int | str]:
-        """The arguments and everything derived, for metrics.json."""
-        return {
-            "perplexity": self.perplexity,
-            "nats_per_token": self.nats_per_token,
-            "nats_per_character": self.nats_per_character,
-            "bits_per_character": self.bits_per_character,
-            "bits_per_byte": self.bits_per_byte,
-            "nll": self.nll,
-            "num_tokens": self.num_tokens,
-            "num_characters": self.num_characters,
-            "num_bytes": self.num_bytes,
-            "unit": self.unit,
-        }
+        derived = ("perplexity", "nats_per_character", "bits_per_character", "bits_per_byte")
+        return {**{name: getattr(self, name) for name in derived}, **super().to_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

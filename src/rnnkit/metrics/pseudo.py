@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
-from rnnkit.metrics.language import LanguageModelScore
+from rnnkit.metrics.language import TextScore
 from rnnkit.metrics.table import Column
 
 
-@dataclass(frozen=True, kw_only=True)
-class PseudoLikelihoodScore:
+class PseudoLikelihoodScore(TextScore):
     """exp of the mean −log p(token | all others): a pseudo-perplexity, which no perplexity compares with.
 
     The product of these probabilities is no probability of the text: each token is guessed with the answers to all
     other guesses at hand. So there are no bits per character here, which would be lengths of a code that nobody can
     write. It compares models of one tokenizer on one text, each of which sees both sides.
 
-    Args and Raises: as of `LanguageModelScore`.
+    Args and Raises: as of `TextScore`.
 
     Source: Besag 1975, "Statistical analysis of non-lattice data", for the product; Salazar et al. 2020, "Masked
         language model scoring", section 2.3, for its name.
     """
 
-    nll: float
-    num_tokens: int
-    num_characters: int
-    num_bytes: int
-    unit: str
-
-    def __post_init__(self) -> None:
-        LanguageModelScore(**vars(self))  # the same checks
-
-    @property
-    def nats_per_token(self) -> float:
-        return self.nll / self.num_tokens
-
     @property
     def pseudo_perplexity(self) -> float:
         """exp of the nats per token; infinite where that overflows."""
-        return math.exp(self.nats_per_token) if self.nats_per_token < 709 else math.inf
+        return self._exp
 
     def to_dict(self) -> dict[str, float | int | str]:
-        """The arguments and everything derived, for metrics.json."""
-        return {
-            "pseudo_perplexity": self.pseudo_perplexity,
-            "nats_per_token": self.nats_per_token,
-            "nll": self.nll,
-            "num_tokens": self.num_tokens,
-            "num_characters": self.num_characters,
-            "num_bytes": self.num_bytes,
-            "unit": self.unit,
-        }
+        return {"pseudo_perplexity": self.pseudo_perplexity, **super().to_dict()}
 
 
 PSEUDO_LIKELIHOOD_COLUMNS = (

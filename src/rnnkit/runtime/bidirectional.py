@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -36,21 +36,12 @@ class BidirectionalLanguageModel(BundledModel):
 
     kind = "bidirectional_language_model"
 
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        tensors: Mapping[str, np.ndarray],
-        tokenizer: Tokenizer | None = None,
-        *,
-        digest: str | None = None,
-        precision: str | None = None,
-    ) -> None:
+    def _prepare(self, tokenizer: Tokenizer | None) -> None:
         if tokenizer is None:
             raise ArgumentError("a language model reads text by its tokeniser; pass tokenizer=")
-        super().__init__(config, tensors, tokenizer, digest=digest, precision=precision)
         self.tokenizer = tokenizer
         self.begin_id = tokenizer.begin_id
-        model = config["model"]
+        model = self.config["model"]
         self.vocab_size: int = model["vocab_size"]
         self._softmax = build_softmax(model, self._weights, self.precision)
         self._before, self._after = (

@@ -38,13 +38,13 @@ class BundledModel(ABC):
         self,
         config: Mapping[str, Any],
         tensors: Mapping[str, np.ndarray],
-        tokenizer: Tokenizer | None,
+        tokenizer: Tokenizer | None = None,
         *,
         files: Mapping[str, bytes] | None = None,
-        digest: str | None,
-        precision: str | None,
+        digest: str | None = None,
+        precision: str | None = None,
     ) -> None:
-        """Args: files: of the bundle, beside the tokeniser's. Raises: SchemaError, TensorError."""
+        """Args: files: of the bundle, beside the tokeniser's. Raises: SchemaError, TensorError; as `_prepare`."""
         check_tensors(config, tensors)
         self._check_kind(config)
         self._files = dict(files or {})
@@ -55,6 +55,11 @@ class BundledModel(ABC):
         self.digest = digest or bundle_digest(config=config, tensors=tensors, files=self._files)
         self.precision = resolve_precision(precision or config["precision"], forward_only=True)
         self._weights = int8.as_computed(self._tensors, self.precision)
+        self._prepare(tokenizer)
+
+    def _prepare(self, tokenizer: Tokenizer | None) -> None:
+        """What a kind of model makes of its configuration and weights, beyond what it does when it is made."""
+        return
 
     @classmethod
     def load(cls, path: str | Path, *, precision: str | None = None) -> Self:

@@ -32,19 +32,9 @@ class NextTokenModel(BundledModel):
     vocab_size: int
     begin_id: int
 
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        tensors: Mapping[str, np.ndarray],
-        tokenizer: Tokenizer | None = None,
-        *,
-        digest: str | None = None,
-        precision: str | None = None,
-    ) -> None:
-        """As `from_parts`."""
-        super().__init__(config, tensors, tokenizer, digest=digest, precision=precision)
-        self.vocab_size = config["model"]["vocab_size"]
-        self._softmax = build_softmax(config["model"], self._weights, self.precision)
+    def _prepare(self, tokenizer: Tokenizer | None) -> None:
+        self.vocab_size = self.config["model"]["vocab_size"]
+        self._softmax = build_softmax(self.config["model"], self._weights, self.precision)
 
     @classmethod
     def from_parts(

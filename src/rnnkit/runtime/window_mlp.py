@@ -24,19 +24,12 @@ class WindowMLP(NextTokenModel):
     kind = "window_mlp"
     _dtypes: ClassVar[Mapping[str, Any]] = {"context": np.int64}
 
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        tensors: Mapping[str, np.ndarray],
-        tokenizer: Tokenizer | None = None,
-        *,
-        digest: str | None = None,
-        precision: str | None = None,
-    ) -> None:
-        super().__init__(config, tensors, tokenizer, digest=digest, precision=precision)
+    def _prepare(self, tokenizer: Tokenizer | None) -> None:
+        super()._prepare(tokenizer)
+        model = self.config["model"]
         self.tokenizer = tokenizer
-        self.begin_id = config["model"]["begin_id"]
-        self._window = config["model"]["order"] - 1
+        self.begin_id = model["begin_id"]
+        self._window = model["order"] - 1
         self._parts = ((("context", self._window),),)
         hidden = (self._weights[f"hidden.{name}"] for name in ("weight", "bias"))
         self._hidden = heads.PackedLinear(*hidden, precision=self.precision)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +66,12 @@ class GrammarTask(ClassificationTask):
         figures = super().evaluate(model, max_tokens=max_tokens)
         return {**figures, "error": 1 - figures["accuracy"]}
 
-    def finish(
-        self,
-        run_dir: Path,
-        *,
-        report: TrainingReport,
-        peers: Sequence[tuple[str, TrainingReport]],
-        note: Callable[[str], None],
+    def _judge(
+        self, run_dir: Path, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]
     ) -> dict[str, Any]:
-        """The saved model and all baselines on the test texts, in all and by length; writes `metrics.json`."""
+        """As of a classification, and all systems by length."""
         texts, tokenizer = self.sequences, self.sequences.tokenizer
         assert tokenizer is not None
-        note(f"judging every row of the table on {len(texts.test):,} texts of up to {texts.test_longest} characters")
         return judge(
             run_dir,
             name=self.name,
