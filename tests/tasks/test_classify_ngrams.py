@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 import rnnkit
 from rnnkit.api.classification import ClassifyTrainConfig
+from rnnkit.api.classification_report import model_card
 from rnnkit.baselines import BagOfNgrams
 from rnnkit.bundle import read_bundle
 from rnnkit.errors import ArgumentError, CheckpointError, ConfigError
@@ -137,6 +138,8 @@ def test_each_seed_has_its_own_weights_and_the_table_their_mean(table: Path, tmp
 def test_the_layers_alone_are_the_run_without_ngrams(table: Path, tmp_path: Path) -> None:
     metrics = train(table, tmp_path / "run", model={**MODEL, "ngrams": 2})
     plain = train(table, tmp_path / "without", model=MODEL)
+    assert "decided by max, mean and n-grams of up to 2 tokens; " in model_card(metrics, name="run")
+    assert "n-grams" not in model_card(plain, name="without").partition("## Measured")[0]
     assert metrics["baselines"][-1]["nats"] == plain["model"]["nats"]
     assert metrics["baselines"][-1]["num_parameters"] == plain["model"]["num_parameters"]
     assert read_bundle(tmp_path / "run" / "baselines" / "layers").digest == read_bundle(tmp_path / "without").digest

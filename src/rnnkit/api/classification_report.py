@@ -26,12 +26,13 @@ def model_card(metrics: Mapping[str, Any], *, name: str) -> str:
     shape, parts = config["model"], metrics["data"]
     widths = shape["hidden_size"] if isinstance(shape["hidden_size"], list) else [shape["hidden_size"]]
     direction = "in both directions" if shape["bidirectional"] else "from the first step to the last"
+    beside = f" and n-grams of up to {shape['ngrams']} tokens" if shape.get("ngrams") else ""
     labels, given = metrics["labels"], "some or none" if "micro_f1" in model else "one"
     shown = ", ".join(labels[:20]) + (f" and {len(labels) - 20} more" if len(labels) > 20 else "")
     return f"""# {name}
 
 A recurrent classifier: {max(shape["num_layers"], len(widths))} × {shape["cell"]} with {", ".join(map(str, widths))}
-units, reading {direction}, decided by {", ".join(shape["readout"])}; {model["num_parameters"]:,} parameters.
+units, reading {direction}, decided by {", ".join(shape["readout"])}{beside}; {model["num_parameters"]:,} parameters.
 
 Labels{", of which a sequence has any number" if "micro_f1" in model else ""}: {shown}.
 
