@@ -1,7 +1,8 @@
 """An encoder-decoder as one writes it with torch.nn alone, and how many target tokens a second it and ours train.
 
-The same shape, the same batches, the same dtype: float32. What differs is who computes: nn.LSTM over packed sources and
-over whole targets (with input feeding step by step), attention by bmm, and cross_entropy with smoothed labels.
+The same shape, the same batches, the same dtype: float32, or products of bfloat16 with float32 weights (torch's
+autocast). What differs is who computes: nn.LSTM over packed sources and over whole targets (with input feeding step by
+step), attention by bmm, and cross_entropy with smoothed labels.
 """
 
 from __future__ import annotations
@@ -24,32 +25,32 @@ BATCHES = 6
 
 
 class PlainTorch(nn.Module):
-    """As an `EncoderDecoder` of one bidirectional layer, general attention and one layer that decodes."""
+    """As an `EncoderDecoder` of a bidirectional layer, general attention, a layer that decodes and one tied table."""
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
         E, H, encoder_size = config.embedding_size, config.hidden_size, config.encoder_size
         assert isinstance(H, int) and encoder_size is not None
         self.feeds, self.smoothing = config.input_feeding, config.label_smoothing
-        self.source = nn.Embedding(config.source_vocab_size, E)
-        self.target = nn.Embedding(config.vocab_size, E)
+        self.embedding = nn.Embedding(config.vocab_size, E)
         self.encoder = nn.LSTM(E, encoder_size, bidirectional=True)
         self.decoder = nn.LSTM(E + H * self.feeds, H)
         self.bridge = nn.ModuleList(nn.Linear(2 * encoder_size, H) for _ in range(2))
         self.key = nn.Linear(2 * encoder_size, H, bias=False)
         self.combine = nn.Linear(2 * encoder_size + H, H, bias=False)
-        self.head = nn.Linear(H, config.vocab_size)
+        self.projection = nn.Linear(H, E, bias=False)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def loss(self, inputs: tuple[Tensor, Tensor, Tensor], targets: Tensor, weights: Tensor) -> Tensor:
         sources, lengths, previous = inputs
-        packed = pack_padded_sequence(self.source(sources), lengths, enforce_sorted=False)
+        packed = pack_padded_sequence(self.embedding(sources), lengths, enforce_sorted=False)
         outputs, ended = self.encoder(packed)
         values = pad_packed_sequence(outputs)[0].transpose(0, 1)
         joined = [torch.cat([*part], dim=-1) for part in ended]
         state = tuple(torch.tanh(own(part))[None] for own, part in zip(self.bridge, joined, strict=True))
         keys = self.key(values)
         behind = torch.arange(values.shape[1]) >= lengths[:, None]
-        x = self.target(previous)
+        x = self.embedding(previous)
         if not self.feeds:
             hidden, _ = self.decoder(x, state)
             found = self._attended(hidden, keys, values, behind)
@@ -60,7 +61,7 @@ class PlainTorch(nn.Module):
                 fed = self._attended(hidden, keys, values, behind)[0]
                 steps.append(fed)
             found = torch.stack(steps)
-        logits = self.head(found).flatten(0, 1)
+        logits = F.linear(self.projection(found), self.embedding.weight, self.bias).flatten(0, 1)
         losses = F.cross_entropy(logits, targets.flatten(), reduction="none", label_smoothing=self.smoothing)
         return (losses * weights.flatten()).sum() / weights.sum()
 
@@ -75,17 +76,19 @@ def tokens_per_s(batches: Sequence[data.PairBatch], *, rounds: int = 3, **shape:
 
     Args: shape: of an `EncoderDecoderConfig`.
     """
-    config = EncoderDecoderConfig(attention="general", **shape)
+    config = EncoderDecoderConfig(attention="general", tied=True, shared_embedding=True, **shape)
+    autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.precision == "bf16")
     ours, theirs = EncoderDecoder(config).train(), PlainTorch(config).train()
 
     def our_loss(inputs: Any, targets: Tensor, weights: Tensor, lengths: Tensor) -> Tensor:
         hidden, _ = ours(inputs, lengths=lengths)
         return (ours.loss(hidden, targets, weights) * weights).sum() / weights.sum()
 
-    systems: list[tuple[nn.Module, Callable[..., Tensor]]] = [
-        (ours, our_loss),
-        (theirs, lambda inputs, targets, weights, _: theirs.loss(inputs, targets, weights)),
-    ]
+    def their_loss(inputs: Any, targets: Tensor, weights: Tensor, _: Tensor) -> Tensor:
+        with autocast:
+            return theirs.loss(inputs, targets, weights)
+
+    systems: list[tuple[nn.Module, Callable[..., Tensor]]] = [(ours, our_loss), (theirs, their_loss)]
     speeds: list[list[float]] = [[], []]
     for number in range(rounds + 1):  # the first one warms up
         for batch in batches[:BATCHES]:
