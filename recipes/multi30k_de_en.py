@@ -74,5 +74,7 @@ for feeds, least in ((False, 2.0), (True, 1.2)):
     ours, theirs = _plain_torch.tokens_per_s(some, input_feeding=feeds, label_smoothing=0.1, **SHAPE, **sizes)
     shown = "with" if feeds else "without"
     print(f"{shown} input feeding: {ours:,.0f} target tokens/s, plain torch.nn {theirs:,.0f}", flush=True)
-    recipe.claim(f"training {shown} input feeding in fp32, times plain torch.nn's tokens/s", ours / theirs, at_least=least)
+    recipe.claim(
+        f"training {shown} input feeding in fp32, times plain torch.nn's tokens/s", ours / theirs, at_least=least
+    )
 recipe.finish(main=main)
