@@ -6,8 +6,8 @@ first 5 % to test on, the next 2 % to choose weights by, the rest to train on wi
 other characters than letters and apostrophes are left out. The published figures are of other splits.
 
 Reproduces: 33.9 % (weighted transducers) and 30.2 % (transformer) wrong, of a random split without stress.
-Expected:   at most 30 % wrong. Sizes and rates are a first guess, judged on the validation part; the table of one run of
-            five epochs, 29.3 % wrong, was seen before the number of epochs was set to twenty.
+Expected:   at most 30 % wrong. Sizes and rates are a first guess, judged on the validation part; the table of one run
+            of five epochs, 29.3 % wrong, was seen before the number of epochs was set to twenty.
 Takes:      about half an hour, half of it a transformer beside the model.
 """
 
