@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -188,3 +189,36 @@ def test_choices_without_effect_are_refused(file: Path) -> None:
             TranslateTrainConfig(**{name: 3})
     with pytest.raises(ConfigError, match="proj_size=4"):
         task(configure(file, model={"proj_size": 4})).build_model()
+
+
+DATA = Path(os.environ.get("RNNKIT_DATA", Path(__file__).parents[3] / "shared" / "data")) / "translation"
+
+
+def real(name: str) -> list[str]:
+    files = [DATA / "multi30k" / "tok" / f"{name}.lc.norm.tok.{side}" for side in ("de", "en")]
+    if not all(file.exists() for file in files):
+        pytest.skip(f"{files[0]} is absent; point RNNKIT_DATA at the data folder")
+    return [str(file) for file in files]
+
+
+@pytest.mark.parametrize("kind", ["word", "bpe", "char"])
+def test_real_captions_come_back_as_they_are_and_fill_their_batches(kind: str) -> None:
+    config = TranslateConfig(**{"data": {"sources": real("val")}, "tokenizer": {"kind": kind, "joint": True}})
+    made = TranslationTask(config, batch_tokens=2048)
+    train = made.pairs.train
+    for targets, ids in zip(train.pairs.targets, train.targets, strict=True):
+        assert made.pairs.texts.decode(ids) == targets[0]
+    held = room = 0
+    for batch in made.streams(batch_size=2048, window=1, stride=1):
+        sources, lengths, _ = batch.inputs
+        held += int(lengths.sum() + batch.lengths.sum())
+        room += sources.size + batch.targets.size
+    assert held / room > 0.8
+
+
+def test_real_sides_that_do_not_pair_up_are_named_by_row() -> None:
+    sources = [real("val")[0], real("test_2016_flickr")[1]]
+    with pytest.raises(DataError, match=r"val\.lc\.norm\.tok\.de, line 1001: has no partner .*--skip-bad"):
+        task(TranslateConfig(**{"data": {"sources": sources}}))
+    made = task(TranslateConfig(**{"data": {"sources": sources, "skip_bad": True}}))
+    assert sum(len(part) for part in made.pairs.parts().values()) == 1000
