@@ -82,6 +82,12 @@ def test_train_predict_and_eval(file: Path, tmp_path: Path, call: Callable[..., 
     assert json.loads(first)["forecast"] == pytest.approx(float(found[0][2]), rel=1e-5)
     assert "--bytes has no effect" in call("predict", run, file, "--bytes").err
 
+    for verb in (["score", run, file], ["embed", run, file], ["bench", run], ["export", run, "--to", "onnx"],
+                 ["export", run, "--to", "bundle", "--int8"], ["sample", run]):  # fmt: skip
+        refused = call(*verb)
+        assert (refused.code in (1, 2), refused.err.count("\n")) == (True, 1), verb
+        assert "forecaster" in refused.err and "internal" not in refused.err, verb
+
     lines = tmp_path / "lines.txt"
     lines.write_text("5\n\n6.5\nmany\n", encoding="utf-8")
     with lines.open(encoding="utf-8") as stdin:

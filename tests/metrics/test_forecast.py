@@ -63,6 +63,18 @@ def test_the_paired_test_finds_a_difference_and_none_where_there_is_none() -> No
     assert together.figure("mase") == pytest.approx(scores[0].figure("mase"))
 
 
+def test_series_on_one_clock_are_resampled_together() -> None:
+    generator = np.random.default_rng(0)
+    y = generator.normal(size=(30, 4))
+    actual, said = [Actual(y, 1.0, 1.0)] * 5, [Said(np.zeros_like(y))] * 5  # the same five times says no more than once
+    alone = ForecastScore(actual[:1], said[:1], levels=[0.5]).to_dict("mase")
+    apart = ForecastScore(actual, said, levels=[0.5]).to_dict("mase")
+    shared = ForecastScore(actual, said, levels=[0.5], is_one_clock=True).to_dict("mase")
+    assert shared["high"] - shared["low"] == pytest.approx(alone["high"] - alone["low"])
+    assert apart["high"] - apart["low"] < 0.6 * (alone["high"] - alone["low"])
+    assert shared["mase"] == pytest.approx(apart["mase"])
+
+
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ArgumentError, match="do not fit what came"):
         ForecastScore([Actual(np.zeros((1, 2)), 1, 1)], [Said(np.zeros((1, 3)))], levels=[0.5])

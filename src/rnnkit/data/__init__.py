@@ -21,6 +21,7 @@ from rnnkit.data.examples import (
     split_examples,
     tokenizer_of,
 )
+from rnnkit.data.forecast_tables import Columns, Panel, read_panel
 from rnnkit.data.framed import Framed, read_framed
 from rnnkit.data.pair_batches import PairBatch, PairBatches, pair_batch
 from rnnkit.data.pairs import (
@@ -82,6 +83,7 @@ __all__ = [
     "TURN_COLUMNS",
     "Batch",
     "Batches",
+    "Columns",
     "Corpus",
     "Dialogues",
     "Document",
@@ -91,6 +93,7 @@ __all__ = [
     "PairBatch",
     "PairBatches",
     "Pairs",
+    "Panel",
     "Pictures",
     "Prepared",
     "Record",
@@ -118,6 +121,7 @@ __all__ = [
     "read_examples",
     "read_framed",
     "read_pairs",
+    "read_panel",
     "read_picture",
     "read_pictures",
     "read_records",

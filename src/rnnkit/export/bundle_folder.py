@@ -47,6 +47,11 @@ def to_bundle(run: str | Path, path: str | Path, *, int8: bool = False) -> dict[
         if config["precision"] == "int8":
             raise ArgumentError(f"{run} is in eight bits already; leave --int8 out to copy it")
         config = {**config, "precision": "int8"}
+        if config["kind"] not in _CLASSES:
+            raise ArgumentError(
+                f"{run} holds a {config['kind'].replace('_', ' ')}, of which nothing is kept to judge eight bits on; "
+                "leave --int8 out"
+            )
         report |= _measured(bundle)
     report["digest"] = write_bundle(path, config=config, tensors=bundle.tensors, files=bundle.files)
     return report | {"bytes": (path / TENSORS).stat().st_size, "fp32_bytes": (run / TENSORS).stat().st_size}

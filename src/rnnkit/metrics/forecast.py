@@ -56,15 +56,23 @@ class ForecastScore:
         CRPS  = mean over values of 2/Q Σ_q max(q (y − f_q), (q − 1) (y − f_q)); of points |y − f|
         coverage = share of values between the first and the last quantile
 
-    A window is the h steps behind one origin of one series; windows that overlap are resampled together.
+    A window is the h steps behind one origin of one series; windows that overlap are resampled together, and where all
+    series have the same origins on one clock also those of all series: what moves one may move all.
 
     Args:   levels: of the quantiles.  together: neighbouring origins of a series whose windows overlap.
+            is_one_clock: whether all series have the same origins.
     Raises: ArgumentError for forecasts that do not fit what came, or no value at all.
     Source: Makridakis et al. 2020, "The M4 Competition" (sMAPE, MASE); Gneiting and Raftery 2007 (CRPS).
     """
 
     def __init__(
-        self, actual: Sequence[Actual], said: Sequence[Said], *, levels: Sequence[float], together: int = 1
+        self,
+        actual: Sequence[Actual],
+        said: Sequence[Said],
+        *,
+        levels: Sequence[float],
+        together: int = 1,
+        is_one_clock: bool = False,
     ) -> None:
         if [one.values.shape for one in actual] != [one.point.shape for one in said]:
             raise ArgumentError("the forecasts do not fit what came; give [n, h] of each for every series")
@@ -76,6 +84,8 @@ class ForecastScore:
             sums = np.stack([columns[name] for name in _PARTS], 1)  # [n, C]
             if len(sums):
                 rows.append(np.add.reduceat(sums, np.arange(0, len(sums), together)))
+        if rows and is_one_clock:
+            rows = [np.sum(rows, axis=0)]
         if not rows or not (counted := np.concatenate(rows))[:, _PARTS.index("count")].any():
             raise ArgumentError("there is no value to judge on; give one at least")
         self.parts: np.ndarray = counted

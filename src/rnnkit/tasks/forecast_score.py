@@ -39,6 +39,12 @@ class Origins:
         return -(-self.horizon // self.stride)
 
     @property
+    def is_one_clock(self) -> bool:
+        """Whether all series have the same several origins at the same times."""
+        times = [first + of for first, of in zip(self.panel.first.tolist(), self.at, strict=True)]
+        return len(times[0]) > 1 and all(np.array_equal(times[0], of) for of in times)
+
+    @property
     def count(self) -> int:
         return sum(map(len, self.at))
 
@@ -126,7 +132,8 @@ def rows_of(
     next_ones = origins.actual(1, every)
     scores, rows = [], []
     for system in systems:
-        score = ForecastScore(actual, system.said, levels=levels, together=origins.together)
+        how: Any = {"together": origins.together, "is_one_clock": origins.is_one_clock}
+        score = ForecastScore(actual, system.said, levels=levels, **how)
         row = {"name": system.name, **score.to_dict(figure), **system.own}
         if system.one_step is not None:
             row["one_step"] = ForecastScore(next_ones, system.one_step, levels=levels).figure("mase")
