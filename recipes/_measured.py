@@ -87,6 +87,12 @@ def _section(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n\n"
 
 
+def _to_arima(run: dict[str, Any]) -> str:
+    """By how much a forecaster is above AutoARIMA, where that stands in its table."""
+    rows = [row for row in run["baselines"] if row["name"] == "arima"]
+    return "".join("{difference:.4f} ({difference_low:.4f} to {difference_high:.4f})".format(**row) for row in rows)
+
+
 def _tagged(row: dict[str, Any]) -> float:
     """What taggers are compared by: F1 over spans, or accuracy."""
     return row.get("f1", row["accuracy"])
@@ -136,6 +142,7 @@ _COLUMNS: dict[str, dict[str, Any]] = {
         "difference": lambda _, __, best, ___: f"{best['difference']:.4f}",
         "its 95 % interval": lambda _, __, best, ___: "{difference_low:.4f} to {difference_high:.4f}".format(**best),
         "p (paired)": lambda _, __, best, ___: f"{best['p_value']:.2g}",
+        "difference to ARIMA, 95 %": lambda *of: _to_arima(of[3]),
     },
     "num_outputs": {
         "run": lambda name, *_: name,
