@@ -17,7 +17,7 @@ class Limits:
     header_s: float = 5.0  # 408, from a connection's first moment, or a later request's first byte
     body_bytes: int = 1 << 20  # 413; of a WebSocket, of each message
     body_s: float = 10.0  # 408; also how long a client may leave its answer unread
-    keep_alive_s: float = 5.0  # a connection without a request is closed
+    keep_alive_s: float = 30.0  # a connection without a request is closed
     num_connections: int = 1024  # more are closed unread
     num_waiting: int = 100  # 429: requests that wait for a place in the batch, for each model
     batch: int = 256  # streams advanced side by side, for each model
