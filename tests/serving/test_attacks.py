@@ -131,15 +131,19 @@ def _settled(client: Client) -> str:
 def test_when_a_client_leaves_its_work_stops_and_its_place_is_free(runs: dict[str, Path], way: str) -> None:
     with Server([runs["writer"]], "--limit=batch=1") as server, server.client() as other:
         path, mine = other.open(), other.open()
-        leaver = server.client()
+        leaver, response = server.client(), None
         body = {"max_new_tokens": 10_000, "stream": way == "stream"}
         if way == "stream":
-            leaver.send("POST", f"{path}/generate", body).readline()
+            response = leaver.send("POST", f"{path}/generate", body)
+            response.readline()
         else:
             threading.Thread(target=_ask_in_vain, args=(leaver, f"{path}/generate", body), daemon=True).start()
             while "\nrnnkit_running 1" not in other.get("/metrics").body.decode():
                 pass
-        leaver._connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        leaver._connection.sock.shutdown(socket.SHUT_RDWR)
+        if response is not None:
+            response.close()
+            leaver._connection.close()
         said = other.post(f"{mine}/step", {"text": "a"})  # the one place in the batch is free for it
         assert said.status == 200
         assert "rnnkit_running 0\n" in _settled(other)

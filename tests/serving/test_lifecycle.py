@@ -128,10 +128,12 @@ def test_sigterm_lets_what_runs_end(runs: dict[str, Path], model: LanguageModel)
 
 def test_what_does_not_end_in_time_is_ended(runs: dict[str, Path]) -> None:
     with Server([runs["writer"]], "--limit=shutdown_s=1", "--limit=new_tokens=100000000") as server:
-        client = server.client()
-        client.send("POST", "/v1/models/writer/generate", {"max_new_tokens": 100_000_000}).readline()
-        start = time.monotonic()
-        server.stop()
+        with server.client() as client:
+            response = client.send("POST", "/v1/models/writer/generate", {"max_new_tokens": 100_000_000})
+            response.readline()
+            start = time.monotonic()
+            server.stop()
+            response.close()
         assert server.process.returncode == 0
         assert time.monotonic() - start < WAIT_S
 
@@ -150,14 +152,18 @@ def hop(clients: Iterator[Client], path: str, model: LanguageModel, *, travels: 
 
 def test_a_session_hops_between_replicas_over_redis(runs: dict[str, Path], redis: str, model: LanguageModel) -> None:
     option = f"--redis={redis}"
-    with Server([runs["writer"]], option) as one, Server([runs["writer"]], option) as two:
-        with one.client() as first, two.client() as second:
-            path = first.open()
-            hop(itertools.cycle([second, first]), f"{path}/step", model, travels=False)
-            fork = f"/v1/sessions/{second.post(f'{path}/fork').json['session']}"
-            assert first.ask("DELETE", path).status == 204
-            assert second.get(path).status == 404
-            assert first.get(fork).json["num_read"] == 19
+    with (
+        Server([runs["writer"]], option) as one,
+        Server([runs["writer"]], option) as two,
+        one.client() as first,
+        two.client() as second,
+    ):
+        path = first.open()
+        hop(itertools.cycle([second, first]), f"{path}/step", model, travels=False)
+        fork = f"/v1/sessions/{second.post(f'{path}/fork').json['session']}"
+        assert first.ask("DELETE", path).status == 204
+        assert second.get(path).status == 404
+        assert first.get(fork).json["num_read"] == 19
 
 
 def test_a_state_that_travels_hops_between_replicas(
@@ -165,9 +171,13 @@ def test_a_state_that_travels_hops_between_replicas(
 ) -> None:
     (tmp_path / "secret").write_bytes(b"s" * 32)
     option = f"--secret={tmp_path / 'secret'}"
-    with Server([runs["writer"]], option) as one, Server([runs["writer"]], option) as two:
-        with one.client() as first, two.client() as second:
-            hop(itertools.cycle([first, second]), "/v1/models/writer/step", model, travels=True)
+    with (
+        Server([runs["writer"]], option) as one,
+        Server([runs["writer"]], option) as two,
+        one.client() as first,
+        two.client() as second,
+    ):
+        hop(itertools.cycle([first, second]), "/v1/models/writer/step", model, travels=True)
 
 
 def test_sessions_in_redis_are_limited_and_changed_by_one_at_a_time(runs: dict[str, Path], redis: str) -> None:

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _whole(text: str) -> str:
+    """JSON can spell half a character. Raises: ValueError, which names the field."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a lone surrogate at character {error.start}: this is no text") from None
+    return text
+
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Text = Annotated[str, AfterValidator(_whole)]
 _MAX_TOP = 100
 
 
@@ -17,14 +28,14 @@ class _Body(BaseModel):
 class Open(_Body):
     """A new session, or one that goes on from an exported state."""
 
-    model: str | None = Field(None, description="its name; may be left out where one language model is served")
-    state: str | None = Field(None, description="as GET /v1/sessions/{session}/state gave it")
+    model: Text | None = Field(None, description="its name; may be left out where one language model is served")
+    state: Text | None = Field(None, description="as GET /v1/sessions/{session}/state gave it")
 
 
 class Step(_Body):
     """Text or ids to read."""
 
-    text: str | None = None
+    text: Text | None = None
     ids: list[int] | None = Field(None, description="of the model's tokeniser, in place of text")
     top: int = Field(5, ge=0, le=_MAX_TOP, description="how many of the likeliest next tokens are told")
     log_probs: bool = Field(False, description="whether those of every token are told")
@@ -34,7 +45,7 @@ class Step(_Body):
 class Generate(_Body):
     """Text to write, as `LanguageModel.generate`; random numbers go on where the session's last ones ended."""
 
-    prompt: str = ""
+    prompt: Text = ""
     max_new_tokens: int = Field(200, ge=0)
     temperature: Number = 1.0
     top_k: int = 0
@@ -43,9 +54,9 @@ class Generate(_Body):
     repetition_penalty: Number = 1.0
     no_repeat_ngram_size: int = 0
     seed: int = Field(0, ge=0, lt=2**63)
-    prefix: str = ""
-    stop: str | list[str] | None = None
-    regex: str | None = None
+    prefix: Text = ""
+    stop: Text | list[Text] | None = None
+    regex: Text | None = None
     stream: bool = Field(True, description="server-sent events as text comes; else one JSON answer")
     top: int = Field(0, ge=0, le=_MAX_TOP)
     hidden: bool = False
@@ -59,35 +70,43 @@ class Generate(_Body):
 class StatelessStep(Step):
     """A step whose state travels with the client."""
 
-    state: str | None = Field(None, description="of the answer before; left out: a new text begins")
+    state: Text | None = Field(None, description="of the answer before; left out: a new text begins")
 
 
 class StatelessGenerate(Generate):
     """Generation whose state travels with the client."""
 
-    state: str | None = None
+    state: Text | None = None
 
 
 class Complete(_Body):
     """A text whose next word is asked for."""
 
-    text: str
+    text: Text
     k: int = Field(10, ge=1, le=_MAX_TOP)
 
 
 class Classify(_Body):
     """Sequences to label: texts, or of a model of numbers lists of steps."""
 
-    sequences: list[str] | list[list[list[Number]]] = Field(max_length=1024)
+    sequences: list[Text] | list[list[list[Number]]] = Field(max_length=1024)
 
 
 class Tag(_Body):
     """Sentences to tag, each a list of words."""
 
-    sentences: list[list[str]] = Field(max_length=1024)
+    sentences: list[list[Text]] = Field(max_length=1024)
 
 
 class Frames(_Body):
     """Recordings to label, each a list of frames, each a list of numbers."""
 
     recordings: list[list[list[Number]]] = Field(max_length=1024)
+
+
+class Translate(_Body):
+    """Sources to translate, as `EncoderDecoder.translate`."""
+
+    texts: list[Text] = Field(max_length=1024)
+    num_beams: int = Field(5, ge=1, le=64)
+    length_penalty: Number = 1.0

@@ -192,6 +192,7 @@ at("text").addEventListener("input", () => {
 });
 at("model").addEventListener("change", look);
 at("key").addEventListener("change", findModels);
+at("key-field").addEventListener("submit", (event) => event.preventDefault());
 at("generate").addEventListener("click", generate);
 at("stop").addEventListener("click", () => generation?.abort());
 document.addEventListener("keydown", (event) => {
