@@ -7,17 +7,19 @@ from pathlib import Path
 from rnnkit.bundle import read_bundle
 from rnnkit.errors import SchemaError
 from rnnkit.runtime.acceptor import Acceptor
+from rnnkit.runtime.encoder_decoder import EncoderDecoder
 from rnnkit.runtime.language_model import LanguageModel
 from rnnkit.runtime.transducer import Transducer
 
-_CLASSES: dict[str, type[LanguageModel] | type[Acceptor] | type[Transducer]] = {
+_CLASSES: dict[str, type[LanguageModel] | type[Acceptor] | type[Transducer] | type[EncoderDecoder]] = {
     "language_model": LanguageModel,
     "acceptor": Acceptor,
     "transducer": Transducer,
+    "encoder_decoder": EncoderDecoder,
 }
 
 
-def load(run: str | Path, *, precision: str | None = None) -> LanguageModel | Acceptor | Transducer:
+def load(run: str | Path, *, precision: str | None = None) -> LanguageModel | Acceptor | Transducer | EncoderDecoder:
     """The model of a run folder.
 
     Args:   precision: of the products; None: what the model was trained in.

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from rnnkit import __version__
 from rnnkit.errors import RnnkitError
-from rnnkit.runtime import Acceptor, LanguageModel, Transducer
+from rnnkit.runtime import Acceptor, EncoderDecoder, LanguageModel, Transducer
 from rnnkit.serving import bodies, service
 from rnnkit.serving.faults import Fault
 from rnnkit.serving.service import Service
@@ -317,6 +317,14 @@ def _add_models(app: FastAPI) -> None:
         if not found.input_size:
             raise Fault(404, f"{model} tags words; POST /v1/models/{model}/tag", field="model")
         return await served.predict(service.labelled, found, body.recordings)
+
+    @app.post("/v1/models/{model}/translate")
+    async def translate(model: str, body: bodies.Translate, served: Served) -> list[str]:
+        """The likeliest text that a beam search finds for every source."""
+        found = served.model(model, EncoderDecoder, "translate")
+        return await served.predict(
+            functools.partial(found.translate, body.texts, num_beams=body.num_beams, length_penalty=body.length_penalty)
+        )
 
 
 def _travelling(served: Service, request: Request, model: str, state: str | None) -> Session:

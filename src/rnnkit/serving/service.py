@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from rnnkit.errors import RnnkitError
-from rnnkit.runtime import Acceptor, LanguageModel, Transducer
+from rnnkit.runtime import Acceptor, EncoderDecoder, LanguageModel, Transducer
 from rnnkit.runtime.generation import Options
 from rnnkit.runtime.side_by_side import TAIL, Reading, Writing
 from rnnkit.serving import bodies
@@ -27,7 +27,7 @@ from rnnkit.serving.meters import Meters
 from rnnkit.serving.sessions import Session, Store
 from rnnkit.state import State
 
-Model = LanguageModel | Acceptor | Transducer
+Model = LanguageModel | Acceptor | Transducer | EncoderDecoder
 Result = TypeVar("Result")
 
 
