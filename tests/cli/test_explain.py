@@ -25,7 +25,8 @@ def test_the_page_holds_its_pictures_and_asks_no_host(report: tuple[Path, Outcom
     assert pictures >= {"trace_l0.png", "gradient_flow.png", "reach_l0.png", "singular_values.png", "cells.png"}
     assert page.count("data:image/png;base64,") == len(pictures)
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    assert "http" not in page
+    assert "http" not in page.replace('xmlns="http://www.w3.org/2000/svg"', "")  # a name, which nobody is asked for
+    assert page.count("<svg") == 1
     assert "color-scheme: light dark" in page
     assert "@media print" in page
     assert f"report: {folder / 'report.html'}" in outcome.out
@@ -37,6 +38,11 @@ def test_the_numbers_beside_it_are_of_the_text(report: tuple[Path, Outcome]) -> 
     assert len(values["pieces"]) == len("the cat sat on the log")
     assert values["pieces"][1:] == list("the▁cat▁sat▁on▁the▁lo")
     assert values["pairs"]["relative_error"] < 1e-6
+    assert values["saliency"]["of"] == "g"
+    assert values["saliency"]["error"] < 1e-3
+    assert len(values["saliency"]["occlusion"]) == len(values["pieces"])
+    metrics = json.loads((Path(values["run"]) / "metrics.json").read_text(encoding="utf-8"))
+    assert values["num_parameters"] == metrics["model"]["num_parameters"]
     assert np.sum(values["pairs"]["shares"]) == pytest.approx(1, abs=1e-3)
     assert f"{values['memory_length']} steps" in outcome.out
     with np.load(folder / "trace.npz") as arrays:

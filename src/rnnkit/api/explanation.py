@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnkit.api import explanation_pictures as draw
 from rnnkit.api import html_page
+from rnnkit.api.drawing import Box, Column, unrolled_svg
 from rnnkit.api.explanation_page import Section, write_report
 from rnnkit.api.subject import Subject, read_subject
 
@@ -39,8 +40,8 @@ def explain(
     """
     subject = read_subject(run, sequence, most_steps=MOST_STEPS)
     traced, arrays = _trace_section(subject, unit)
-    sections = [traced, *_gradient_sections(subject, weight), _cells_section()]
-    shown = [_input_section(subject), *sections]
+    sections = [traced, *_gradient_sections(subject, weight), _saliency_section(subject), _cells_section()]
+    shown = [_input_section(subject), _drawing_section(subject), *sections]
     values = {"run": str(run), "kind": subject.kind, "pieces": subject.pieces, "notes": subject.notes}
     values |= {key: value for section in sections for key, value in section.values.items()}
     return write_report(out or Path(run) / "explain", f"Inside {Path(run).resolve().name}", shown, values, arrays)
@@ -50,6 +51,77 @@ def _input_section(subject: Subject) -> Section:
     section = Section("What was read")
     section.say(f"{len(subject.pieces):,} steps: {' '.join(subject.pieces[:200])}")
     section.say(f"Loss: {subject.loss_of}.", *subject.notes)
+    return section
+
+
+def _drawing_section(subject: Subject) -> Section:
+    """The model unrolled over the first steps and the last."""
+    model, layers = subject.model, subject.model.recurrent
+    section = Section("The model, unrolled")
+    steps = len(subject.pieces)
+    kept = [*range(min(steps, 3)), *([steps - 1] if steps > 3 else [])]
+    counts = {name: sum(p.numel() for p in module.parameters()) for name, module in model.named_children()}
+    rows: list[tuple[Box, list[str]]] = []
+    if "embedding" in counts:
+        rows.append((Box(["embedding", f"[{model.config.embedding_size}]"]), [f"{counts['embedding']:,} parameters"]))
+    for number, width in enumerate(layers.hidden_sizes):
+        for end, arrow in (("", "forward"), ("_reverse", "reverse"))[: layers.num_directions]:
+            suffix = f"_l{number}{end}"
+            own = {n.removesuffix(suffix): p for n, p in layers.named_parameters() if n.endswith(suffix)}
+            shapes = [f"{name} {[*own[name].shape]}" for name in ("weight_ih", "weight_hh") if name in own]
+            note = [f"{sum(p.numel() for p in own.values()):,} parameters", *shapes]
+            rows.append((Box([f"{layers.cell.name}, l{number}{end}", f"[{width}]"], arrow), note))
+    heads = [name for name in counts if name not in ("embedding", "recurrent") and counts[name]]
+    rows.append((Box([", ".join(heads) or "tied embedding"]), [f"{counts[name]:,} parameters" for name in heads]))
+    columns = []
+    for step in kept:
+        has_loss = len(subject.targets) == steps or step == steps - 1
+        boxes = [box for box, _ in rows[:-1]] + [rows[-1][0] if has_loss else Box(["–"])]
+        columns.append(Column(f"{step + 1}: {subject.pieces[step][:12]}", boxes, ["loss"] if has_loss else []))
+    section.parts.append(unrolled_svg(columns, notes=[note for _, note in rows], title="the model unrolled over time"))
+    if steps > 4:
+        section.say(f"Of {steps:,} steps the first three and the last are drawn.")
+    if layers.num_directions == 2:
+        section.say("Layers that read from the end hand their state to the left.")
+    section.values = {"num_parameters": sum(counts.values())}
+    return section
+
+
+def _saliency_section(subject: Subject) -> Section:
+    """Which steps the last decision rests on."""
+    from rnnkit.explain.attribution import saliency
+
+    section = Section("Saliency: what the last decision rests on")
+    near, targets = subject.first(MOST_GRADIENT_STEPS), np.asarray(subject.first(MOST_GRADIENT_STEPS).targets)
+    if targets.ndim != 2 or targets.dtype.kind not in "iu":
+        section.say("Left out: it is told of one label, and this model says several, or numbers.")
+        return section
+    label = int(targets[-1, 0])
+    found = saliency(near.model, near.inputs, label=label)
+    name = (
+        subject.runtime.tokenizer.token_text(label)
+        if subject.kind == "language_model"
+        else subject.runtime.labels[label]
+    )
+    section.say(
+        f"F = log p({name}) behind the last of {len(near.pieces)} steps is {found.score:.4f}; of an input that is 0 "
+        f"everywhere it is {found.baseline_score:.4f}. Integrated gradients share out the difference, to "
+        f"{found.error:.1e} of it; gradient × input is its slope alone; occlusion is what F loses when a step is put "
+        "to 0. Orange steps speak for it, blue ones against."
+    )
+    shown = {
+        "integrated gradients": found.integrated.sum(1),
+        "gradient × input": found.gradient_input.sum(1),
+        "occlusion": found.occlusion,
+    }
+    shown |= {} if found.attention is None else {"attention": found.attention}
+    for title, values in shown.items():
+        section.parts.append(_coloured(title, values, near.pieces))
+    if found.attention is None:
+        section.say("No attention: the model has no attention readout (train classify --readout attention has one).")
+    of_steps = {title: _rounded(values) for title, values in shown.items()}
+    section.values = {"saliency": {"of": name, "score": found.score, "baseline_score": found.baseline_score,
+                                   "error": found.error, **of_steps}}  # fmt: skip
     return section
 
 

@@ -31,7 +31,7 @@ class Section:
     def show(self, name: str, picture: bytes, *, title: str) -> None:
         """Add a PNG. Args: name: of its file."""
         self.pictures[name] = picture
-        self.parts.append(html_page.pictures({title: picture}))
+        self.parts.append(f'<div class="wide">{html_page.pictures({title: picture})}</div>')
 
     def to_html(self) -> str:
         return f"<h2>{html.escape(self.title)}</h2>\n" + "\n".join(self.parts)

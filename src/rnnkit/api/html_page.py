@@ -21,6 +21,7 @@ img, svg {{ max-width: 100%; height: auto; display: block; margin: 1em 0 }}
 .text {{ font-family: monospace; line-height: 1.8; print-color-adjust: exact }}
 .warning {{ border-left: 4px solid #d60; padding-left: 1em }}
 pre, .wide {{ overflow-x: auto }} td pre {{ margin: 0 }} .wide svg {{ max-width: none }}
+@media screen and (max-width: 700px) {{ .wide img {{ max-width: none; width: 44em }} }}
 @media print {{ body {{ max-width: none; margin: 0 }} img, svg, tr {{ break-inside: avoid }} }}
 </style></head><body>
 <h1>{html.escape(name)}</h1>

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnnkit.explain.attribution import Saliency, saliency
     from rnnkit.explain.by_hand import Block, Row, Worked, worked
     from rnnkit.explain.cells import CellFlow, compare_cells
     from rnnkit.explain.extraction import Extraction, extract, judge_of
@@ -23,6 +24,7 @@ _HOMES = {
     "LayerFlow": "gradients",
     "Pairs": "gradients",
     "Row": "by_hand",
+    "Saliency": "attribution",
     "Trace": "tracing",
     "Worked": "by_hand",
     "compare_cells": "cells",
@@ -30,6 +32,7 @@ _HOMES = {
     "gradient_flow": "gradients",
     "judge_of": "extraction",
     "pair_contributions": "gradients",
+    "saliency": "attribution",
     "trace": "tracing",
     "worked": "by_hand",
 }
@@ -41,6 +44,7 @@ __all__ = [
     "LayerFlow",
     "Pairs",
     "Row",
+    "Saliency",
     "Trace",
     "Worked",
     "compare_cells",
@@ -48,6 +52,7 @@ __all__ = [
     "gradient_flow",
     "judge_of",
     "pair_contributions",
+    "saliency",
     "trace",
     "worked",
 ]

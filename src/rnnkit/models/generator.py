@@ -90,7 +90,7 @@ class Generator(RecurrentModel):
         Args: state: from `initial_state` or an earlier call; None: the former. lengths: `[B]`, a row stops there.
         Returns: hidden `[T, B, H]` (E wide when tied and E ≠ H) and the State after each row's last token.
         """
-        ids, table = self._dropped_out(ids)
+        ids, table = self._inputs(ids)
         hidden, new_state = self.recurrent(ids, state, lengths=lengths, embedding=table)
         if self.projection is not None:
             hidden = linear(hidden, self.projection.weight, precision=self.config.precision)
