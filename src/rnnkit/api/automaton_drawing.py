@@ -22,6 +22,8 @@ def dfa_svg(dfa: Dfa) -> str:
     places = _places(dfa, live)
     width = max(x for x, _ in places.values()) + 110
     height = max(y for _, y in places.values()) + 70
+    span = max(math.dist(one, other) for one in places.values() for other in places.values())
+    margin = _bend(span) if span > _STEP_X else 0  # of the widest curve, above and below
     x, y = places[dfa.start]
     parts = [_path([(x - 60, y), (x - _RADIUS, y)])]
     for state, (x, y) in places.items():
@@ -32,9 +34,10 @@ def dfa_svg(dfa: Dfa) -> str:
         rings = (_RADIUS, _RADIUS - 4) if dfa.is_accepting[state] else (_RADIUS,)
         parts += [f'<circle cx="{x:g}" cy="{y:g}" r="{radius}" class="line"/>' for radius in rings]
         parts.append(f'<text x="{x:g}" y="{y + 4:g}" text-anchor="middle">{state}</text>')
+    tall = height + 2 * margin
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
-        f'height="{height:g}" role="img" aria-label="automaton of {len(dfa.table)} states"><style>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {-margin:g} {width:g} {tall:g}" width="{width:g}" '
+        f'height="{tall:g}" role="img" aria-label="automaton of {len(dfa.table)} states"><style>'
         "text{font:12px sans-serif;fill:currentColor}.line{stroke:currentColor;fill:none}.tip{fill:currentColor}"
         f"</style>{''.join(parts)}</svg>"
     )
@@ -68,11 +71,16 @@ def _edge(start: Point, end: Point, label: str) -> str:
     length = math.hypot(*along)
     over = (along[0] / length, along[1] / length)
     aside = (over[1], -over[0])  # to the left of the way, so that there and back do not meet
-    bend = 14 if 0 < along[0] <= _STEP_X else 34 + length / 8
+    bend = 14 if 0 < along[0] <= _STEP_X else _bend(length)
     control = ((start[0] + end[0]) / 2 + 2 * bend * aside[0], (start[1] + end[1]) / 2 + 2 * bend * aside[1])
     first, last = (_towards(place, control) for place in (start, end))
     middle = tuple(0.25 * a + 0.5 * b + 0.25 * c for a, b, c in zip(first, control, last, strict=True))
     return _path([first, control, last]) + _label((middle[0], middle[1] - 4), label)
+
+
+def _bend(length: float) -> float:
+    """How far a curve between states that are no neighbours leaves the straight line."""
+    return 34 + length / 8
 
 
 def _towards(place: Point, other: Point) -> Point:

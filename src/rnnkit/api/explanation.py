@@ -40,11 +40,11 @@ def explain(
     """
     subject = read_subject(run, sequence, most_steps=MOST_STEPS)
     traced, arrays = _trace_section(subject, unit)
-    sections = [traced, *_gradient_sections(subject, weight), _saliency_section(subject), _cells_section()]
-    shown = [_input_section(subject), _drawing_section(subject), *sections]
+    sections = [_input_section(subject), _drawing_section(subject), traced, *_gradient_sections(subject, weight)]
+    sections += [_saliency_section(subject), _cells_section()]
     values = {"run": str(run), "kind": subject.kind, "pieces": subject.pieces, "notes": subject.notes}
     values |= {key: value for section in sections for key, value in section.values.items()}
-    return write_report(out or Path(run) / "explain", f"Inside {Path(run).resolve().name}", shown, values, arrays)
+    return write_report(out or Path(run) / "explain", f"Inside {Path(run).resolve().name}", sections, values, arrays)
 
 
 def _input_section(subject: Subject) -> Section:
