@@ -49,7 +49,7 @@ class TrainingReport:
         curve:        one entry per evaluation: step, seconds, tokens, loss, nll, lr.
         training:     the TrainConfig as a dict.
         ended_by:     "budget" or "patience".
-        restarts:     how often it began anew; the figures above but for `seconds` are of the last time.
+        restarts:     how often it began anew; the figures above but for `seconds` are of the start that is kept.
     """
 
     seconds: float

@@ -88,6 +88,7 @@ def fit(
                     report = run.save_best()
                     training = {**report.training, "seed": config.seed}
                     return replace(report, seconds=report.seconds + seconds, training=training, restarts=start)
+            run.give_way()
             seconds += run.seconds
             start += 1
             note(f"{run.error:.2%} wrong: beginning anew from other weights, {start} of {config.num_restarts}")

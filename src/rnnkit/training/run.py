@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +78,10 @@ class Run:
         self._saved_at = self._started
         self._last = run_dir / "checkpoints" / "last"
         self._best = run_dir / "checkpoints" / "best"
+        self._to_beat: list[float] | None = None  # what an earlier start's best weights were judged to be
+        if config.num_restarts and has_checkpoint(self._best):
+            best = load_checkpoint(self._best)
+            self._to_beat = None if self._is_own(best) else best.values["judged"]
         self._is_resumed = resume and has_checkpoint(self._last)
         if self._is_resumed:
             self._restore(load_checkpoint(self._last))
@@ -152,11 +157,29 @@ class Run:
         return event | {"clip_share": counters["clipped"] / (counters["step"] - counters["skipped"])}
 
     def save_best(self) -> TrainingReport:
-        """Write the bundle of the best evaluation's weights to the run folder. Returns what training took."""
+        """Write the bundle of the best weights of this and of earlier starts to the run folder.
+
+        Returns: what the training of that start took, with the seconds of this one.
+        """
         best = load_checkpoint(self._best)
         self.model.load_state_dict(best.group("model"))
         self.model.eval()
         self.task.save(self.model, self.run_dir)
+        if self._is_own(best):
+            return self._report(best)
+        return dataclasses.replace(TrainingReport(**best.values["report"]), seconds=self._seconds_before)
+
+    def give_way(self) -> None:
+        """Keep what this start took beside its weights, if they are the best so far: another start begins."""
+        best = load_checkpoint(self._best)
+        if self._is_own(best):
+            values = {**best.values, "report": dataclasses.asdict(self._report(best))}
+            save_checkpoint(self._best, Checkpoint(values=values, tensors=best.tensors))
+
+    def _is_own(self, best: Checkpoint) -> bool:
+        return best.values.get("seed", self.config.seed) == self.config.seed  # a single start is not named
+
+    def _report(self, best: Checkpoint) -> TrainingReport:
         counters = self.counters
         return TrainingReport(
             seconds=self._seconds_before,
@@ -276,8 +299,11 @@ class Run:
             is_best = counters["best"] is None or judged < counters["best"]
             if is_best:
                 counters.update(best=judged, best_step=step, waited=0)
-                model = {f"model/{name}": t for name, t in self.model.state_dict().items()}
-                save_checkpoint(self._best, Checkpoint(values={"step": step, "nll": nll}, tensors=model))
+                if self._to_beat is None or judged < self._to_beat:
+                    values = {"step": step, "nll": nll}
+                    values |= {"judged": judged, "seed": self.config.seed} if self.config.num_restarts else {}
+                    model = {f"model/{name}": t for name, t in self.model.state_dict().items()}
+                    save_checkpoint(self._best, Checkpoint(values=values, tensors=model))
             else:
                 counters["waited"] += 1
         self.model.train()
