@@ -160,6 +160,7 @@ def test_quantiles_rise_and_hold_their_share(output: str) -> None:
     quantiles = said.quantiles()
     assert (np.diff(quantiles, axis=-1) >= 0).all()
     assert quantiles.shape == (20, 2, 4, 7)
+    assert np.array_equal(said[7:9, [1]].quantiles(), quantiles[7:9, [1]])
     if output != "quantiles":
         generator = np.random.default_rng(1)
         drawn = np.stack([said[-1].draw(generator) for _ in range(4000)])

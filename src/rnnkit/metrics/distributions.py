@@ -74,10 +74,12 @@ def quantiles(name: DistributionName, parameters: np.ndarray, levels: Sequence[f
     for level in levels:
         if name == "normal":
             found.append(parameters[..., 0] + parameters[..., 1] * NormalDist().inv_cdf(level))
+        elif name == "student_t":
+            found.append(_student_quantile(parameters, NormalDist().inv_cdf(level), level))
         elif name == "negative_binomial":
             found.append(_least_count(parameters, level))
         else:
-            found.append(_halved(name, parameters, level))
+            found.append(_halved(parameters, level))
     return np.stack(found, -1)
 
 
@@ -114,14 +116,15 @@ def incomplete_beta(a: np.ndarray, b: np.ndarray | float, x: np.ndarray) -> np.n
     tiny = 1e-300
     c, d = np.ones_like(x), 1 - (a + b) * x / (a + 1)
     d = 1 / np.where(np.abs(d) < tiny, tiny, d)
-    found = d
+    found, is_open = d, np.ones(d.shape, bool)
     for m in range(1, 300):
         for top in (m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
                     -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))):  # fmt: skip
             d, c = 1 + top * d, 1 + top / c
             d, c = 1 / np.where(np.abs(d) < tiny, tiny, d), np.where(np.abs(c) < tiny, tiny, c)
-            found = found * d * c
-        if np.abs(d * c - 1).max(initial=0) < 1e-14:
+            found = np.where(is_open, found * d * c, found)
+        is_open &= np.abs(d * c - 1) >= 1e-14
+        if not is_open.any():
             break
     return np.where(is_far, 1 - front * found, front * found)
 
@@ -134,15 +137,26 @@ def _normal_cdf(z: np.ndarray) -> np.ndarray:
     return (1 + np.asarray(_erf(z / math.sqrt(2)), np.float64)) / 2
 
 
-def _halved(name: DistributionName, parameters: np.ndarray, level: float) -> np.ndarray:
-    """Where a continuous distribution function reaches a level."""
-    if name == "student_t":
-        middle, reach = parameters[..., 0], parameters[..., 1]
-    else:
-        weights, means, deviations = np.split(parameters, 3, axis=-1)
-        del weights
-        middle, reach = means.mean(-1), (np.ptp(means, axis=-1) + deviations.max(-1))
-    is_above = _above(name, parameters, level)
+def _student_quantile(parameters: np.ndarray, normal: float, level: float) -> np.ndarray:
+    """By Newton's steps from the normal quantile, which is nearer to the middle: from there they never go too far."""
+    location, spread, freedom = np.moveaxis(parameters, -1, 0)
+    standard = np.stack([np.zeros_like(freedom), np.ones_like(freedom), freedom], -1)
+    z = np.full_like(freedom, normal)
+    is_open = np.ones(z.shape, bool)  # each stops for itself: its bits do not depend on the others
+    for _ in range(_HALVINGS):
+        step = (level - cdf("student_t", standard, z)) / np.exp(log_prob("student_t", standard, z))
+        z = np.where(is_open, z + step, z)
+        is_open &= np.abs(step) >= 1e-10
+        if not is_open.any():
+            break
+    return location + spread * z
+
+
+def _halved(parameters: np.ndarray, level: float) -> np.ndarray:
+    """Where the distribution function of a mixture reaches a level."""
+    _, means, deviations = np.split(parameters, 3, axis=-1)
+    middle, reach = means.mean(-1), np.ptp(means, axis=-1) + deviations.max(-1)
+    is_above = _above("mixture", parameters, level)
     low, high = middle - reach, middle + reach
     for _ in range(200):
         if not (wrong := is_above(low)).any():
