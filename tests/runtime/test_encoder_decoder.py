@@ -285,7 +285,7 @@ def test_bad_calls_are_named(model):
         model.translate(["a", "\ud800"])
     with pytest.raises(ArgumentError, match="num_beams is 0"):
         model.translate(["a"], num_beams=0)
-    with pytest.raises(ArgumentError, match="num_return is 6"):
+    with pytest.raises(ArgumentError, match="n_best is 6"):
         model.translate(["a"], n_best=6)
     with pytest.raises(ArgumentError, match="has no attention to show"):
         made().attention([("a", "x")])

@@ -172,8 +172,18 @@ def test_one_long_pair_is_named_or_skipped_and_counted(file: Path, tmp_path: Pat
         task(configure(path))
     with pytest.raises(DataError, match=r"\.tsv, line 1: the source has 3 tokens, at most 1"):
         task(configure(file, data={"max_tokens": 1}))
+    path.write_text(path.read_text() + "one cat\n" * 3, encoding="utf-8")
     made = task(configure(path, data={"skip_bad": True}))
-    assert sum(sum(part.pairs.skipped.values()) for part in made.pairs.parts().values()) == 1
+    assert made.pairs.skipped.total() == 4
+    notes: list[str] = []
+
+    def observe(event: dict[str, Any]) -> None:
+        if event["event"] == "note":
+            notes.append(event["text"])
+
+    metrics = fit(made, run_dir=tmp_path / "run", config=SMALL, observers=[observe]).metrics
+    assert sum(metrics["skipped"].values()) == 4
+    assert any(text.startswith("4 rows were left out (3 ") for text in notes)
 
 
 def test_choices_without_effect_are_refused(file: Path) -> None:

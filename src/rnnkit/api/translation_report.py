@@ -71,7 +71,7 @@ def model_card(metrics: Mapping[str, Any], *, name: str) -> str:
     direction = "in both directions" if shape["bidirectional"] else "forwards"
     attention = "without attention" if shape["attention"] == "none" else f"with {shape['attention']} attention"
     attention += " and input feeding" if shape["input_feeding"] else ""
-    skipped = sum(parts["train"]["skipped"].values())
+    skipped = sum(metrics["skipped"].values())
     left_out = f"; {skipped:,} rows that could not be used were left out" if skipped else ""
     return f"""# {name}
 

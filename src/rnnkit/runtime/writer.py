@@ -123,6 +123,11 @@ class Writer(BundledModel):
             run side by side.
         Source:  Wu et al. 2016, arXiv:1609.08144, section 7; the penalty is Hugging Face's power.
         """
+        is_count = type(n_best) is int and type(num_beams) is int
+        if n_best is not None and not (is_count and 1 <= n_best <= num_beams):
+            raise ArgumentError(
+                f"n_best is {n_best!r}; give an integer from 1 to num_beams, {num_beams}, or raise that"
+            )
         options = beam.Options(
             num_beams=num_beams,
             num_return=1 if n_best is None else n_best,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ class PairsOfTexts:
 
     def __init__(self, config: TranslateConfig) -> None:
         self._config = config
+        self.skipped: Counter[str] = Counter()
+        """How many rows were left out, by the reason."""
         train, valid, test = self._read(config.data)
         train, valid = train.each(), valid.each()
         test = test.grouped() if config.data.group_test else test
@@ -60,16 +63,20 @@ class PairsOfTexts:
     def _read(self, chosen: Any) -> tuple[data.Pairs, data.Pairs, data.Pairs]:
         names = ("source_column", "target_column", "has_header", "encoding", "skip_bad")
         how: Any = {name: getattr(chosen, name) for name in names}
-        train = data.read_pairs(chosen.sources, **how)
+        train = self._counted(data.read_pairs(chosen.sources, **how))
         if chosen.test_sources is not None:
-            test = data.read_pairs(chosen.test_sources, **how)
+            test = self._counted(data.read_pairs(chosen.test_sources, **how))
         else:
             train, test = data.split_pairs(train, chosen.held_out, seed=chosen.split_seed)
         if chosen.valid_sources is not None:
-            valid = data.read_pairs(chosen.valid_sources, **how)
+            valid = self._counted(data.read_pairs(chosen.valid_sources, **how))
         else:
             train, valid = data.split_pairs(train, chosen.valid_share, seed=chosen.split_seed)
         return train, valid, test
+
+    def _counted(self, pairs: data.Pairs) -> data.Pairs:
+        self.skipped.update(pairs.skipped)
+        return pairs
 
     def _texts(self, train: data.Pairs) -> SourceAndTarget:
         chosen = self._config.tokenizer.model_dump()
@@ -89,7 +96,9 @@ class PairsOfTexts:
 
         if all(len(side) < chosen.max_tokens for side in _sides(pairs)):  # no token is less than a character
             return pairs
-        return pairs.within(num_tokens, chosen.max_tokens, skip_bad=chosen.skip_bad)
+        short = pairs.within(num_tokens, chosen.max_tokens, skip_bad=chosen.skip_bad)
+        self.skipped.update(short.skipped - pairs.skipped)
+        return short
 
     def parts(self) -> dict[str, Part]:
         return {"train": self.train, "valid": self.valid, "test": self.test}
@@ -190,6 +199,20 @@ class TranslationTask(WholeSequencesTask):
                 peer, {"lr": chosen.transformer_lr, "warmup_steps": chosen.transformer_warmup_steps}
             )
         return found
+
+    def finish(
+        self,
+        run_dir: Path,
+        *,
+        report: TrainingReport,
+        peers: Sequence[tuple[str, TrainingReport]],
+        note: Callable[[str], None],
+    ) -> dict[str, Any]:
+        """As of every task, and says how many rows were left out."""
+        if skipped := self.pairs.skipped:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in skipped.most_common())
+            note(f"{sum(skipped.values()):,} rows were left out ({reasons})")
+        return super().finish(run_dir, report=report, peers=peers, note=note)
 
     def _trained(self, model: torch.nn.Module) -> Writer:
         return Trained(*model.export(), texts=self.pairs.texts)  # type: ignore[operator]

@@ -68,6 +68,7 @@ def judge(
         "report": details(model, outputs, test),
         **run_facts(config, report),
         "seeds": seeds,
+        "skipped": dict(pairs.skipped),
         "data": {part: _describe(of_part) for part, of_part in pairs.parts().items()},
     }
     durable.write_file(run_dir / "metrics.json", strict_json.dumps(metrics))
@@ -170,6 +171,5 @@ def _describe(part: Part) -> dict[str, Any]:
         "num_source_tokens": sum(map(len, part.sources)),
         "num_target_tokens": sum(map(len, part.targets)),
         "longest": max(map(len, [*part.sources, *part.targets])),
-        "skipped": dict(part.pairs.skipped),
         "fingerprint": part.pairs.fingerprint,
     }
