@@ -212,7 +212,7 @@ def classified(model: Acceptor, sequences: list[Any]) -> list[dict[str, Any]]:
     """A label, or the labels, of every sequence, and the probability of each there is."""
     if not sequences:
         return []
-    arrays = [one if isinstance(one, str) else np.array(one, np.float32) for one in sequences]
+    arrays = [one if isinstance(one, str) else _rows(one, "sequences") for one in sequences]
     log_probs = model.log_probs(arrays)
     key = "labels" if model.is_multi_label else "label"
     return [
@@ -230,5 +230,12 @@ def labelled(model: Transducer, recordings: list[Any]) -> list[list[Any]]:
     """For every frame its label, its labels, or its numbers."""
     if not recordings:
         return []
-    predicted = model.predict([np.array(one, np.float32) for one in recordings])
+    predicted = model.predict([_rows(one, "recordings") for one in recordings])
     return [one.tolist() if isinstance(one, np.ndarray) else list(one) for one in predicted]
+
+
+def _rows(steps: list[list[float]], field: str) -> np.ndarray:
+    """Float32 [T, I]. Raises: Fault 422."""
+    if len({len(step) for step in steps}) > 1:
+        raise Fault(422, "every step of a sequence has as many numbers", field=f"body.{field}")
+    return np.array(steps, np.float32).reshape(len(steps), -1 if steps else 0)
