@@ -88,7 +88,7 @@ def test_slow_clients_are_closed_at_their_deadline(
             grown = memory(server.worker) - before
             assert len(lives.result()) == count
         assert grown <= 32 << 20
-        assert honest < 20 * calm + 0.5  # a test asserts the outcome; bench_serve.py measures how much it is
+        assert honest < 20 * calm + 0.5  # a test asserts the outcome
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.slow)])

@@ -1,19 +1,26 @@
 """Run a trained model without torch: `LanguageModel.load(path)`, then step, score, generate, complete; `Acceptor.load`
-or `Transducer.load`, then predict."""
+or `Transducer.load`, then predict. Each kind of model but the first is imported on first use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from rnnkit.kernels.recurrent import resolve_precision
 from rnnkit.kernels.threads import get_num_threads, isa, set_num_threads
-from rnnkit.runtime.acceptor import Acceptor
 from rnnkit.runtime.beam import Hypothesis
-from rnnkit.runtime.bidirectional import BidirectionalLanguageModel
-from rnnkit.runtime.encoder_decoder import EncoderDecoder
-from rnnkit.runtime.forecaster import Forecaster
-from rnnkit.runtime.frame_by_frame import FrameByFrame
 from rnnkit.runtime.language_model import LanguageModel
-from rnnkit.runtime.loading import load
-from rnnkit.runtime.transducer import Transducer
-from rnnkit.runtime.transformer import Transformer
-from rnnkit.runtime.window_mlp import WindowMLP
+
+if TYPE_CHECKING:
+    from rnnkit.runtime.acceptor import Acceptor
+    from rnnkit.runtime.bidirectional import BidirectionalLanguageModel
+    from rnnkit.runtime.encoder_decoder import EncoderDecoder
+    from rnnkit.runtime.forecaster import Forecaster
+    from rnnkit.runtime.frame_by_frame import FrameByFrame
+    from rnnkit.runtime.loading import load
+    from rnnkit.runtime.transducer import Transducer
+    from rnnkit.runtime.transformer import Transformer
+    from rnnkit.runtime.window_mlp import WindowMLP
 
 __all__ = [
     "Acceptor",
@@ -32,3 +39,24 @@ __all__ = [
     "resolve_precision",
     "set_num_threads",
 ]
+_HOMES = {
+    "Acceptor": "acceptor",
+    "BidirectionalLanguageModel": "bidirectional",
+    "EncoderDecoder": "encoder_decoder",
+    "Forecaster": "forecaster",
+    "FrameByFrame": "frame_by_frame",
+    "Transducer": "transducer",
+    "Transformer": "transformer",
+    "WindowMLP": "window_mlp",
+    "load": "loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
