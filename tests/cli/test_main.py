@@ -22,6 +22,7 @@ VERBS = (
     "embed",
     "explain",
     "score",
+    "serve",
     "doctor",
     "compare",
     "bench",

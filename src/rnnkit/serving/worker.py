@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rnnkit.errors import RnnkitError
 from rnnkit.runtime import load
@@ -47,20 +48,31 @@ def main() -> int:
 
     hosts = frozenset(settings.hosts) or (None if settings.keys else LOOPBACK)
     gate = Gate(build(make), keys=Keys(settings.keys), limits=limits, meters=meters, hosts=hosts)
-    server = uvicorn.Server(uvicorn.Config(gate, lifespan="on", **uvicorn_settings(limits)))
+    server = uvicorn.Server(uvicorn.Config(_announcing(gate, ready), lifespan="on", **uvicorn_settings(limits)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C, which the supervisor gets too
-    asyncio.run(_serve(server, socket.socket(fileno=listener), ready))
+    asyncio.run(_serve(server, socket.socket(fileno=listener)))
     return 0
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket, ready: int) -> None:
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)
-    serving = asyncio.create_task(server._serve([listener]))  # `serve` would take the signals for itself
-    while not (server.started or serving.done()):
-        await asyncio.sleep(0.01)
-    if server.started:
-        os.write(ready, b"\n")
-    await serving
+    await server._serve([listener])  # `serve` would take the signals for itself
+
+
+def _announcing(app: ASGIApp, ready: int) -> ASGIApp:
+    """The app; once it has started it says so, and the supervisor leaves the socket, before the first connection is
+    taken here.
+    """
+
+    async def announced(scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                os.write(ready, b"\n")
+            await send(message)
+
+        await app(scope, receive, tell if scope["type"] == "lifespan" else send)
+
+    return announced
 
 
 def _store(settings: Settings, ids: Ids) -> Store:
