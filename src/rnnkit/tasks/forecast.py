@@ -1,4 +1,8 @@
-"""The task on time series: one recurrent model of many series, judged from rolling origins beside what it must beat."""
+"""The task on time series: one recurrent model of many series, judged from rolling origins beside what it must beat.
+
+Over 400 lines because windows, the linear start, and the origins that judge both are cut from one set of series, where
+no value from after an origin may enter.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Run: one model's training, step by step: order of work, guard against non-finite numbers, evaluation, checkpoints."""
+"""Run: one model's training, step by step: order of work, guard against non-finite numbers, evaluation, checkpoints.
+
+Over 400 lines because what a checkpoint holds, and what a resumed run takes from it, is the state of this one order.
+"""
 
 from __future__ import annotations
 
