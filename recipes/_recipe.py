@@ -142,6 +142,7 @@ class Recipe:
         kind: type[Classifier] | type[Tagger] | type[Translator],
         run: str,
         sources: Sequence[Any],
+        /,
         *,
         epochs: float | None,
         **options: Any,
