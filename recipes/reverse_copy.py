@@ -36,7 +36,7 @@ train, valid, test = (
 )
 by_length = {length: [pair(rng, length) for _ in range(100)] for length in LENGTHS}
 VARIANTS = {
-    "attention": {"attention": "additive", "input_feeding": False},
+    "attention": {"attention": "additive", "input_feeding": False, "transformer_dropout": 0.0},
     "state": {"attention": "none", "conditioning": "state", "kinds": ["copy-source", "nearest-source"]},
     "both": {"attention": "none", "conditioning": "both", "kinds": ["copy-source", "nearest-source"]},
 }

@@ -1,5 +1,7 @@
 """The transformer that trains: causal, blind to padding, of a stated size, and what it refuses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -86,13 +88,26 @@ def test_the_number_of_parameters_is_that_of_the_model(choices):
     assert model.config.num_parameters == sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_the_widest_that_has_no_more_parameters_is_chosen():
-    choices = {key: value for key, value in SIZES.items() if key != "hidden_size"}
-    for wanted in (20_000, 100_000, 1_000_000):
+@pytest.mark.parametrize("heads", [None, 2])
+def test_the_widest_that_has_no_more_parameters_is_chosen_and_units_fill_what_is_left(heads):
+    choices, step = {"vocab_size": 11, "source_vocab_size": 9, "num_heads": heads}, 16 if heads else 32
+    for layers, wanted in ((1, 40_000), (2, 70_000), (2, 270_743), (3, 1_000_000)):
+        config = TransformerConfig.of_size(wanted, layers=layers, **choices)
+        assert (config.encoder_layers, config.num_layers) == (layers, layers)
+        assert config.num_heads == (heads or config.hidden_size // 32)
+        wider = replace(config, hidden_size=config.hidden_size + step, num_heads=heads, feedforward_size=None)
+        more = replace(config, feedforward_size=config.feedforward_size + 1)
+        assert config.num_parameters <= wanted < min(wider.num_parameters, more.num_parameters)
+        assert config.feedforward_size >= 4 * config.hidden_size
+    smallest = TransformerConfig.of_size(1, layers=2, **choices)
+    assert (smallest.hidden_size, smallest.feedforward_size) == (step, 4 * step)
+
+
+def test_a_small_one_has_fewer_layers_rather_than_narrow_ones():
+    choices = {"vocab_size": 24, "source_vocab_size": 25}
+    for wanted, layers, width in ((1, 1, 32), (90_000, 1, 32), (270_743, 2, 64), (400_000, 3, 64), (4_000_000, 3, 192)):
         config = TransformerConfig.of_size(wanted, **choices)
-        wider = TransformerConfig(hidden_size=config.hidden_size + 16, **choices)
-        assert config.num_parameters <= wanted < wider.num_parameters
-    assert TransformerConfig.of_size(1, **choices).hidden_size == 16
+        assert (config.num_layers, config.hidden_size) == (layers, width), wanted
 
 
 def test_it_learns_to_copy():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,10 @@ from rnnkit.errors import ConfigError
 from rnnkit.nn import linear_cross_entropy
 from rnnkit.state import State
 
+_HEAD_SIZE = 32
+_LEAST_WIDTH = 64  # of every layer, where there are several
+_MOST_LAYERS = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
@@ -22,7 +26,8 @@ class TransformerConfig:
     Args:
         vocab_size: V, of what is written; source_vocab_size: of what is read.
         shared_embedding: one table for both, which then share their vocabulary.
-        hidden_size: numbers per place D, even and a multiple of num_heads.  num_heads: of every attention.
+        hidden_size: numbers per place D, even and a multiple of num_heads.
+        num_heads: of every attention; None: of 32 numbers each, or a single one.
         feedforward_size: rectified units between two layers of attention; None: 4·D.
         encoder_layers, num_layers: of the encoder and of the decoder.
         tied: score with the table of what is written.
@@ -35,7 +40,7 @@ class TransformerConfig:
     source_vocab_size: int
     shared_embedding: bool = False
     hidden_size: int = 256
-    num_heads: int = 4
+    num_heads: int | None = None
     feedforward_size: int | None = None
     encoder_layers: int = 3
     num_layers: int = 3
@@ -46,6 +51,9 @@ class TransformerConfig:
     def __post_init__(self) -> None:
         if self.feedforward_size is None:
             object.__setattr__(self, "feedforward_size", 4 * self.hidden_size)
+        if self.num_heads is None:
+            whole = type(self.hidden_size) is int and self.hidden_size > 0 and self.hidden_size % _HEAD_SIZE == 0
+            object.__setattr__(self, "num_heads", self.hidden_size // _HEAD_SIZE if whole else 1)
         for name in (
             "vocab_size", "source_vocab_size", "hidden_size", "num_heads", "feedforward_size", "encoder_layers",
             "num_layers",
@@ -53,6 +61,7 @@ class TransformerConfig:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise ConfigError(f"{name}={value!r} must be an integer of at least 1")
+        assert self.num_heads is not None
         if self.hidden_size % 2 or self.hidden_size % self.num_heads:
             raise ConfigError(
                 f"hidden_size={self.hidden_size} must be even and a multiple of num_heads={self.num_heads}"
@@ -77,16 +86,31 @@ class TransformerConfig:
         return layers + tables * D + self.vocab_size
 
     @classmethod
-    def of_size(cls, num_parameters: int, **choices: Any) -> TransformerConfig:
-        """The widest one, in steps of 8 numbers per head, that has no more parameters; at least one of such a step.
+    def of_size(cls, num_parameters: int, *, layers: int | None = None, **choices: Any) -> TransformerConfig:
+        """The widest one that has no more parameters, at least one step wide.
 
-        Args: choices: every field but the two widths.
+        D grows in steps of a head's 32 numbers; what is then left goes to rectified units.
+
+        Args:
+            layers: of the encoder and of the decoder, each; None: as many, up to 3, as leave D at least 64.
+            choices: every field but these numbers of layers and the two widths; with num_heads, D grows in steps of 8
+                numbers per head.
         """
-        step = 8 * choices.get("num_heads", cls.num_heads)
-        width = step
-        while cls(hidden_size=width + step, **choices).num_parameters <= num_parameters:
+        if layers is None:
+            found = (cls.of_size(num_parameters, layers=count, **choices) for count in range(_MOST_LAYERS, 1, -1))
+            deep = next((config for config in found if config.hidden_size >= _LEAST_WIDTH), None)
+            return deep or cls.of_size(num_parameters, layers=1, **choices)
+
+        def of_width(width: int) -> TransformerConfig:
+            return cls(hidden_size=width, encoder_layers=layers, num_layers=layers, **choices)
+
+        heads = choices.get("num_heads")
+        width = step = _HEAD_SIZE if heads is None else 8 * heads
+        while of_width(width + step).num_parameters <= num_parameters:
             width += step
-        return cls(hidden_size=width, **choices)
+        found = of_width(width)
+        units = (num_parameters - found.num_parameters) // (2 * layers * (2 * width + 1))
+        return replace(found, feedforward_size=4 * width + max(units, 0))
 
 
 class Transformer(nn.Module):

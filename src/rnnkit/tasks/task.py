@@ -73,11 +73,13 @@ class Peer:
 
     Attributes:
         training:   the choices in which a baseline's training differs from the default.
+        shares:     further choices that a baseline's training takes over from the run's.
         later_seed: of a repetition, how much its seed lies behind the run's; it is trained as the run is.
     """
 
     task: Trainable
     training: Mapping[str, Any] = field(default_factory=dict)
+    shares: tuple[str, ...] = ()
     later_seed: int = 0
 
 

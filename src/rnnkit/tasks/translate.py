@@ -29,6 +29,8 @@ from rnnkit.text import SourceAndTarget
 
 _EVALUATED_ROWS = 64
 _NUM_SAMPLES = 3
+_RATE = 0.016  # of a transformer, times D^-1/2: narrow ones learn faster (Vaswani et al. 2017, section 5.3)
+_BETAS = (0.9, 0.98)  # likewise
 
 
 class Part:
@@ -195,9 +197,9 @@ class TranslationTask(WholeSequencesTask):
                 num_parameters = sum(parameter.numel() for parameter in self.build_model().parameters())
             sizes: Any = {"batch_tokens": self._batch_tokens, "at_most": num_parameters}
             peer: Any = TransformerTask(self.config, self.pairs, **sizes)
-            found[TRANSFORMER] = Peer(
-                peer, {"lr": chosen.transformer_lr, "warmup_steps": chosen.transformer_warmup_steps}
-            )
+            training: Any = {"warmup_steps": chosen.transformer_warmup_steps, "betas": _BETAS}
+            lr = chosen.transformer_lr or _RATE * peer.model_config.hidden_size**-0.5
+            found[TRANSFORMER] = Peer(peer, {"lr": lr, **training}, shares=("ema",))
         return found
 
     def finish(
@@ -236,22 +238,24 @@ class TransformerTask(TranslationTask):
         own = {f"baselines.{key}": value for key, value in chosen.items() if key.startswith("transformer_")}
         return {**own, "most parameters": self._at_most, **self.pairs.identity()}
 
-    def build_model(self) -> torch.nn.Module:
+    @property
+    def model_config(self) -> TransformerConfig:
+        """Its sizes."""
         chosen, texts, model = self.config.baselines, self.pairs.texts, self.config.model
-        return Transformer(
-            TransformerConfig.of_size(
-                self._at_most,
-                vocab_size=texts.target.vocab_size,
-                source_vocab_size=texts.source.vocab_size,
-                shared_embedding=model.shared_embedding,
-                tied=True,
-                num_heads=chosen.transformer_heads,
-                encoder_layers=chosen.transformer_layers,
-                num_layers=chosen.transformer_layers,
-                dropout=chosen.transformer_dropout,
-                label_smoothing=model.label_smoothing,
-            )
+        return TransformerConfig.of_size(
+            self._at_most,
+            layers=chosen.transformer_layers,
+            vocab_size=texts.target.vocab_size,
+            source_vocab_size=texts.source.vocab_size,
+            shared_embedding=model.shared_embedding,
+            tied=True,
+            num_heads=chosen.transformer_heads,
+            dropout=chosen.transformer_dropout,
+            label_smoothing=model.label_smoothing,
         )
+
+    def build_model(self) -> torch.nn.Module:
+        return Transformer(self.model_config)
 
     def peers(self) -> Mapping[str, Peer]:
         """None of its own."""

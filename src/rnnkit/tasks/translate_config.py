@@ -121,10 +121,16 @@ class TranslateBaselinesConfig(SeedsConfig):
     kinds: tuple[Literal["copy-source", "nearest-source", "transformer"], ...] | None = Field(
         default=None, min_length=1, description="Which the table shows; None: all."
     )
-    transformer_layers: int = Field(default=3, ge=1, description="Of its encoder and of its decoder, each.")
-    transformer_heads: int = Field(default=4, ge=1, description="Of each of its attentions.")
+    transformer_layers: int | None = Field(
+        default=None, ge=1, description="Of its encoder and decoder, each; None: 3, or fewer that are not narrow."
+    )
+    transformer_heads: int | None = Field(
+        default=None, ge=1, description="Of each of its attentions; None: one for every 32 numbers."
+    )
     transformer_dropout: float = Field(default=0.1, ge=0, lt=1, description="On what each of its parts adds.")
-    transformer_lr: float = Field(default=1e-3, gt=0, description="Its peak learning rate.")
+    transformer_lr: float | None = Field(
+        default=None, gt=0, description="Its peak learning rate; None: 0.016/√D, 0.001 at 256 numbers per place."
+    )
     transformer_warmup_steps: int = Field(default=400, ge=0, description="Updates from 0 to that rate.")
 
     owners: ClassVar = {

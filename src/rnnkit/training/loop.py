@@ -158,7 +158,7 @@ def _peak_bytes() -> int:
 def _peer_config(config: TrainConfig, peer: Peer) -> TrainConfig:
     if peer.later_seed:
         return config.model_copy(update={"seed": config.seed + peer.later_seed})
-    shared = {key: getattr(config, key) for key in _SHARED_WITH_PEERS if hasattr(config, key)}
+    shared = {key: getattr(config, key) for key in (*_SHARED_WITH_PEERS, *peer.shares) if hasattr(config, key)}
     return type(config)(**{**shared, **peer.training})
 
 
