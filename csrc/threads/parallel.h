@@ -3,41 +3,26 @@
 
 #include "isa/isa.h"
 #include "simd/tiles.h"
-#include "threads/crew.h"
 #include "threads/team.h"
 
 namespace rnnkit::RNNKIT_ISA_NAMESPACE {
 
-// body(const threads::Worker&) on at most `wanted` workers.
 template <class Body>
-void parallel(int wanted, Body&& body) {
-  struct Call {
-    static void run(void* context, const threads::Worker& worker) {
-      (*static_cast<decltype(&body)>(context))(worker);
-      release_tiles();
-    }
-  };
-  threads::run(wanted, &Call::run, &body);
+void call_body(void* body, const threads::Worker& worker) {
+  (*static_cast<Body*>(body))(worker);
+  release_tiles();
 }
 
-// body(const threads::Worker&) for each share of `workers`, which need not meet: whoever is there takes the next one,
-// and a helper that the system has put aside is not waited for.
+// body(const threads::Worker&) on at most `wanted` workers.
 template <class Body>
-void in_shares(int workers, Body&& body) {
-  struct Call {
-    decltype(&body) function;
-    int shares, left;
-  } call{&body, workers, 1};
-  threads::run_phases(workers, {&call,
-                                [](void* context) -> threads::Phase {
-                                  Call& call = *static_cast<Call*>(context);
-                                  return {call.left-- > 0 ? call.shares : 0};
-                                },
-                                [](void* context, int64_t part, int) {
-                                  const Call& call = *static_cast<Call*>(context);
-                                  (*call.function)(threads::Worker{static_cast<int>(part), call.shares, nullptr});
-                                  release_tiles();
-                                }});
+void parallel(int wanted, Body body) {
+  threads::run(wanted, &call_body<Body>, &body);
+}
+
+// body(const threads::Worker&) for each of `shares`, which need not meet, on at most `wanted` workers.
+template <class Body>
+void in_shares(int wanted, int shares, Body body) {
+  threads::run_shares(wanted, shares, &call_body<Body>, &body);
 }
 
 // body(begin, end) over parts of [0, total) of about equal size, each at least `grain` long.

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -15,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "threads/crew.h"
 #include "threads/inside.h"
 
 namespace rnnkit::threads {
@@ -167,6 +169,55 @@ int cores_of_this_process() {
 
 std::atomic<int> num_threads{0};  // 0: not chosen yet
 
+using Clock = std::chrono::steady_clock;
+
+struct Shares {
+  const Body body;
+  void* const context;
+  const int count;
+  std::atomic<int> next{0};
+  Clock::duration longest{};  // this and the next: of the caller's own
+  Clock::time_point done{};
+
+  void run(int share) const { body(context, Worker{share, count, nullptr}); }
+};
+
+void take_shares(void* context, const Worker& worker) {
+  Shares& shares = *static_cast<Shares*>(context);
+  Clock::time_point begin = Clock::now();
+  for (int share; (share = shares.next.fetch_add(1)) < shares.count;) {
+    shares.run(share);
+    if (worker.index > 0) continue;
+    const Clock::time_point end = Clock::now();
+    shares.longest = std::max(shares.longest, end - begin);
+    begin = end;
+  }
+  if (worker.index == 0) shares.done = begin;
+}
+
+// A region of OpenMP waits for all its workers, be it that one of them was put aside before it began: a time slice, on
+// a busy machine. Once that has happened regions go to the crew, for longer every time.
+class Lateness {
+ public:
+  bool is_now() const { return Clock::now().time_since_epoch().count() < until_.load(std::memory_order_relaxed); }
+
+  void judge(Clock::duration waited, Clock::duration expected) {
+    if (waited < kLate + expected) {
+      penalty_.store(kLeastPenalty.count(), std::memory_order_relaxed);
+      return;
+    }
+    const Clock::rep penalty = penalty_.load(std::memory_order_relaxed);
+    until_.store(Clock::now().time_since_epoch().count() + penalty, std::memory_order_relaxed);
+    penalty_.store(std::min(2 * penalty, kMostPenalty.count()), std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr Clock::duration kLate = std::chrono::milliseconds(1), kLeastPenalty = std::chrono::milliseconds(20),
+                                   kMostPenalty = std::chrono::seconds(2);
+  std::atomic<Clock::rep> until_{0}, penalty_{kLeastPenalty.count()};
+};
+Lateness lateness;
+
 }  // namespace
 
 int get_num_threads() {
@@ -212,6 +263,26 @@ void run(int wanted, Body body, void* context) {
   Region region{body, context, Barrier(1)};
   work(region, 0);
   inside_region = outer;
+}
+
+void run_shares(int wanted, int shares, Body body, void* context) {
+  Shares all{.body = body, .context = context, .count = shares};
+  wanted = std::min(wanted, shares);
+  const bool has_openmp = !forked.load(std::memory_order_relaxed) && find_openmp() != nullptr;
+  if (wanted == 1 || (has_openmp && !inside_region && !lateness.is_now())) {
+    run(wanted, &take_shares, &all);
+    if (wanted > 1) lateness.judge(Clock::now() - all.done, all.longest);
+    return;
+  }
+  pool_name.store("own", std::memory_order_relaxed);
+  run_phases(wanted, {&all,
+                      [](void* context) -> Phase {
+                        Shares& all = *static_cast<Shares*>(context);
+                        return {all.next.exchange(1) == 0 ? all.count : 0};
+                      },
+                      [](void* context, int64_t share, int) {
+                        static_cast<const Shares*>(context)->run(static_cast<int>(share));
+                      }});
 }
 
 }  // namespace rnnkit::threads

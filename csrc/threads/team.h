@@ -21,6 +21,11 @@ using Body = void (*)(void* context, const Worker& worker);
 // A call from inside a body, or while another Python thread uses our own workers, gets a team of one.
 void run(int wanted, Body body, void* context);
 
+// Runs body(context, share) once for every share, which need not meet (they have no barrier), on at most `wanted`
+// workers: whoever is done with one takes the next. Where helpers were late a moment ago, which is a busy machine,
+// nobody is waited for that holds no share (threads/crew.h).
+void run_shares(int wanted, int shares, Body body, void* context);
+
 // Returns when every worker of the team has called it: spins briefly, then yields the core.
 void wait(const Worker& worker);
 

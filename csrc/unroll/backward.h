@@ -48,10 +48,11 @@ class BackwardLoop {
     weight_gradients_.end();
   }
 
-  // The same in two parts, where the loop is one worker's: its steps, and all workers' share of the rest.
-  void run_alone() { run(0, steps_.num_steps); }
+  // The same in two parts, neither of which meets others inside: steps of some rows; then, when all steps are done,
+  // what sums over them.
+  void run_steps() { run(0, steps_.num_steps); }
   void run_rest() {
-    const Range rows = share(steps_.num_rows(), worker_.index, worker_.size);
+    const Range rows = call_.is_alone ? share(steps_.num_rows(), worker_.index, worker_.size) : Range{0, 0};
     for (int64_t row = rows.begin; row < rows.end;) {
       int64_t listed = 0;
       for (; row < rows.end && listed < call_.chunk_rows; ++row) list(row, listed++);
@@ -390,9 +391,11 @@ class BackwardLoop {
 
 template <class Cell, class V, class T, class S = typename V::Scalar>
 void backward(const BackwardCall<S, T>& call) {
-  if (call.is_alone) {
-    parallel(1, [&](const threads::Worker& worker) { BackwardLoop<Cell, V, T>(call, worker).run_alone(); });
-    in_shares(call.workers, [&](const threads::Worker& worker) { BackwardLoop<Cell, V, T>(call, worker).run_rest(); });
+  if (call.split == Split::rows && call.again == nullptr) {  // they meet once
+    in_shares(call.workers, call.shares,
+              [&](const threads::Worker& worker) { BackwardLoop<Cell, V, T>(call, worker).run_steps(); });
+    in_shares(call.workers, call.workers,
+              [&](const threads::Worker& worker) { BackwardLoop<Cell, V, T>(call, worker).run_rest(); });
     return;
   }
   parallel(call.workers, [&](const threads::Worker& worker) { BackwardLoop<Cell, V, T>(call, worker).run(); });

@@ -122,18 +122,18 @@ struct ForwardCall {
   const Weights<S, T>* weights;
   Steps steps;
   Split split;
-  int workers;
-  const S* x;          // [T*B, I]; null for one-hot input
-  const int64_t* ids;  // [T*B]; null for dense input
-  S* hidden;           // [B + T*B, H or P]: h0, then the output
+  int workers, shares;  // of rows: who comes first takes the next share; of units: one for each worker
+  const S* x;           // [T*B, I]; null for one-hot input
+  const int64_t* ids;   // [T*B]; null for dense input
+  S* hidden;            // [B + T*B, H or P]: h0, then the output
   S* memory;  // [B + num_rows, padded H] with a tape, [B, padded H] without; its first B rows hold the initial memory
   S* reset_hidden;  // [num_rows or B, padded H] for cells that need it
-  S* gates;         // all rows of the steps that run with has_gates, [workers, chunk_rows, row] without
+  S* gates;         // all rows of the steps that run with has_gates, [shares, chunk_rows, row] without
   bool has_tape, has_gates;
   int64_t chunk_rows;  // steps whose input is projected together hold at most so many rows
-  int64_t* lists;      // [workers, 2, chunk_rows]
-  T* x_operands;       // [workers, chunk_rows, operand_row(I)]; here and below: null where T is S
-  T* h_operands;       // [2, B, stored(padded H)] of the sorted rows; quads [workers, B, operand_row(padded H)]
+  int64_t* lists;      // [shares, 2, chunk_rows]
+  T* x_operands;       // [shares, chunk_rows, operand_row(I)]; here and below: null where T is S
+  T* h_operands;       // [2, B, stored(padded H)] of the sorted rows; quads [shares, B, operand_row(padded H)]
   T* reset_operands;   // [B, stored(padded H)]; no quads
   Options<S> options;
   int64_t turn;  // counts the layer's calls: single steps, too, go through the weights to and fro
@@ -152,8 +152,8 @@ struct BackwardCall {
   const Weights<S, T>* weights;
   Steps steps;
   Split split;
-  int workers;
-  bool is_alone;  // the loop is one worker's; all share the products over all steps behind it; not with `again`
+  int workers, shares;
+  bool is_alone;  // one share has all the rows; all workers have part in dx behind it; not with `again`
   const S* x;
   const int64_t* ids;
   const int64_t* sorted;  // one-hot: the compact rows, sorted by id within each block of kGradientBlock
@@ -184,10 +184,10 @@ struct BackwardCall {
   S* d_norm_bias_c;     // [H] or null
   S* d_table;           // one-hot: [I][vectors][16] of scratch
   int64_t chunk_rows;
-  int64_t* lists;           // [workers, 2, chunk_rows]
+  int64_t* lists;           // [shares or workers, 2, chunk_rows]
   Left<T>* gate_operands;   // with rounding or norms: [2, B, gate_operands(all products)] of the sorted rows
   T* projected_operands;    // [B, stored(padded P)] of the sorted rows
-  Left<T>* chunk_operands;  // [workers, chunk_rows, stored(blocks * num_gates * 16)]
+  Left<T>* chunk_operands;  // [shares or workers, chunk_rows, stored(blocks * num_gates * 16)]
   T* scratch;               // [workers, scratch_size]
   int64_t scratch_size;
 };

@@ -368,9 +368,13 @@ class ForwardLoop {
 
 template <class Cell, class V, class T, class S = typename V::Scalar>
 void forward(const ForwardCall<S, T>& call) {
-  parallel(call.workers, [&](const threads::Worker& worker) {
+  const auto run = [&](const threads::Worker& worker) {
     ForwardLoop<Cell, V, T>(call, worker, share_call(call.steps, call.split, *call.weights, worker)).run();
-  });
+  };
+  if (call.split == Split::rows)
+    in_shares(call.workers, call.shares, run);
+  else
+    parallel(call.workers, run);
 }
 
 // One step in parts (unroll/stepper.h): its products in order, each when all parts of the one before are done, and each

@@ -65,6 +65,16 @@ Split Layer<S, T>::choose_split(int64_t batch, int workers) const {
   return can_part && batch * weights / workers >= kWorthABarrier ? Split::units : Split::rows;
 }
 
+// Shares of rows that the workers take one after the other, so that one who is held up leaves the rest of his to
+// others: as many as cost nothing, since each goes through all the weights again.
+template <class S, class T>
+int Layer<S, T>::choose_shares(Split split, int64_t batch, int workers) const {
+  constexpr int64_t kRowsOfAShare = 12;
+  if (split == Split::units) return workers;
+  const bool in_halves = batch >= 2 * workers * kRowsOfAShare && bytes_of<T>(recurrent_weights()) <= kCache;
+  return in_halves ? 2 * workers : static_cast<int>(std::clamp<int64_t>(batch, 1, workers));
+}
+
 template <class S, class T>
 int Layer<S, T>::choose_workers(const Steps& steps) const {
   constexpr int64_t kEnough = 1 << 22;  // multiplications that pay for waking a worker
@@ -83,9 +93,9 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
   const CellInfo& cell = info();
   StepIndex index(num_steps, B, call.lengths, call.reverse);
   const Steps steps = index.steps();
-  int workers = choose_workers(steps);
+  const int workers = choose_workers(steps);
   const Split split = choose_split(B, workers);
-  if (split == Split::rows && B < workers) workers = std::max(1, static_cast<int>(B));
+  const int shares = choose_shares(split, B, workers);
   const bool has_memory = cell.num_parts > 1, has_reset_hidden = cell.has_inner();
   const int64_t chunk_rows = std::max(kChunkRows, B), tape_rows = call.keep_tape ? steps.num_rows() : 0;
 
@@ -93,12 +103,12 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
   Buffer<S> memory(has_memory ? (B + tape_rows) * padded : 0);
   Buffer<S> reset_hidden(has_reset_hidden ? std::max(B, tape_rows) * padded : 0);
   const bool keep_gates = call.keep_tape && !call.recompute;
-  Buffer<S> gates((keep_gates ? tape_rows : workers * chunk_rows) * weights.row);
+  Buffer<S> gates((keep_gates ? tape_rows : shares * chunk_rows) * weights.row);
   const bool has_mask = call.hidden_mask != nullptr;
   Buffer<S> new_memory, hidden_mask(has_mask ? B * padded : 0), masked_hidden(has_mask ? (num_steps + 1) * B * P : 0);
   if (call.keep_tape && has_memory && call.zoneout[1].is_on()) new_memory = Buffer<S>(tape_rows * padded);
-  const Buffer<int64_t> lists(2 * workers * chunk_rows);
-  const OperandRoom<T> room(B, workers, workers * chunk_rows, padded, call.ids == nullptr ? input_size() : 0,
+  const Buffer<int64_t> lists(2 * shares * chunk_rows);
+  const OperandRoom<T> room(B, shares, shares * chunk_rows, padded, call.ids == nullptr ? input_size() : 0,
                             has_reset_hidden);
   const Buffer<T> h_operands(room.hidden), reset_operands(room.reset_hidden), x_operands(room.input);
   clear(h_operands, room.hidden);
@@ -135,6 +145,7 @@ Unrolled<S> Layer<S, T>::forward(const Call& call) {
                       .steps = steps,
                       .split = split,
                       .workers = workers,
+                      .shares = shares,
                       .x = call.x,
                       .ids = call.ids,
                       .hidden = result.hidden.get(),
@@ -186,6 +197,9 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
   const CellInfo& cell = info();
   const Steps steps = tape.index.steps();
   const int workers = choose_workers(steps);
+  const bool again = !tape.gates;  // without gates on the tape the steps are run again, window by window
+  const Split split = choose_split(B, workers);
+  const int shares = again ? workers : choose_shares(split, B, workers), most = std::max(workers, shares);
   const int64_t chunk_rows = std::max(kChunkRows, B), G = cell.num_gates;
   const int64_t scratch_size = gradient_scratch<T>(ceil_div(std::max(I, H), kLanes) + 2);
 
@@ -224,10 +238,10 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
   const int64_t projected_size = is_rounded && cell.is_projected ? B * stored<T>(padded_output) : 0;
   const Buffer<T> projected_operands(projected_size);
   clear(projected_operands, projected_size);
-  const Buffer<Left<T>> gate_operands(gate_size), chunk_operands(workers * chunk_size);
+  const Buffer<Left<T>> gate_operands(gate_size), chunk_operands(most * chunk_size);
   const Buffer<T> scratch(workers * scratch_size);
   clear(gate_operands, gate_size);
-  const Buffer<int64_t> lists(2 * workers * chunk_rows);
+  const Buffer<int64_t> lists(2 * most * chunk_rows);
   const Buffer<S> d_masked(tape.options.hidden_mask ? B * padded : 0);
   Buffer<S> d_table;
   Buffer<int64_t> sorted;
@@ -241,9 +255,7 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
                        [&](int64_t a, int64_t b) { return id(a) < id(b); });
   }
 
-  // Without gates on the tape: everything that it takes to run the steps of a window again.
-  const Split split = choose_split(B, workers);
-  const bool again = !tape.gates;
+  // Everything that it takes to run the steps of a window again.
   const int64_t window_rows = std::min(std::max(kWindowRows, 4 * B) + kGradientBlock, steps.num_rows());
   const Buffer<S> window(again ? window_rows * weights.row : 0);
   const int64_t h_row = again && is_rounded ? stored<T>(padded) : 0;
@@ -256,6 +268,7 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
                                         .steps = steps,
                                         .split = split,
                                         .workers = workers,
+                                        .shares = shares,
                                         .x = tape.x,
                                         .ids = tape.ids.get(),
                                         .hidden = tape.hidden.get(),
@@ -276,6 +289,7 @@ Gradients<S> Layer<S, T>::backward(Tape<S>& tape, const BackwardArguments& argum
                        .steps = steps,
                        .split = split,
                        .workers = workers,
+                       .shares = shares,
                        .is_alone = split == Split::rows && B == 1 && workers > 1 && !again,
                        .x = tape.x,
                        .ids = tape.ids.get(),

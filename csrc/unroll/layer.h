@@ -94,6 +94,7 @@ class Layer {
 
  private:
   Split choose_split(int64_t batch, int workers) const;
+  int choose_shares(Split split, int64_t batch, int workers) const;
   int choose_workers(const Steps& steps) const;
   int64_t recurrent_weights() const;
 

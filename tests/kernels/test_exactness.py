@@ -119,7 +119,7 @@ def test_output_and_dx_beyond_the_length_are_zero(cell):
 @each_cell
 @pytest.mark.parametrize(
     "shape",
-    [(20, 37, 100, 130), (30, 1, 100, 200), (20, 5, 40, 300), (30, 700, 10, 20), (40, 2, 3, 500)],
+    [(20, 37, 100, 130), (9, 100, 100, 130), (30, 1, 100, 200), (20, 5, 40, 300), (30, 700, 10, 20), (40, 2, 3, 500)],
     ids=str,
 )
 @pytest.mark.parametrize("ids", [False, True])
