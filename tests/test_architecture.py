@@ -57,7 +57,16 @@ def test_importing_the_runtime_waits_for_little_but_numpy() -> None:
     assert {name for name in packages if not name.startswith("_")} <= needed
     ours = {".".join(name.split(".")[1:2]) for name in new if name.startswith("rnnkit.")}
     assert ours == {"bundle", "durable", "errors", "kernels", "metrics", "runtime", "state", "text"}
-    for name in ("regex", "grammar", "completion", "acceptor", "transducer", "encoder_decoder", "forecaster"):
+    for name in (
+        "regex",
+        "grammar",
+        "completion",
+        "acceptor",
+        "transducer",
+        "encoder_decoder",
+        "forecaster",
+        "simulator",
+    ):
         assert f"rnnkit.runtime.{name}" not in new
 
 

@@ -20,6 +20,7 @@ PUBLIC = {
     "Recognizer",
     "RnnkitError",
     "SequenceClassifier",
+    "Simulator",
     "State",
     "Tagger",
     "Translator",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rnnkit.api.classification_report import classification_table
     from rnnkit.api.classifier import Classifier
     from rnnkit.api.comparison import compare
+    from rnnkit.api.dynamics_report import dynamics_table
     from rnnkit.api.estimator import SequenceClassifier
     from rnnkit.api.evaluation import export_arpa
     from rnnkit.api.explanation import explain
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rnnkit.api.own_cell import register_cell
     from rnnkit.api.recognizer import Recognizer
     from rnnkit.api.report import result_table
+    from rnnkit.api.simulator import Simulator
     from rnnkit.api.tagger import Tagger
     from rnnkit.api.tagging_report import tagging_table
     from rnnkit.api.training import dry_run
@@ -43,6 +45,7 @@ _HOMES = {
     "Recognizer": "rnnkit.api.recognizer",
     "ResultTable": "rnnkit.metrics",
     "SequenceClassifier": "rnnkit.api.estimator",
+    "Simulator": "rnnkit.api.simulator",
     "Tagger": "rnnkit.api.tagger",
     "Translator": "rnnkit.api.translator",
     "bench": "rnnkit.api.benchmark",
@@ -50,6 +53,7 @@ _HOMES = {
     "compare": "rnnkit.api.comparison",
     "doctor": "rnnkit.data",
     "dry_run": "rnnkit.api.training",
+    "dynamics_table": "rnnkit.api.dynamics_report",
     "explain": "rnnkit.api.explanation",
     "explain_automaton": "rnnkit.api.automaton_report",
     "explain_worked": "rnnkit.api.worked_report",
@@ -71,6 +75,7 @@ __all__ = [
     "Recognizer",
     "ResultTable",
     "SequenceClassifier",
+    "Simulator",
     "Tagger",
     "Translator",
     "bench",
@@ -78,6 +83,7 @@ __all__ = [
     "compare",
     "doctor",
     "dry_run",
+    "dynamics_table",
     "explain",
     "explain_automaton",
     "explain_worked",

@@ -21,6 +21,7 @@ from rnnkit.api.classifier import Classifier
 from rnnkit.api.forecaster import Forecaster
 from rnnkit.api.language_model import LanguageModel
 from rnnkit.api.loading import load
+from rnnkit.api.simulator import Simulator
 from rnnkit.api.tagger import Tagger
 from rnnkit.api.translator import Translator
 from rnnkit.errors import ArgumentError, MissingExtraError, RnnkitError
@@ -139,6 +140,8 @@ def _loaded(run: str | Path, precision: str) -> LanguageModel | Classifier | Tag
         raise ArgumentError(
             f"{run} holds a model that writes a text for another, which is not timed; judge it with eval"
         )
+    if isinstance(model, Simulator):
+        raise ArgumentError(f"{run} holds a simulator, which is not timed here; judge it with eval")
     if isinstance(model, Forecaster):
         raise ArgumentError(f"{run} holds a forecaster, which is not timed here; judge it with eval")
     return model

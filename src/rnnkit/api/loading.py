@@ -10,12 +10,13 @@ from rnnkit.api.classifier import Classifier
 from rnnkit.api.forecaster import Forecaster
 from rnnkit.api.frame_tagger import FrameTagger
 from rnnkit.api.language_model import LanguageModel
+from rnnkit.api.simulator import Simulator
 from rnnkit.api.tagger import Tagger
 from rnnkit.api.translator import Translator
 from rnnkit.bundle import read_bundle
 from rnnkit.errors import SchemaError
 
-Loaded = LanguageModel | BidirectionalLanguageModel | Classifier | Tagger | Translator | Forecaster
+Loaded = LanguageModel | BidirectionalLanguageModel | Classifier | Tagger | Translator | Forecaster | Simulator
 
 _CLASSES: dict[str, Any] = {
     "language_model": LanguageModel,
@@ -24,6 +25,7 @@ _CLASSES: dict[str, Any] = {
     "transducer": Tagger,
     "encoder_decoder": Translator,
     "forecaster": Forecaster,
+    "simulator": Simulator,
 }
 
 

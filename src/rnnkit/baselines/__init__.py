@@ -5,6 +5,7 @@ from rnnkit.baselines.arpa_model import ArpaModel
 from rnnkit.baselines.backoff import BackoffModel
 from rnnkit.baselines.bag import BagOfNgrams, require_scikit_learn
 from rnnkit.baselines.dtw import NearestSeries
+from rnnkit.baselines.dynamics import DynamicsBaseline
 from rnnkit.baselines.forecast import ForecastBaseline
 from rnnkit.baselines.frames import FrameMlp
 from rnnkit.baselines.ngram import Discounts, NgramModel
@@ -29,6 +30,7 @@ __all__ = [
     "BagOfNgrams",
     "CopySource",
     "Discounts",
+    "DynamicsBaseline",
     "FeatureCrf",
     "ForecastBaseline",
     "FrameMlp",

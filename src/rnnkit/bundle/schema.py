@@ -471,6 +471,21 @@ def _forecaster(model: Mapping[str, Any]) -> Shapes:
     return shapes | {"head.weight": (outputs, output_widths(model)[-1]), "head.bias": (outputs,)}
 
 
+def _simulator(model: Mapping[str, Any]) -> Shapes:
+    own = {"num_inputs", "num_outputs", "input_lags", "output_lags", "delay", "linear"}
+    _check_keys(model, _LAYERS | own, _MAY_BE_LEFT_OUT | _OF_TRAINING, "model")
+    I, O, n = (_size(model, name, most=1 << 16) for name in ("num_inputs", "num_outputs", "input_lags"))
+    m, _d = (_size(model, name, least=0, most=1 << 16) for name in ("output_lags", "delay"))
+    if model["vocab_size"] or model["embedding_size"]:
+        raise SchemaError("model.vocab_size and model.embedding_size of a simulator are 0: it reads numbers")
+    R = n * I + m * O
+    shapes = _layers(model, R)
+    for name, size in (("input", I), ("output", O)):
+        shapes |= {f"{name}_scale.mean": (size,), f"{name}_scale.deviation": (size,)}
+    shapes |= {"linear.weight": (O, R)} if _flag(model, "linear") else {}
+    return shapes | {"head.weight": (O, output_widths(model)[-1]), "head.bias": (O,)}
+
+
 def forecast_size(model: Mapping[str, Any]) -> int:
     """The numbers that a forecaster says of each step."""
     size = FORECASTS[model["output"]]
@@ -529,6 +544,7 @@ KINDS: dict[str, Callable[[Mapping[str, Any]], Shapes]] = {
     "encoder_decoder": _encoder_decoder,
     "transformer": _transformer,
     "forecaster": _forecaster,
+    "simulator": _simulator,
 }
 
 

@@ -25,6 +25,7 @@ from rnnkit.cli import (
     serve,
     train,
     train_classify,
+    train_dynamics,
     train_forecast,
     train_frames,
     train_grammar,
@@ -40,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 train.app.command("classify", short_help="Labelled texts: a classifier.")(train_classify.classify)
+train.app.command("dynamics", short_help="Records of a system: a simulator.")(train_dynamics.dynamics)
 train.app.command("forecast", short_help="Time series: a forecaster.")(train_forecast.forecast)
 train.app.command("frames", short_help="Labelled frames of numbers: a labeller.")(train_frames.frames)
 train.app.command("grammar", short_help="A formal language: a recogniser.")(train_grammar.grammar)

@@ -52,6 +52,8 @@ def embed(
         raise UsageError(f"{run} holds a tagger, which has an output for each word and no vector for a text")
     if isinstance(model, api.Translator):
         raise UsageError(f"{run} holds a model that writes a text for another; rnnkit predict runs it")
+    if isinstance(model, api.Simulator):
+        raise UsageError(f"{run} holds a simulator, which reads records and no texts; rnnkit predict runs it")
     if isinstance(model, api.Forecaster):
         raise UsageError(f"{run} holds a forecaster, which reads series and no texts; rnnkit predict runs it")
     if isinstance(model, api.Classifier) and readout is not None:

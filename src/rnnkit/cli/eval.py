@@ -17,6 +17,7 @@ def evaluate(
         typer.Argument(
             help="What to judge on: a text as a file, a folder, a .gz, or - for stdin; for a classifier a table; "
             "for a tagger CoNLL, CoNLL-U or JSONL; for frames a table or .npz; for a forecaster a table of series; "
+            "for a simulator records; "
             "for a model that writes a table of pairs, or parallel files.",
             metavar="FILE",
         ),
@@ -64,6 +65,8 @@ def evaluate(
         noun, readable = "classifier", ("label", "text")
     elif isinstance(model, api.Forecaster):
         noun = "forecaster"
+    elif isinstance(model, api.Simulator):
+        noun = "simulator"
     elif isinstance(model, api.FrameTagger):
         noun, readable = "labeller of frames", ("label",)
     elif isinstance(model, api.Tagger):
@@ -96,6 +99,14 @@ def evaluate(
             return
         title = f"{file}: {metrics['model']['num_windows']:,} windows"
         terminal.print_result_table(api.forecast_table(metrics), title=title)
+        return
+    if isinstance(model, api.Simulator):
+        metrics = model.evaluate(file, encoding=encoding)
+        if as_json:
+            terminal.print_json(metrics)
+            return
+        title = f"{file}: {metrics['model']['num_values']:,} values"
+        terminal.print_result_table(api.dynamics_table(metrics), title=title)
         return
     if not isinstance(model, api.LanguageModel | api.BidirectionalLanguageModel):
         named = {f"{name}_column": columns[name] for name in readable}

@@ -54,9 +54,10 @@ def predict(
     A tagger tags the sentences of a file as it was trained on, or the words of every line of stdin. One of frames
     labels those of a table, .npz or video, or where it reads forwards those on stdin, a line of numbers for each.
     A forecaster writes what comes after every series of a table, or after every value on stdin.
+    A simulator writes what comes out of every record, or of every line of inputs on stdin.
     """
     from rnnkit import api
-    from rnnkit.cli import forecasts, lines
+    from rnnkit.cli import forecasts, lines, simulations
 
     model = api.load(run, precision=precision)
     is_jsonl = as_json or output is LineFormat.JSONL
@@ -76,6 +77,11 @@ def predict(
         if as_bytes:
             raise UsageError("--bytes has no effect on a forecaster; leave it out")
         forecasts.write(model, file, encoding=encoding, is_jsonl=is_jsonl)
+        return
+    if isinstance(model, api.Simulator):
+        if as_bytes:
+            raise UsageError("--bytes has no effect on a simulator; leave it out")
+        simulations.write(model, file, encoding=encoding, is_jsonl=is_jsonl)
         return
     if isinstance(model, api.Tagger) and as_bytes:
         raise UsageError("--bytes has no effect on a tagger; leave it out")

@@ -35,6 +35,8 @@ def score(
         raise UsageError(f"{run} holds a tagger; rnnkit predict gives each word its tag")
     if isinstance(model, api.Translator):
         raise UsageError(f"{run} holds a model that writes a text for another; rnnkit predict runs it, eval judges it")
+    if isinstance(model, api.Simulator):
+        raise UsageError(f"{run} holds a simulator, which reads records and no texts; rnnkit eval judges it")
     if isinstance(model, api.Forecaster):
         raise UsageError(f"{run} holds a forecaster, which reads series and no texts; rnnkit eval judges it")
     if isinstance(model, api.Classifier):

@@ -45,6 +45,7 @@ from rnnkit.data.records import (
 )
 from rnnkit.data.report import Finding, Report
 from rnnkit.data.streams import Streams, Window
+from rnnkit.data.systems import SystemColumns, Systems, read_systems
 from rnnkit.data.tagged import (
     Tagged,
     in_scheme,
@@ -100,6 +101,8 @@ __all__ = [
     "Records",
     "Report",
     "Streams",
+    "SystemColumns",
+    "Systems",
     "Tagged",
     "Turn",
     "Window",
@@ -125,6 +128,7 @@ __all__ = [
     "read_picture",
     "read_pictures",
     "read_records",
+    "read_systems",
     "read_tagged",
     "scheme_of",
     "split",

@@ -163,7 +163,7 @@ def read_panel(
 
 def _rows_of(source: Any, columns: Columns, encoding: str) -> Iterator[tuple[str, _Row]]:
     """The name of a series, and one of its rows."""
-    header, rows, name = _table(source, encoding)
+    header, rows, name = table_of(source, encoding)
     place = f"{name}, its header"
     for kind in ("past", "future", "static", "series_columns"):
         if absent := [one for one in getattr(columns, kind) or () if one not in header]:
@@ -188,7 +188,7 @@ def _rows_of(source: Any, columns: Columns, encoding: str) -> Iterator[tuple[str
         whose = str(values[at[named]]) if named is not None else str(target) if is_long else ""
 
         def number(column: str, series: str, values: Any = values, place: str = place) -> float:
-            return _number(values[at[column]], f"{place}: series {series!r}, column {column!r}")
+            return number_of(values[at[column]], f"{place}: series {series!r}, column {column!r}")
 
         covariates = {
             kind: [number(one, whose) for one in getattr(columns, kind)] for kind in ("past", "future", "static")
@@ -198,7 +198,7 @@ def _rows_of(source: Any, columns: Columns, encoding: str) -> Iterator[tuple[str
             yield series, _Row(values[at[time]], value, **covariates, place=place)
 
 
-def _table(source: Any, encoding: str) -> tuple[list[str], Iterator[tuple[Sequence[Any], str]], str]:
+def table_of(source: Any, encoding: str) -> tuple[list[str], Iterator[tuple[Sequence[Any], str]], str]:
     """Header, rows with their places, and what it is called."""
     if hasattr(source, "columns"):  # a frame
         header = [str(name) for name in source.columns]
@@ -227,7 +227,7 @@ def _table(source: Any, encoding: str) -> tuple[list[str], Iterator[tuple[Sequen
     return [name.strip() for name in header], cells, document.name
 
 
-def _number(value: Any, place: str) -> float:
+def number_of(value: Any, place: str) -> float:
     if value is None or (isinstance(value, str) and value.strip().lower() in _MISSING):
         return math.nan
     try:
@@ -379,4 +379,4 @@ def frame_like(source: Any, columns: Mapping[str, Sequence[Any]]) -> Any:
     return {name: list(values) for name, values in columns.items()}
 
 
-__all__ = ["Columns", "Panel", "frame_like", "read_panel", "shown"]
+__all__ = ["Columns", "Panel", "frame_like", "number_of", "read_panel", "shown", "table_of"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rnnkit.runtime.forecaster import Forecaster
     from rnnkit.runtime.frame_by_frame import FrameByFrame
     from rnnkit.runtime.loading import load
+    from rnnkit.runtime.simulator import Simulator
     from rnnkit.runtime.transducer import Transducer
     from rnnkit.runtime.transformer import Transformer
     from rnnkit.runtime.window_mlp import WindowMLP
@@ -30,6 +31,7 @@ __all__ = [
     "FrameByFrame",
     "Hypothesis",
     "LanguageModel",
+    "Simulator",
     "Transducer",
     "Transformer",
     "WindowMLP",
@@ -45,6 +47,7 @@ _HOMES = {
     "EncoderDecoder": "encoder_decoder",
     "Forecaster": "forecaster",
     "FrameByFrame": "frame_by_frame",
+    "Simulator": "simulator",
     "Transducer": "transducer",
     "Transformer": "transformer",
     "WindowMLP": "window_mlp",
