@@ -47,6 +47,8 @@ def _best_of(run: dict[str, Any]) -> str:
     best = _best(run)
     if "num_outputs" in best:
         return f"{best['name']}: {_written(best)}"
+    if "mean_return" in best:
+        return f"{best['name']}: mean return {best['mean_return']:.1f}"
     if "figure" in run:
         return f"{best['name']}: {_LABELS[run['figure']]} {best[run['figure']]:.4f}"
     if "pseudo_perplexity" in best:
@@ -114,6 +116,8 @@ def _best(run: dict[str, Any]) -> dict[str, Any]:
     if "num_outputs" in run["model"]:
         figure = run["model"]["figure"]
         return (min if figure in ("wer", "cer") else max)(run["baselines"], key=lambda row: row[figure])
+    if "mean_return" in run["model"]:
+        return max(run["baselines"], key=lambda row: row["mean_return"])
     if "figure" in run:
         return min(run["baselines"], key=lambda row: row[run["figure"]])
     if "sentences_right" in run["model"]:
@@ -143,6 +147,18 @@ _COLUMNS: dict[str, dict[str, Any]] = {
         "its 95 % interval": lambda _, __, best, ___: "{difference_low:.4f} to {difference_high:.4f}".format(**best),
         "p (paired)": lambda _, __, best, ___: f"{best['p_value']:.2g}",
         "difference to ARIMA, 95 %": lambda *of: _to_arima(of[3]),
+    },
+    "mean_return": {
+        "run": lambda name, *_: name,
+        "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",
+        "mean return": lambda _, model, *__: f"{model['mean_return']:.1f}",
+        "95 % interval": lambda _, model, *__: f"{model['low']:.1f} to {model['high']:.1f}",
+        "lowest of all episodes": lambda _, model, *__: f"{model['lowest']:.1f}",
+        "best baseline": lambda _, __, best, ___: best["name"],
+        "its return": lambda _, __, best, ___: f"{best['mean_return']:.1f}",
+        "difference": lambda _, __, best, ___: f"{best['difference']:.1f}",
+        "its 95 % interval": lambda _, __, best, ___: "{difference_low:.1f} to {difference_high:.1f}".format(**best),
+        "p (paired)": lambda _, __, best, ___: f"{best['p_value']:.2g}",
     },
     "num_outputs": {
         "run": lambda name, *_: name,

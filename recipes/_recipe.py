@@ -30,6 +30,7 @@ from rnnkit import (
     Forecaster,
     FrameTagger,
     LanguageModel,
+    Policy,
     Recognizer,
     Tagger,
     Translator,
@@ -37,6 +38,7 @@ from rnnkit import (
 )
 from rnnkit.api import classification_pages, curves, tagging_report
 from rnnkit.api.comparison import read_metrics
+from rnnkit.api.control_report import RETURN_COLUMN
 from rnnkit.metrics.forecast import forecast_columns
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,6 +135,15 @@ class Recipe:
         print(f"\n## {run}\n\n{api.forecast_table(metrics).to_markdown()}\n", flush=True)
         return metrics
 
+    def control(self, run: str, environment: str, *, generations: int, **options: Any) -> dict[str, Any]:
+        """Let a policy learn to act, print its table, and return its metrics.json."""
+        folder = self._started(run)
+        options["generations"] = max(1, int(generations * (QUICK_SHARE if self.is_quick else 1)))
+        Policy.train(environment, run=folder, force=True, observers=[_progress], seed=self.seed, **options)
+        metrics = read_metrics(folder)
+        print(f"\n## {run}\n\n{api.control_table(metrics).to_markdown()}\n", flush=True)
+        return metrics
+
     def recognize(self, grammar: str, *, epochs: float = 15, **options: Any) -> dict[str, Any]:
         """Train a recogniser of a grammar into a run of its name, print its table, and return its metrics.json."""
         return self._sequences(Recognizer, grammar, [grammar], epochs=epochs, seed=self.seed, **options)
@@ -221,6 +232,7 @@ class Recipe:
             "tag": curves.draw_accuracies,
             "frames": _draw_frames,
             "forecast": _draw_forecasts,
+            "control": _draw_returns,
             "grammar": classification_pages.draw_lengths,
             "translate": curves.draw_all_losses,
         }.get(main.get("task", "lm"), curves.draw_runs)
@@ -264,12 +276,17 @@ def _draw_forecasts(runs: dict[str, dict[str, Any]]) -> bytes:
     return curves.draw_figures(runs, forecast_columns(next(iter(runs.values()))["figure"])[0])
 
 
+def _draw_returns(runs: dict[str, dict[str, Any]]) -> bytes:
+    return curves.draw_figures(runs, RETURN_COLUMN)
+
+
 def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
     """What the result keeps of a run: figures and choices, not the curve or where files lay."""
     kept = ("name", "perplexity", "pseudo_perplexity", "nats_per_character", "bits_per_character", "unseen_share",
             "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "nats", "difference", "difference_low",
             "difference_high", "p_value", "num_sequences", "f1", "precision", "recall", "low", "high",
             "sentences_right", "num_sentences", "num_words", "num_frames", "nats_after_first", "frames_right",
+            "mean_return", "lowest", "num_episodes",
             "scaled_rmse", "mase", "smape", "scaled_mse", "crps", "coverage", "one_step", "num_windows",
             "rmse", "mae", "r2", "bleu", "chrf", "exact", "wer", "cer", "nats_per_token", "num_outputs", "figure",
             "bleu_signature", "chrf_signature", "num_parameters", "decode_seconds", "seeds_mean", "seeds_low",
@@ -282,6 +299,9 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _progress(event: dict[str, Any]) -> None:
+    if event["event"] == "generation" and "held_out" in event:
+        place = f"generation {event['generation']} {event['seconds']:6.0f} s"
+        print(f"  {event['name']} {place}  held-out {event['held_out']:.1f}", file=sys.stderr, flush=True)
     if event["event"] == "eval":
         right = f"  {event['accuracy']:.2%} right" if "accuracy" in event else ""
         seconds = f"{event['seconds']:6.0f} s"

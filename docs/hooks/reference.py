@@ -9,6 +9,7 @@ import typer
 from pydantic import BaseModel
 
 from rnnkit.api.classification import ClassifyRunConfig
+from rnnkit.api.controlling import ControlRunConfig
 from rnnkit.api.forecasting import ForecastRunConfig
 from rnnkit.api.frames import FramesRunConfig
 from rnnkit.api.grammar import GrammarRunConfig
@@ -36,6 +37,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         markdown = markdown.replace("<!-- frames configuration -->", "\n".join(_sections(FramesRunConfig)))
     if "<!-- forecast configuration -->" in markdown:
         markdown = markdown.replace("<!-- forecast configuration -->", "\n".join(_sections(ForecastRunConfig)))
+    if "<!-- control configuration -->" in markdown:
+        markdown = markdown.replace("<!-- control configuration -->", "\n".join(_sections(ControlRunConfig)))
     if "<!-- grammar configuration -->" in markdown:
         markdown = markdown.replace("<!-- grammar configuration -->", "\n".join(_sections(GrammarRunConfig)))
     if "<!-- translate configuration -->" in markdown:

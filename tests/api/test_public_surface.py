@@ -17,6 +17,7 @@ PUBLIC = {
     "Forecaster",
     "FrameTagger",
     "LanguageModel",
+    "Policy",
     "Recognizer",
     "RnnkitError",
     "SequenceClassifier",

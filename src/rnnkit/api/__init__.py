@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rnnkit.api.classification_report import classification_table
     from rnnkit.api.classifier import Classifier
     from rnnkit.api.comparison import compare
+    from rnnkit.api.control_report import control_table
     from rnnkit.api.dynamics_report import dynamics_table
     from rnnkit.api.estimator import SequenceClassifier
     from rnnkit.api.evaluation import export_arpa
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rnnkit.api.language_model import LanguageModel
     from rnnkit.api.loading import load
     from rnnkit.api.own_cell import register_cell
+    from rnnkit.api.policy import Policy
     from rnnkit.api.recognizer import Recognizer
     from rnnkit.api.report import result_table
     from rnnkit.api.simulator import Simulator
@@ -42,6 +44,7 @@ _HOMES = {
     "FrameTagger": "rnnkit.api.frame_tagger",
     "Hypothesis": "rnnkit.runtime",
     "LanguageModel": "rnnkit.api.language_model",
+    "Policy": "rnnkit.api.policy",
     "Recognizer": "rnnkit.api.recognizer",
     "ResultTable": "rnnkit.metrics",
     "SequenceClassifier": "rnnkit.api.estimator",
@@ -51,6 +54,7 @@ _HOMES = {
     "bench": "rnnkit.api.benchmark",
     "classification_table": "rnnkit.api.classification_report",
     "compare": "rnnkit.api.comparison",
+    "control_table": "rnnkit.api.control_report",
     "doctor": "rnnkit.data",
     "dry_run": "rnnkit.api.training",
     "dynamics_table": "rnnkit.api.dynamics_report",
@@ -72,6 +76,7 @@ __all__ = [
     "FrameTagger",
     "Hypothesis",
     "LanguageModel",
+    "Policy",
     "Recognizer",
     "ResultTable",
     "SequenceClassifier",
@@ -81,6 +86,7 @@ __all__ = [
     "bench",
     "classification_table",
     "compare",
+    "control_table",
     "doctor",
     "dry_run",
     "dynamics_table",

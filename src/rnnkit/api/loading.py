@@ -10,10 +10,11 @@ from rnnkit.api.classifier import Classifier
 from rnnkit.api.forecaster import Forecaster
 from rnnkit.api.frame_tagger import FrameTagger
 from rnnkit.api.language_model import LanguageModel
+from rnnkit.api.policy import Policy
 from rnnkit.api.simulator import Simulator
 from rnnkit.api.tagger import Tagger
 from rnnkit.api.translator import Translator
-from rnnkit.bundle import read_bundle
+from rnnkit.bundle import environment, read_bundle
 from rnnkit.errors import SchemaError
 
 Loaded = LanguageModel | BidirectionalLanguageModel | Classifier | Tagger | Translator | Forecaster | Simulator
@@ -42,6 +43,7 @@ def load(run: str | Path, *, precision: str | None = None) -> Loaded:
     if kind not in _CLASSES:
         raise SchemaError(f"{run} holds a {kind}, a baseline and no run; give the folder of the run that it belongs to")
     made = FrameTagger if kind == "transducer" and bundle.config["model"]["input_size"] else _CLASSES[kind]
+    made = Policy if made is FrameTagger and environment.NAME in bundle.files else made
     model = made.from_bundle(bundle, precision=precision)
     model.path = Path(run)
     return model

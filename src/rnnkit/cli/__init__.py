@@ -25,6 +25,7 @@ from rnnkit.cli import (
     serve,
     train,
     train_classify,
+    train_control,
     train_dynamics,
     train_forecast,
     train_frames,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 train.app.command("classify", short_help="Labelled texts: a classifier.")(train_classify.classify)
 train.app.command("dynamics", short_help="Records of a system: a simulator.")(train_dynamics.dynamics)
+train.app.command("control", short_help="An environment: a policy.")(train_control.control)
 train.app.command("forecast", short_help="Time series: a forecaster.")(train_forecast.forecast)
 train.app.command("frames", short_help="Labelled frames of numbers: a labeller.")(train_frames.frames)
 train.app.command("grammar", short_help="A formal language: a recogniser.")(train_grammar.grammar)

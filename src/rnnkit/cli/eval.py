@@ -18,6 +18,7 @@ def evaluate(
             help="What to judge on: a text as a file, a folder, a .gz, or - for stdin; for a classifier a table; "
             "for a tagger CoNLL, CoNLL-U or JSONL; for frames a table or .npz; for a forecaster a table of series; "
             "for a simulator records; "
+            "for a policy an environment; "
             "for a model that writes a table of pairs, or parallel files.",
             metavar="FILE",
         ),
@@ -67,6 +68,8 @@ def evaluate(
         noun = "forecaster"
     elif isinstance(model, api.Simulator):
         noun = "simulator"
+    elif isinstance(model, api.Policy):
+        noun = "policy"
     elif isinstance(model, api.FrameTagger):
         noun, readable = "labeller of frames", ("label",)
     elif isinstance(model, api.Tagger):
@@ -77,6 +80,7 @@ def evaluate(
     given |= {f"--{name}-column": name not in readable and value is not None for name, value in columns.items()}
     given |= {"--label-separator": label_separator is not None and noun != "classifier"}
     given |= {f"--{name.replace('_', '-')}": noun != "model that writes" for name in writing}
+    given |= {"--encoding": noun == "policy" and encoding != "utf-8"}
     for flag, is_given in given.items():
         if is_given:
             raise UsageError(f"{flag} has no effect on a {noun}; leave it out")
@@ -107,6 +111,14 @@ def evaluate(
             return
         title = f"{file}: {metrics['model']['num_values']:,} values"
         terminal.print_result_table(api.dynamics_table(metrics), title=title)
+        return
+    if isinstance(model, api.Policy):
+        metrics = model.evaluate(file)
+        if as_json:
+            terminal.print_json(metrics)
+            return
+        title = f"{file}: {metrics['model']['num_episodes']:,} episodes"
+        terminal.print_result_table(api.control_table(metrics), title=title)
         return
     if not isinstance(model, api.LanguageModel | api.BidirectionalLanguageModel):
         named = {f"{name}_column": columns[name] for name in readable}

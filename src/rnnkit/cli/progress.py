@@ -40,6 +40,8 @@ class Progress:
                 self.line.keep(
                     f"{self._name} step {event['step']:,}: {train}held-out {self._nats(held_out)}{right}{best}"
                 )
+            case "generation":
+                self._generation(event)
             case "note":
                 self.line.keep(f"note: {event['text']}")
 
@@ -57,6 +59,16 @@ class Progress:
             parts.append(f"{terminal.duration(event['eta_s'])} left")
         parts.append(f"{event['characters_per_s']:,.0f} {self._unit}/s")
         self.line.show(*parts)
+
+    def _generation(self, event: dict[str, Any]) -> None:
+        """Of a search for a policy."""
+        said = f"{event['name']} generation {event['generation']}/{event['generations']}"
+        returns = f"best {event['best']:.1f}, mean {event['mean']:.1f}"
+        if "held_out" in event:
+            best = ", best" if event["is_best"] else ""
+            self.line.keep(f"{said}: {returns}, held-out {event['held_out']:.1f}{best}")
+        else:
+            self.line.show(said, returns, terminal.duration(event["seconds"]))
 
     def _nats(self, nats: float) -> str:
         return f"{nats:.3f} {self._loss_in}/{self._loss_unit}"

@@ -56,7 +56,7 @@ class Given(NamedTuple):
 
         progress = Progress(terminal.LiveLine())
         how = {name: value for name, value in self.how.items() if name not in ("dry_run", "as_json")}
-        how |= {name: bool(how[name]) for name in ("resume", "force", "tensorboard")}
+        how |= {name: bool(how[name]) for name in ("resume", "force", "tensorboard") if name in how}
         try:
             return kind.train(
                 self.sources or None, overrides=self.overrides, observers=[progress], **how, **self.options

@@ -8,10 +8,9 @@ import platform
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from rnnkit import runtime
 
@@ -23,6 +22,8 @@ def threads(count: int | None) -> Iterator[None]:
     torch's own workers spin while they wait, on the cores that the native core needs, and slow its
     steps down wherever another program wants a core too.
     """
+    import torch
+
     native, torchs = runtime.get_num_threads(), torch.get_num_threads()
     try:
         runtime.set_num_threads(native if count is None else count)
@@ -34,7 +35,11 @@ def threads(count: int | None) -> Iterator[None]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, threads, instruction set and versions, JSON-able."""
+    """Processor, cores, threads, instruction set and versions, JSON-able; torch's where it is installed."""
+    try:
+        torch_version = version("torch")
+    except PackageNotFoundError:
+        torch_version = None
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -42,7 +47,7 @@ def describe_machine() -> dict[str, Any]:
         "isa": runtime.isa(),
         "system": platform.system(),
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": torch_version,
     }
 
 
