@@ -113,6 +113,8 @@ def _interval(row: dict[str, Any]) -> tuple[float, float]:
 
 
 def _best(run: dict[str, Any]) -> dict[str, Any]:
+    if "reach" in run["model"]:
+        return max(run["baselines"], key=lambda row: row["accuracy"])
     if "num_outputs" in run["model"]:
         figure = run["model"]["figure"]
         return (min if figure in ("wer", "cer") else max)(run["baselines"], key=lambda row: row[figure])
@@ -134,6 +136,15 @@ def _best(run: dict[str, Any]) -> dict[str, Any]:
 
 # By a figure that the task's models have: the columns, each of the run's name, its model, best baseline, and all of it.
 _COLUMNS: dict[str, dict[str, Any]] = {
+    "reach": {
+        "run": lambda name, *_: name,
+        "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",
+        "remembers, steps": lambda _, model, *__: f"{model['reach']}",
+        "accuracy at 100 steps": lambda _, model, *__: f"{model['accuracy']:.1%}",
+        "at 200, beyond training": lambda _, model, *__: f"{model['accuracy_beyond']:.1%}",
+        "best baseline": lambda _, __, best, ___: best["name"],
+        "its accuracy at 100": lambda _, __, best, ___: f"{best['accuracy']:.1%}",
+    },
     "mase": {
         "run": lambda name, *_: name,
         "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import csv
 import datetime
-import functools
 import json
 import operator
 import os
@@ -62,6 +61,7 @@ class Recipe:
         self.runs: dict[str, Path] = {}
         self._claims: list[dict[str, Any]] = []
         self._points: dict[str, list[dict[str, float]]] = {}
+        self._tables: dict[str, dict[str, Any]] = {}
         self._folder = ROOT / "runs" / "recipes" / (self.name + ("-quick" if self.is_quick else ""))
 
     def data(self, name: str) -> Path:
@@ -217,13 +217,29 @@ class Recipe:
         """Some runs' figures at a place of an axis, for a curve in the picture and the result."""
         self._points.setdefault(axis, []).append({axis: at, **figures})
 
+    def table(self, run: str, *, model: dict[str, Any], baselines: list[dict[str, Any]], **facts: Any) -> None:
+        """Add a row to the result for what is no run: the figures of a model and of what it is compared with."""
+        self._tables[run] = {"model": model, "baselines": baselines, **facts}
+
+    def remember(self, **options: Any) -> dict[str, Any]:
+        """Measure how far back cells remember, and return what `api.measure_memory` does."""
+        max_steps = 100 if self.is_quick else options.pop("max_steps", 3000)
+        folder = self._folder / "memory"
+        print(f"{self.name}: training", file=sys.stderr, flush=True)
+        return api.measure_memory(
+            run=folder, force=folder.exists(), seed=self.seed, max_steps=max_steps, observers=[_progress], **options
+        )
+
     def claim(self, what: str, value: float, **limit: float) -> None:
         """State what the figure must be: at_most, below, at_least or above; one that is missed makes it exit with 1."""
         ((kind, bound),) = limit.items()
         self._claims.append({"what": what, "value": value, **limit, "holds": _HOLDS[kind](value, bound)})
 
-    def finish(self, *, main: dict[str, Any]) -> NoReturn:
-        """Draw all curves, write the result, print the claims, and exit. `main`: the metrics of the main model."""
+    def finish(self, *, main: dict[str, Any], picture: bytes | None = None) -> NoReturn:
+        """Draw all curves, write the result, print the claims, and exit.
+
+        Args: main: the metrics of the main model.  picture: in place of the curves.
+        """
         folder = self._folder if self.is_quick else ROOT / "recipes" / "results"
         folder.mkdir(parents=True, exist_ok=True)
         metrics = {run: read_metrics(path) for run, path in self.runs.items()}
@@ -236,8 +252,9 @@ class Recipe:
             "grammar": classification_pages.draw_lengths,
             "translate": curves.draw_all_losses,
         }.get(main.get("task", "lm"), curves.draw_runs)
-        draw = functools.partial(curves.draw_points, self._points) if self._points else draw
-        curves.write_png(folder / f"{self.name}.png", draw() if self._points else draw(metrics))
+        if picture is None:
+            picture = curves.draw_points(self._points) if self._points else draw(metrics)
+        curves.write_png(folder / f"{self.name}.png", picture)
         commit = main["commit"] or ""
         result = {
             "recipe": self.name,
@@ -249,7 +266,7 @@ class Recipe:
             "train_seconds": main["train_seconds"],
             "claims": self._claims,
             **({"points": self._points} if self._points else {}),
-            "runs": {run: _figures(of_run) for run, of_run in metrics.items()},
+            "runs": {run: _figures(of_run) for run, of_run in metrics.items()} | self._tables,
             "files": _dependencies.digests(ROOT, script=Path(sys.argv[0]).resolve()),
         }
         path = folder / f"{self.name}.json"
@@ -302,6 +319,8 @@ def _progress(event: dict[str, Any]) -> None:
     if event["event"] == "generation" and "held_out" in event:
         place = f"generation {event['generation']} {event['seconds']:6.0f} s"
         print(f"  {event['name']} {place}  held-out {event['held_out']:.1f}", file=sys.stderr, flush=True)
+    if event["event"] == "note":
+        print(f"  {event['text']}", file=sys.stderr, flush=True)
     if event["event"] == "eval":
         right = f"  {event['accuracy']:.2%} right" if "accuracy" in event else ""
         seconds = f"{event['seconds']:6.0f} s"

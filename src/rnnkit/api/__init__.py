@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rnnkit.api.frame_tagger import FrameTagger
     from rnnkit.api.language_model import LanguageModel
     from rnnkit.api.loading import load
+    from rnnkit.api.memory import measure_memory
     from rnnkit.api.own_cell import register_cell
     from rnnkit.api.policy import Policy
     from rnnkit.api.recognizer import Recognizer
@@ -64,6 +65,7 @@ _HOMES = {
     "export_arpa": "rnnkit.api.evaluation",
     "forecast_table": "rnnkit.api.forecast_report",
     "load": "rnnkit.api.loading",
+    "measure_memory": "rnnkit.api.memory",
     "register_cell": "rnnkit.api.own_cell",
     "result_table": "rnnkit.api.report",
     "tagging_table": "rnnkit.api.tagging_report",
@@ -96,6 +98,7 @@ __all__ = [
     "export_arpa",
     "forecast_table",
     "load",
+    "measure_memory",
     "register_cell",
     "result_table",
     "tagging_table",

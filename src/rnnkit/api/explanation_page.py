@@ -38,9 +38,15 @@ class Section:
 
 
 def write_report(
-    out: str | Path, title: str, sections: list[Section], values: dict[str, Any], arrays: dict[str, np.ndarray]
+    out: str | Path,
+    title: str,
+    sections: list[Section],
+    values: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    *,
+    numbers: str = "explain.json",
 ) -> dict[str, Any]:
-    """Write a page, its pictures and its numbers; returns the numbers with the page's place."""
+    """Write a page, its pictures and, into the file `numbers`, its numbers; returns these with the page's place."""
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in [one for section in sections for one in section.pictures.items()]:
@@ -49,7 +55,7 @@ def write_report(
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
         durable.write_file(folder / "trace.npz", buffer.getvalue())
-    durable.write_file(folder / "explain.json", json.dumps(values, ensure_ascii=False, indent=1).encode())
+    durable.write_file(folder / numbers, json.dumps(values, ensure_ascii=False, indent=1).encode())
     page = html_page.document(title, *(section.to_html() for section in sections))
     durable.write_file(folder / "report.html", page.encode())
     return {**values, "report": str(folder / "report.html")}

@@ -84,6 +84,24 @@ def draw_cells(flows: Sequence[Any]) -> bytes:
     return png(made)
 
 
+def draw_memory(tasks: Mapping[str, Any], *, longest: int) -> bytes:
+    """Share right over the distance, a picture for each task; what lies beyond `longest` was not trained on."""
+    made, pictures = figure(len(tasks))
+    made.set_size_inches(8, 3.0 * len(tasks))
+    for axes, (name, of_task) in zip(pictures, tasks.items(), strict=True):
+        axes.axvspan(longest, of_task["distances"][-1] * 1.05, color="0.5", alpha=0.15, lw=0)
+        for row in of_task["rows"]:
+            line = ":" if "num_parameters" not in row else "--" if "MLP" in row["name"] else "-"
+            axes.plot(of_task["distances"], row["accuracy"], marker=".", linestyle=line, label=row["name"])
+        axes.set(xscale="log", ylim=(-0.02, 1.04), ylabel="share right")
+        axes.set_xticks(of_task["distances"], [str(distance) for distance in of_task["distances"]])
+        axes.minorticks_off()
+        axes.set_title(f"{name}: share right over the distance in steps; grey: longer than trained on", fontsize=9)
+        axes.grid(alpha=0.3)
+    pictures[0].legend(fontsize=8)
+    return png(made)
+
+
 def _drawable(values: Any) -> np.ndarray:
     """0 has no place on a logarithmic axis."""
     values = np.asarray(values, np.float64)

@@ -28,7 +28,7 @@ Sources = str | Path | Sequence[str | Path] | None
 RUNS = Path("runs")
 SETTINGS = "run.yaml"  # in a run folder from its start: what `resume` goes on with
 # What only a run leaves behind: a folder without any of it is never deleted.
-_TRACES_OF_A_RUN = ("manifest.json", "metrics.json", "checkpoints")
+_TRACES_OF_A_RUN = ("manifest.json", "metrics.json", "memory.json", "checkpoints")
 
 
 class RunConfig(LmConfig):

@@ -30,6 +30,7 @@ from rnnkit.cli import (
     train_forecast,
     train_frames,
     train_grammar,
+    train_memory,
     train_tag,
     train_translate,
 )
@@ -47,6 +48,7 @@ train.app.command("control", short_help="An environment: a policy.")(train_contr
 train.app.command("forecast", short_help="Time series: a forecaster.")(train_forecast.forecast)
 train.app.command("frames", short_help="Labelled frames of numbers: a labeller.")(train_frames.frames)
 train.app.command("grammar", short_help="A formal language: a recogniser.")(train_grammar.grammar)
+train.app.command("memory", short_help="How far back each cell remembers.")(train_memory.memory)
 train.app.command("tag", short_help="Tagged words: a tagger.")(train_tag.tag)
 train.app.command("translate", short_help="Pairs of texts: a model that writes.")(train_translate.translate)
 app.add_typer(train.app, name="train", help="Train a model: rnnkit train lm my.txt")

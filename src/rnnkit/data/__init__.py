@@ -23,6 +23,7 @@ from rnnkit.data.examples import (
 )
 from rnnkit.data.forecast_tables import Columns, Panel, read_panel
 from rnnkit.data.framed import Framed, read_framed
+from rnnkit.data.memory_tasks import MEMORY_TASKS, NEAR, NUM_SYMBOLS, MemoryTask, draw_memory, memory_distances
 from rnnkit.data.pair_batches import PairBatch, PairBatches, pair_batch
 from rnnkit.data.pairs import (
     SOURCE_COLUMNS,
@@ -74,7 +75,10 @@ __all__ = [
     "FOLDER_SUFFIXES",
     "IMAGE_COLUMNS",
     "LABEL_COLUMNS",
+    "MEMORY_TASKS",
+    "NEAR",
     "NEXT_TURN",
+    "NUM_SYMBOLS",
     "SOURCE_COLUMNS",
     "SPEAKER_COLUMNS",
     "SPECIAL_VALUES",
@@ -91,6 +95,7 @@ __all__ = [
     "Examples",
     "Finding",
     "Framed",
+    "MemoryTask",
     "PairBatch",
     "PairBatches",
     "Pairs",
@@ -108,6 +113,7 @@ __all__ = [
     "Window",
     "default_documents",
     "doctor",
+    "draw_memory",
     "in_context",
     "in_scheme",
     "is_pair_table",
@@ -115,6 +121,7 @@ __all__ = [
     "known_labels",
     "known_tags",
     "label_ids",
+    "memory_distances",
     "padded",
     "pair_batch",
     "placeholder",
