@@ -113,6 +113,8 @@ def _interval(row: dict[str, Any]) -> tuple[float, float]:
 
 
 def _best(run: dict[str, Any]) -> dict[str, Any]:
+    if "num_states" in run["model"]:
+        return run["baselines"][0]
     if "reach" in run["model"]:
         return max(run["baselines"], key=lambda row: row["accuracy"])
     if "num_outputs" in run["model"]:
@@ -136,6 +138,17 @@ def _best(run: dict[str, Any]) -> dict[str, Any]:
 
 # By a figure that the task's models have: the columns, each of the run's name, its model, best baseline, and all of it.
 _COLUMNS: dict[str, dict[str, Any]] = {
+    "num_states": {
+        "run": lambda name, *_: name,
+        "training and extraction": lambda _, m, *__: f"{m['train_seconds']:.0f} + {m['extract_seconds']:.0f} s",
+        "states": lambda _, model, *__: f"{model['num_states']}",
+        "exactly the language": lambda _, model, *__: "yes" if model["is_equal"] else "no",
+        "automaton wrong": lambda _, model, *__: f"{model['automaton_wrong']:,} of {model['count']:,}",
+        "network wrong": lambda _, __, best, ___: f"{best['network_wrong']:,}",
+        "they disagree on": lambda _, model, *__: f"{model['num_different']:,}",
+        "automaton, µs per text": lambda _, model, *__: f"{model['us_per_text']:.1f}",
+        "network, µs per text": lambda _, __, best, ___: f"{best['us_per_text']:.1f}",
+    },
     "reach": {
         "run": lambda name, *_: name,
         "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",

@@ -144,9 +144,9 @@ class Recipe:
         print(f"\n## {run}\n\n{api.control_table(metrics).to_markdown()}\n", flush=True)
         return metrics
 
-    def recognize(self, grammar: str, *, epochs: float = 15, **options: Any) -> dict[str, Any]:
-        """Train a recogniser of a grammar into a run of its name, print its table, and return its metrics.json."""
-        return self._sequences(Recognizer, grammar, [grammar], epochs=epochs, seed=self.seed, **options)
+    def recognize(self, grammar: str, *, run: str = "", epochs: float = 15, **options: Any) -> dict[str, Any]:
+        """Train a recogniser of a grammar, print its table, and return its metrics.json. Args: run: else its name."""
+        return self._sequences(Recognizer, run or grammar, [grammar], epochs=epochs, seed=self.seed, **options)
 
     def _sequences(
         self,

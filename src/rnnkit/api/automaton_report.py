@@ -187,7 +187,7 @@ def _compared(
     values["check"] = {
         "count": len(texts),
         "num_different": int((by_network != by_automaton).sum()),
-        "different": differs[:100],
+        "different": differs[:1000],
         "network_wrong": int((by_network != is_right).sum()),
         "automaton_wrong": int((by_automaton != is_right).sum()),
         "seconds": seconds,
