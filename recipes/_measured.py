@@ -11,7 +11,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 _WANTED = {"at_most": "at most {:g}", "below": "below {:.4f}", "at_least": "at least {:g}", "above": "above {:.4f}"}
 _BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
-_LABELS = {"mase": "MASE", "smape": "sMAPE", "scaled_mse": "scaled MSE", "rmse": "RMSE", "mae": "MAE", "crps": "CRPS"}
+_LABELS = {
+    "mase": "MASE",
+    "smape": "sMAPE",
+    "scaled_mse": "scaled MSE",
+    "rmse": "RMSE",
+    "nrmse": "NRMSE",
+    "mae": "MAE",
+    "crps": "CRPS",
+}
 _PARTS = {"layers": "its layers alone", "ngrams": "its n-grams alone"}  # of a classifier that has both
 _HEAD = "| recipe | first claim | found | wanted | best baseline | claims shown |\n|---|---|---:|---|---|---|\n"
 
@@ -93,6 +101,11 @@ def _to_arima(run: dict[str, Any]) -> str:
     """By how much a forecaster is above AutoARIMA, where that stands in its table."""
     rows = [row for row in run["baselines"] if row["name"] == "arima"]
     return "".join("{difference:.4f} ({difference_low:.4f} to {difference_high:.4f})".format(**row) for row in rows)
+
+
+def _of_arx(run: dict[str, Any]) -> str:
+    """The figure of a simulator's linear baseline, where that stands in its table."""
+    return "".join(f"{row[run['figure']]:.4f}" for row in run["baselines"] if row["name"] == "arx")
 
 
 def _tagged(row: dict[str, Any]) -> float:
@@ -182,6 +195,19 @@ _COLUMNS: dict[str, dict[str, Any]] = {
         "its return": lambda _, __, best, ___: f"{best['mean_return']:.1f}",
         "difference": lambda _, __, best, ___: f"{best['difference']:.1f}",
         "its 95 % interval": lambda _, __, best, ___: "{difference_low:.1f} to {difference_high:.1f}".format(**best),
+        "p (paired)": lambda _, __, best, ___: f"{best['p_value']:.2g}",
+    },
+    "nrmse": {
+        "run": lambda name, *_: name,
+        "training": lambda _, model, *__: f"{model['train_seconds']:.0f} s",
+        "figure": lambda *of: _LABELS[of[3]["figure"]],
+        "free run": lambda *of: f"{of[1][of[3]['figure']]:.4f}",
+        "95 % interval": lambda _, model, *__: f"{model['low']:.4f} to {model['high']:.4f}",
+        "one step ahead": lambda _, model, *__: f"{model['one_step']:.4f}",
+        "fit %": lambda _, model, *__: f"{model['fit']:.2f}",
+        "best baseline": lambda _, __, best, ___: best["name"],
+        "its free run": lambda *of: f"{of[2][of[3]['figure']]:.4f}",
+        "ARX, free run": lambda *of: _of_arx(of[3]),
         "p (paired)": lambda _, __, best, ___: f"{best['p_value']:.2g}",
     },
     "num_outputs": {

@@ -31,6 +31,7 @@ from rnnkit import (
     LanguageModel,
     Policy,
     Recognizer,
+    Simulator,
     Tagger,
     Translator,
     api,
@@ -38,6 +39,7 @@ from rnnkit import (
 from rnnkit.api import classification_pages, curves, tagging_report
 from rnnkit.api.comparison import read_metrics
 from rnnkit.api.control_report import RETURN_COLUMN
+from rnnkit.metrics.dynamics import dynamics_columns
 from rnnkit.metrics.forecast import forecast_columns
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,6 +144,15 @@ class Recipe:
         Policy.train(environment, run=folder, force=True, observers=[_progress], seed=self.seed, **options)
         metrics = read_metrics(folder)
         print(f"\n## {run}\n\n{api.control_table(metrics).to_markdown()}\n", flush=True)
+        return metrics
+
+    def dynamics(self, run: str, sources: list[Path], *, max_steps: int, **options: Any) -> dict[str, Any]:
+        """Train a simulator, print its table, and return its metrics.json."""
+        folder = self._started(run)
+        options["max_steps"] = max(1, int(max_steps * (QUICK_SHARE if self.is_quick else 1)))
+        Simulator.train(sources, run=folder, force=True, observers=[_progress], seed=self.seed, **options)
+        metrics = read_metrics(folder)
+        print(f"\n## {run}\n\n{api.dynamics_table(metrics).to_markdown()}\n", flush=True)
         return metrics
 
     def recognize(self, grammar: str, *, run: str = "", epochs: float = 15, **options: Any) -> dict[str, Any]:
@@ -249,6 +260,7 @@ class Recipe:
             "frames": _draw_frames,
             "forecast": _draw_forecasts,
             "control": _draw_returns,
+            "dynamics": _draw_simulations,
             "grammar": classification_pages.draw_lengths,
             "translate": curves.draw_all_losses,
         }.get(main.get("task", "lm"), curves.draw_runs)
@@ -297,6 +309,10 @@ def _draw_returns(runs: dict[str, dict[str, Any]]) -> bytes:
     return curves.draw_figures(runs, RETURN_COLUMN)
 
 
+def _draw_simulations(runs: dict[str, dict[str, Any]]) -> bytes:
+    return curves.draw_figures(runs, dynamics_columns(next(iter(runs.values()))["figure"])[0])
+
+
 def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
     """What the result keeps of a run: figures and choices, not the curve or where files lay."""
     kept = ("name", "perplexity", "pseudo_perplexity", "nats_per_character", "bits_per_character", "unseen_share",
@@ -305,7 +321,8 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
             "sentences_right", "num_sentences", "num_words", "num_frames", "nats_after_first", "frames_right",
             "mean_return", "lowest", "num_episodes",
             "scaled_rmse", "mase", "smape", "scaled_mse", "crps", "coverage", "one_step", "num_windows",
-            "rmse", "mae", "r2", "bleu", "chrf", "exact", "wer", "cer", "nats_per_token", "num_outputs", "figure",
+            "rmse", "nrmse", "fit", "num_values", "num_records", "mae", "r2",
+            "bleu", "chrf", "exact", "wer", "cer", "nats_per_token", "num_outputs", "figure",
             "bleu_signature", "chrf_signature", "num_parameters", "decode_seconds", "seeds_mean", "seeds_low",
             "seeds_high", "bytes", "train_seconds")  # fmt: skip
     rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]
