@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from rnnkit.api.classification import ClassifyRunConfig
 from rnnkit.api.controlling import ControlRunConfig
+from rnnkit.api.dynamics import DynamicsRunConfig
 from rnnkit.api.forecasting import ForecastRunConfig
 from rnnkit.api.frames import FramesRunConfig
 from rnnkit.api.grammar import GrammarRunConfig
@@ -35,6 +36,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         markdown = markdown.replace("<!-- tag configuration -->", "\n".join(_sections(TagRunConfig)))
     if "<!-- frames configuration -->" in markdown:
         markdown = markdown.replace("<!-- frames configuration -->", "\n".join(_sections(FramesRunConfig)))
+    if "<!-- dynamics configuration -->" in markdown:
+        markdown = markdown.replace("<!-- dynamics configuration -->", "\n".join(_sections(DynamicsRunConfig)))
     if "<!-- forecast configuration -->" in markdown:
         markdown = markdown.replace("<!-- forecast configuration -->", "\n".join(_sections(ForecastRunConfig)))
     if "<!-- control configuration -->" in markdown:

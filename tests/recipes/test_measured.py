@@ -111,3 +111,24 @@ def test_a_result_of_written_texts_is_shown_by_its_own_figure() -> None:
         row |= {"figure": "wer", "wer": wer, "low": 0.05, "high": 0.15}
     shown = "| 10.00% wer | 5.00% wer to 15.00% wer | 35.00 | 60.00 | 20.00% | nearest-source | 30.00% wer |"
     assert shown in measured._section(result)
+
+
+def test_a_simulators_result_is_shown_by_its_free_run_beside_arx() -> None:
+    sys.path.insert(0, str(ROOT / "recipes"))
+    try:
+        measured = importlib.import_module("_measured")
+    finally:
+        sys.path.pop(0)
+    model = {"name": "gru", "rmse": 1.5, "nrmse": 0.02, "low": 1.2, "high": 1.9, "one_step": 0.4, "fit": 98.0}
+    rows = [
+        {"name": name, "rmse": off, "nrmse": off / 50, "p_value": 0.01} for name, off in (("arx", 15.0), ("mlp", 4))
+    ]
+    result = {
+        "recipe": "box", "machine": {"processor": "P", "threads": 1, "isa": "amx"}, "date": "d", "commit": "c" * 40,
+        "runs": {"gru": {"model": model | {"train_seconds": 9.4}, "baselines": rows, "figure": "rmse"}},
+        "claims": [{"what": "error, mV", "value": 1.5, "at_most": 2.0, "holds": True}],
+    }  # fmt: skip
+    section = measured._section(result)
+    row = "| gru | 9 s | RMSE | 1.5000 | 1.2000 to 1.9000 | 0.4000 | 98.00 | mlp | 4.0000 | 15.0000 | 0.01 |"
+    assert row in section
+    assert measured._line(result).endswith("| error, mV | 1.5000 | at most 2 | mlp: RMSE 4.0000 | 1 of 1 |\n")

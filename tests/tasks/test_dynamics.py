@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rnnkit import Simulator, api, load
 from rnnkit.api.dynamics import DynamicsRunConfig
 from rnnkit.errors import ConfigError, DataError
 
+DATA = Path(os.environ.get("RNNKIT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SMALL: dict[str, Any] = {"max_steps": 30, "hidden_size": 6, "threads": 1, "window_steps": 20, "cell": "elman_tanh"}
 
 
@@ -211,3 +213,23 @@ def test_several_seeds_give_a_mean_with_an_interval(tmp_path: Path) -> None:
     model = Simulator.train(written(tmp_path, *spring()), run=tmp_path / "run", **small, seeds=2, kinds=("arx",))
     row = model.metrics["model"]
     assert row["seeds_low"] <= row["seeds_mean"] <= row["seeds_high"]
+
+
+def test_a_real_circuit_is_simulated_better_than_by_the_linear_model(tmp_path: Path) -> None:
+    source = DATA / "dynamics" / "silverbox" / "SNLS80mV.csv"
+    if not source.exists():
+        pytest.skip(f"{source} is absent")
+    lines = source.read_text(encoding="utf-8").splitlines()[1:]
+    parts = {"train": (40_580, 49_000), "valid": (49_300, 51_000), "test": (60_000, 62_000)}
+    files = {}
+    for name, (begin, end) in parts.items():
+        files[name] = tmp_path / f"{name}.csv"
+        rows = "".join(line.rstrip(",") + "\n" for line in lines[begin:end])
+        files[name].write_text("V1,V2\n" + rows, encoding="utf-8")
+    how: dict[str, Any] = {"valid_sources": [str(files["valid"])], "test_sources": [str(files["test"])]}
+    how |= {"input_columns": ("V1",), "output_columns": ("V2",), "kinds": ("arx",), "figure": "rmse"}
+    small = {**SMALL, "max_steps": 60, "window_steps": 40, "lr": 5e-3, "eval_every_steps": 60}
+    model = Simulator.train(files["train"], run=tmp_path / "run", **small, **how)
+    (arx,) = model.metrics["baselines"]
+    assert model.metrics["model"]["rmse"] < 0.95 * arx["rmse"]
+    assert model.metrics["model"]["one_step"] < model.metrics["model"]["rmse"]
