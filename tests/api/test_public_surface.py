@@ -19,6 +19,7 @@ PUBLIC = {
     "LanguageModel",
     "Policy",
     "Recognizer",
+    "Responder",
     "RnnkitError",
     "SequenceClassifier",
     "Simulator",

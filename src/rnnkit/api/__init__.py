@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rnnkit.api.policy import Policy
     from rnnkit.api.recognizer import Recognizer
     from rnnkit.api.report import result_table
+    from rnnkit.api.responder import Responder
     from rnnkit.api.simulator import Simulator
     from rnnkit.api.tagger import Tagger
     from rnnkit.api.tagging_report import tagging_table
@@ -47,6 +48,7 @@ _HOMES = {
     "LanguageModel": "rnnkit.api.language_model",
     "Policy": "rnnkit.api.policy",
     "Recognizer": "rnnkit.api.recognizer",
+    "Responder": "rnnkit.api.responder",
     "ResultTable": "rnnkit.metrics",
     "SequenceClassifier": "rnnkit.api.estimator",
     "Simulator": "rnnkit.api.simulator",
@@ -80,6 +82,7 @@ __all__ = [
     "LanguageModel",
     "Policy",
     "Recognizer",
+    "Responder",
     "ResultTable",
     "SequenceClassifier",
     "Simulator",

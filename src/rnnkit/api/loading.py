@@ -11,11 +11,13 @@ from rnnkit.api.forecaster import Forecaster
 from rnnkit.api.frame_tagger import FrameTagger
 from rnnkit.api.language_model import LanguageModel
 from rnnkit.api.policy import Policy
+from rnnkit.api.responder import Responder
 from rnnkit.api.simulator import Simulator
 from rnnkit.api.tagger import Tagger
 from rnnkit.api.translator import Translator
 from rnnkit.bundle import environment, read_bundle
 from rnnkit.errors import SchemaError
+from rnnkit.runtime.responder import DIALOGUE
 
 Loaded = LanguageModel | BidirectionalLanguageModel | Classifier | Tagger | Translator | Forecaster | Simulator
 
@@ -44,6 +46,7 @@ def load(run: str | Path, *, precision: str | None = None) -> Loaded:
         raise SchemaError(f"{run} holds a {kind}, a baseline and no run; give the folder of the run that it belongs to")
     made = FrameTagger if kind == "transducer" and bundle.config["model"]["input_size"] else _CLASSES[kind]
     made = Policy if made is FrameTagger and environment.NAME in bundle.files else made
+    made = Responder if DIALOGUE in bundle.files else made
     model = made.from_bundle(bundle, precision=precision)
     model.path = Path(run)
     return model

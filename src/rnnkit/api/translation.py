@@ -41,7 +41,28 @@ class TranslateTrainConfig(TrainConfig):
         return self
 
 
-class TranslateRunConfig(TranslateConfig):
+class OfTexts:
+    """What the runs of every task have in common that trains an encoder-decoder on texts."""
+
+    training: Any
+
+    def _made(self, task: Any, config: Any) -> Any:
+        """The task, its data read. Args: config: the class of what it is told."""
+        chosen = config(**{name: getattr(self, name) for name in config.model_fields})
+        return task(chosen, batch_tokens=self.training.batch_tokens)
+
+    def pages(self, metrics: Mapping[str, Any], name: str) -> dict[str, bytes]:
+        """What people look at in a finished run's folder, by file name."""
+        looks = translation_report.draw_attention(metrics)
+        return {
+            "curve.png": curves.draw_losses(metrics),
+            **({"attention.png": looks} if looks else {}),
+            "report.html": translation_report.page(metrics, name=name, attention=looks).encode(),
+            "README.md": translation_report.model_card(metrics, name=name).encode(),
+        }
+
+
+class TranslateRunConfig(OfTexts, TranslateConfig):
     """Everything that can be chosen about a run on pairs of texts; the keys of its YAML."""
 
     training: TranslateTrainConfig = Field(default_factory=lambda: TranslateTrainConfig.model_validate({}))
@@ -55,15 +76,4 @@ class TranslateRunConfig(TranslateConfig):
         require_torch()
         from rnnkit.tasks.translate import TranslationTask
 
-        config = TranslateConfig(**{name: getattr(self, name) for name in TranslateConfig.model_fields})
-        return TranslationTask(config, batch_tokens=self.training.batch_tokens)
-
-    def pages(self, metrics: Mapping[str, Any], name: str) -> dict[str, bytes]:
-        """What people look at in a finished run's folder, by file name."""
-        looks = translation_report.draw_attention(metrics)
-        return {
-            "curve.png": curves.draw_losses(metrics),
-            **({"attention.png": looks} if looks else {}),
-            "report.html": translation_report.page(metrics, name=name, attention=looks).encode(),
-            "README.md": translation_report.model_card(metrics, name=name).encode(),
-        }
+        return self._made(TranslationTask, TranslateConfig)

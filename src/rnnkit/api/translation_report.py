@@ -72,12 +72,15 @@ def model_card(metrics: Mapping[str, Any], *, name: str) -> str:
     attention = "without attention" if shape["attention"] == "none" else f"with {shape['attention']} attention"
     attention += " and input feeding" if shape["input_feeding"] else ""
     skipped = sum(metrics["skipped"].values())
+    is_talk = metrics["task"] == "dialogue"
+    data, read = ("DIALOGUES", "rnnkit chat .") if is_talk else ("PAIRS", "rnnkit predict . < SOURCES")
+    kind = f"answers up to {config['data']['context']} turns of a dialogue" if is_talk else "writes a text for another"
     left_out = f"; {skipped:,} rows that could not be used were left out" if skipped else ""
     return f"""# {name}
 
-A recurrent encoder-decoder: {shape["num_layers"]} × {shape["cell"]} with {shape["hidden_size"]} units, {attention};
-the encoder reads {direction}, the decoder knows the source by {shape["conditioning"]}; {model["num_parameters"]:,}
-parameters.
+A recurrent encoder-decoder that {kind}: {shape["num_layers"]} × {shape["cell"]} with
+{shape["hidden_size"]} units, {attention}; the encoder reads {direction}, the decoder knows the source by
+{shape["conditioning"]}; {model["num_parameters"]:,} parameters.
 
 ## Measured
 
@@ -101,8 +104,8 @@ BLEU: `{model["bleu_signature"]}`; chrF: `{model["chrf_signature"]}` (sacrebleu)
 ## Use
 
 ```sh
-rnnkit predict . < SOURCES
-rnnkit eval . PAIRS
+{read}
+rnnkit eval . {data}
 ```
 
 It knows nothing but its training pairs, and writes something for every source, whatever it is.

@@ -9,7 +9,7 @@ from typing import Any
 from rnnkit import data, runtime
 from rnnkit.api.trained import Trained
 from rnnkit.errors import UnsafePathError
-from rnnkit.tasks.translate_score import TRANSLATE_BASELINES, WrittenBy, rows_of, written_by
+from rnnkit.tasks.translate_score import FITTED, TRANSFORMER, WrittenBy, rows_of, written_by
 
 # What a row keeps from training: it belongs to the system and not to the pairs.
 _OF_THE_SYSTEM = ("bytes", "num_parameters", "train_seconds")
@@ -77,8 +77,15 @@ class Translator(Trained, runtime.EncoderDecoder):
             has_header=trained["data"]["has_header"],
             encoding=encoding,
         )
-        pairs = pairs.grouped() if trained["data"]["group_test"] else pairs
-        how = {**self.decoding, **options}
+        return self._judged(pairs.grouped() if trained["data"]["group_test"] else pairs, options)
+
+    def source_of_line(self, line: str) -> str:
+        """The source that a line of `rnnkit predict` means: itself."""
+        return line
+
+    def _judged(self, pairs: data.Pairs, options: dict[str, Any], **scored: Any) -> dict[str, Any]:
+        """Args: options: of `translate`.  scored: further ones of `rows_of`."""
+        trained, how = self.metrics["config"], {**self.decoding, **options}
         rows = [(self.metrics["model"], self.translate(pairs.sources, **how))]
         for row in self.metrics["baselines"]:
             rows.append((row, written_by(row["name"], self._folder_of(row["name"]), pairs.sources, **how)))
@@ -86,7 +93,7 @@ class Translator(Trained, runtime.EncoderDecoder):
             WrittenBy(row["name"], outputs, {key: row[key] for key in _OF_THE_SYSTEM if key in row})
             for row, outputs in rows
         ]
-        scoring: Any = {**trained["scores"], "lowercase": trained["tokenizer"]["lowercase"]}
+        scoring: Any = {**trained["scores"], "lowercase": trained["tokenizer"]["lowercase"], **scored}
         model, *baselines = rows_of(systems, pairs.targets, **scoring)
         return {"model": model, "baselines": baselines}
 
@@ -98,7 +105,7 @@ class Translator(Trained, runtime.EncoderDecoder):
     def _folder_of(self, name: str) -> Path:
         """Of a baseline. Raises: UnsafePathError for a name that leads elsewhere: no digest guards metrics."""
         assert self.path is not None
-        if name not in TRANSLATE_BASELINES:
+        if name not in (*FITTED, TRANSFORMER):
             raise UnsafePathError(
                 f"{self.path / 'metrics.json'} names the baseline {name!r}, which does not exist; train again"
             )

@@ -11,7 +11,14 @@ from rnnkit.baselines.frames import FrameMlp
 from rnnkit.baselines.ngram import Discounts, NgramModel
 from rnnkit.baselines.pictures import NearestPicture, picture_features
 from rnnkit.baselines.report import NgramRow, draw_bytes_and_unseen, ngram_name, ngram_table
-from rnnkit.baselines.retrieval import CopySource, MostFrequentText, NearestSource, TemplateFiller, TextBaseline
+from rnnkit.baselines.retrieval import (
+    CopySource,
+    LastTurn,
+    MostFrequentText,
+    NearestSource,
+    TemplateFiller,
+    TextBaseline,
+)
 from rnnkit.baselines.tags import (
     TAG_BASELINES,
     FeatureCrf,
@@ -35,6 +42,7 @@ __all__ = [
     "ForecastBaseline",
     "FrameMlp",
     "HiddenMarkov",
+    "LastTurn",
     "MostFrequentTag",
     "MostFrequentText",
     "NearestPicture",

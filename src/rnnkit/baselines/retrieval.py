@@ -14,6 +14,7 @@ import numpy as np
 
 from rnnkit.baselines.archive import packed, read_arrays, unpacked, write_arrays
 from rnnkit.errors import ArgumentError
+from rnnkit.text import last_turn
 
 Unit = Literal["word", "character"]
 
@@ -39,6 +40,14 @@ class CopySource:
     def load(cls, folder: str | Path) -> Self:
         """One as good as any."""
         return cls()
+
+
+class LastTurn(CopySource):
+    """Of a source that holds several turns the last one, said back."""
+
+    def write(self, sources: Sequence[str]) -> list[str]:
+        """The last turn of each."""
+        return list(map(last_turn, sources))
 
 
 class MostFrequentText:

@@ -11,6 +11,7 @@ import typer
 
 from rnnkit.cli import (
     bench,
+    chat,
     compare,
     complete,
     doctor,
@@ -26,6 +27,7 @@ from rnnkit.cli import (
     train,
     train_classify,
     train_control,
+    train_dialogue,
     train_dynamics,
     train_forecast,
     train_frames,
@@ -45,6 +47,7 @@ app = typer.Typer(
 train.app.command("classify", short_help="Labelled texts: a classifier.")(train_classify.classify)
 train.app.command("dynamics", short_help="Records of a system: a simulator.")(train_dynamics.dynamics)
 train.app.command("control", short_help="An environment: a policy.")(train_control.control)
+train.app.command("dialogue", short_help="Turns of dialogues: a model that answers.")(train_dialogue.dialogue)
 train.app.command("forecast", short_help="Time series: a forecaster.")(train_forecast.forecast)
 train.app.command("frames", short_help="Labelled frames of numbers: a labeller.")(train_frames.frames)
 train.app.command("grammar", short_help="A formal language: a recogniser.")(train_grammar.grammar)
@@ -53,6 +56,7 @@ train.app.command("tag", short_help="Tagged words: a tagger.")(train_tag.tag)
 train.app.command("translate", short_help="Pairs of texts: a model that writes.")(train_translate.translate)
 app.add_typer(train.app, name="train", help="Train a model: rnnkit train lm my.txt")
 app.command("sample", short_help="Let a trained model write.")(sample.sample)
+app.command("chat", short_help="Talk to a model of dialogue.")(chat.chat)
 app.command("complete", short_help="The likeliest next words after a text.")(complete.complete)
 app.command("eval", short_help="Judge a model beside its baselines.")(eval_verb.evaluate)
 app.command("predict", short_help="Label or score the lines of stdin.")(predict.predict)

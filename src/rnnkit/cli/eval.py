@@ -74,12 +74,14 @@ def evaluate(
         noun, readable = "labeller of frames", ("label",)
     elif isinstance(model, api.Tagger):
         noun, readable = "tagger", ("word", "tag")
+    elif isinstance(model, api.Responder):
+        noun = "model of dialogue"
     elif isinstance(model, api.Translator):
         noun, readable = "model that writes", ("source", "target")
     given = of_text if noun != "language model" else {}
     given |= {f"--{name}-column": name not in readable and value is not None for name, value in columns.items()}
     given |= {"--label-separator": label_separator is not None and noun != "classifier"}
-    given |= {f"--{name.replace('_', '-')}": noun != "model that writes" for name in writing}
+    given |= {f"--{name.replace('_', '-')}": not isinstance(model, api.Translator) for name in writing}
     given |= {"--encoding": noun == "policy" and encoding != "utf-8"}
     for flag, is_given in given.items():
         if is_given:

@@ -28,6 +28,9 @@ def write(model: Translator, file: Path | None, encoding: str, *, is_jsonl: bool
     how = {**model.decoding, **options}
     n_best = how.pop("n_best", None)
 
+    def show_lines(name: str, first: int, given: Sequence[str]) -> None:
+        show(name, first, list(map(model.source_of_line, given)))
+
     def show(name: str, first: int, sources: Sequence[str]) -> None:
         for number, source in enumerate(sources, start=first):
             try:
@@ -51,11 +54,11 @@ def write(model: Translator, file: Path | None, encoding: str, *, is_jsonl: bool
         show(str(file), 1, model.read(file, encoding=encoding).sources)
         return
     if file is None:
-        _each_chunk("stdin", sys.stdin.buffer, encoding, show)
+        _each_chunk("stdin", sys.stdin.buffer, encoding, show_lines)
         return
     try:
         with file.open("rb") as stream:
-            _each_chunk(str(file), stream, encoding, show)
+            _each_chunk(str(file), stream, encoding, show_lines)
     except OSError as error:
         raise DataError(f"{file}: cannot be opened: {error.strerror}; check the name") from None
 

@@ -14,6 +14,7 @@ from rnnkit.cli.train_options import (
     TOKENIZER,
     TRAINING,
     Given,
+    Options,
     baselines,
     only,
     option,
@@ -26,9 +27,53 @@ from rnnkit.cli.train_options import (
 _SOURCES = "Two parallel files, or tables of pairs (.csv, .tsv, .jsonl)."
 
 
+READING: Options = {
+    **DRY_RUN,
+    "encoding": option(str, help="Of all files."),
+    "max_tokens": option(int, help="The most tokens of a side."),
+    "skip_bad": option(
+        bool, "--skip-bad/--refuse-bad", help="Leave out rows that cannot be used, or refuse the first."
+    ),
+    **TOKENIZER
+    | {"kind": option(str, "--tokenizer", help="byte, char, word or bpe; default: words, or char of single words.")},
+    "joint": option(bool, "--joint/--separate", help="One vocabulary for both sides."),
+    "lowercase": option(bool, "--lowercase/--cased", help="Read capital letters as small ones."),
+}
+WRITING: Options = {
+    **without(LAYERS, "proj_size", "trainable_state"),
+    "encoder_size": option(int, help="Units of each direction of the encoder."),
+    "encoder_layers": option(int, help="Layers of the encoder."),
+    "bidirectional": option(bool, "--bidirectional/--forward", help="The encoder reads in both directions."),
+    "conditioning": option(
+        str, help="The decoder knows the source by state, concat, both; or none, by attention alone."
+    ),
+    "attention": option(str, help="none, dot, general or additive."),
+    "attention_size": option(int, help="additive: numbers of a key."),
+    "input_feeding": option(
+        bool, "--input-feeding/--no-input-feeding", help="Also read what the last token was decided by."
+    ),
+    "copying": option(bool, "--copying/--no-copying", help="Also write tokens of the source; with --joint."),
+    "coverage": option(float, help="additive: weight of looking twice at one place in the loss."),
+    "tied": option(bool, "--tied/--untied", help="Score with the embedding of the targets."),
+    "shared_embedding": option(
+        bool, "--shared-embedding/--two-embeddings", help="One embedding for both sides; with --joint."
+    ),
+    **DROPOUT,
+    "label_smoothing": option(float, help="Share of the target spread over all tokens."),
+    "scheduled_sampling": option(float, help="Share of what the decoder reads that it predicted itself."),
+    "num_beams": option(int, help="Texts followed at a time, for the table; 1: greedy."),
+    "length_penalty": option(float, help="Above 0 favours longer texts."),
+    "tokenize": option(str, help="How BLEU cuts texts: 13a, intl, char, zh or none."),
+    "figure": option(str, help="What systems are compared by: bleu, exact, wer or cer."),
+    **PRECISION,
+    **without(TRAINING, "batch_size"),
+    "batch_tokens": option(int, help="Tokens of an update, padding included."),
+}
+"""Of every task that trains an encoder-decoder on texts: what is read, and how it is written."""
+
+
 @taking(
     **run_of("translate", _SOURCES),
-    **DRY_RUN,
     valid_sources=option(list[str], "--valid", help="What the best weights are chosen by: a table, or twice a side."),
     test_sources=option(list[str], "--test", help="What the table is made on, alike."),
     held_out=option(float, help="Share of the sources held out, without --test."),
@@ -36,41 +81,10 @@ _SOURCES = "Two parallel files, or tables of pairs (.csv, .tsv, .jsonl)."
     source_column=option(str, help="Of a table: a name, or a number from 1."),
     target_column=option(str, help="Alike."),
     has_header=option(bool, "--header/--no-header", help="Whether a table's first row names columns."),
-    encoding=option(str, help="Of all files."),
-    max_tokens=option(int, help="The most tokens of a side."),
-    skip_bad=option(bool, "--skip-bad/--refuse-bad", help="Leave out rows that cannot be used, or refuse the first."),
     group_test=option(bool, "--group-test/--each-test", help="Equal test sources as one with several references."),
-    **TOKENIZER
-    | {"kind": option(str, "--tokenizer", help="byte, char, word or bpe; default: words, or char of single words.")},
+    **READING,
     source_kind=option(str, "--source-tokenizer", help="Of the sources, if another."),
-    joint=option(bool, "--joint/--separate", help="One vocabulary for both sides."),
-    lowercase=option(bool, "--lowercase/--cased", help="Read capital letters as small ones."),
-    **without(LAYERS, "proj_size", "trainable_state"),
-    encoder_size=option(int, help="Units of each direction of the encoder."),
-    encoder_layers=option(int, help="Layers of the encoder."),
-    bidirectional=option(bool, "--bidirectional/--forward", help="The encoder reads in both directions."),
-    conditioning=option(str, help="The decoder knows the source by state, concat, both; or none, by attention alone."),
-    attention=option(str, help="none, dot, general or additive."),
-    attention_size=option(int, help="additive: numbers of a key."),
-    input_feeding=option(
-        bool, "--input-feeding/--no-input-feeding", help="Also read what the last token was decided by."
-    ),
-    copying=option(bool, "--copying/--no-copying", help="Also write tokens of the source; with --joint."),
-    coverage=option(float, help="additive: weight of looking twice at one place in the loss."),
-    tied=option(bool, "--tied/--untied", help="Score with the embedding of the targets."),
-    shared_embedding=option(
-        bool, "--shared-embedding/--two-embeddings", help="One embedding for both sides; with --joint."
-    ),
-    **DROPOUT,
-    label_smoothing=option(float, help="Share of the target spread over all tokens."),
-    scheduled_sampling=option(float, help="Share of what the decoder reads that it predicted itself."),
-    num_beams=option(int, help="Texts followed at a time, for the table; 1: greedy."),
-    length_penalty=option(float, help="Above 0 favours longer texts."),
-    tokenize=option(str, help="How BLEU cuts texts: 13a, intl, char, zh or none."),
-    figure=option(str, help="What systems are compared by: bleu, exact, wer or cer."),
-    **PRECISION,
-    **without(TRAINING, "batch_size"),
-    batch_tokens=option(int, help="Tokens of an update, padding included."),
+    **WRITING,
     **only(baselines("copy-source, nearest-source, transformer"), "kinds"),
     **SEEDS,
 )

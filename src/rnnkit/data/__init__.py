@@ -58,15 +58,15 @@ from rnnkit.data.tagged import (
 )
 from rnnkit.data.turns import (
     DIALOGUE_COLUMNS,
-    NEXT_TURN,
     SPEAKER_COLUMNS,
     TURN_COLUMNS,
     TURNS_KEYS,
     Dialogues,
     Turn,
-    in_context,
     read_dialogues,
+    split_dialogues,
 )
+from rnnkit.text import NEXT_TURN, in_context
 
 __all__ = [
     "CAPTION_COLUMNS",
@@ -139,6 +139,7 @@ __all__ = [
     "read_tagged",
     "scheme_of",
     "split",
+    "split_dialogues",
     "split_examples",
     "split_pairs",
     "split_tagged",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rnnkit.data.pairs import Pairs
+from rnnkit.data.pairs import Pairs, held_out_rows
 from rnnkit.data.rows import (
     COLUMNS,
     EMPTY,
@@ -25,13 +25,12 @@ from rnnkit.data.rows import (
 )
 from rnnkit.data.tables import SEPARATORS, column_of
 from rnnkit.errors import ArgumentError, DataError
+from rnnkit.text import in_context
 
 TURNS_KEYS = ("turns", "messages", "dialogue", "dialog")
 DIALOGUE_COLUMNS = ("dialogue", "dialog", "dialogue_id", "conversation")
 SPEAKER_COLUMNS = ("speaker", "role", "from")
 TURN_COLUMNS = ("text", "content", "turn", "utterance")
-NEXT_TURN = "<turn>"
-"""A word of its own between the turns of a context."""
 
 
 class Turn(NamedTuple):
@@ -60,11 +59,15 @@ class Dialogues:
         """What was left out, in words; "" where nothing was."""
         return skipped_note(self.skipped)
 
+    def asked(self, *, context: int = 3) -> list[str]:
+        """The last turns of every dialogue as a source each: what a model is to answer."""
+        return [in_context([turn.text for turn in turns], context=context) for turns in self.dialogues]
+
     def pairs(self, *, context: int = 3, speaker: str | None = None) -> Pairs:
         """Every turn but a dialogue's first as the target of those before it.
 
         Args:
-            context: how many turns the source holds at most, the oldest first, `NEXT_TURN` between them.
+            context: how many turns the source holds at most, the oldest first, `rnnkit.text.NEXT_TURN` between them.
             speaker: whose turns are targets; None: everybody's.
         Raises: ArgumentError; DataError where nobody answers.
         """
@@ -83,12 +86,9 @@ class Dialogues:
         return Pairs(sources, targets, places, Counter(self.skipped))
 
 
-def in_context(turns: Sequence[str], *, context: int) -> str:
-    """The last `context` turns as one source, as a model is trained on them; each on one line, its spaces single."""
-    return f" {NEXT_TURN} ".join(" ".join(turn.split()) for turn in turns[-context:])
-
-
-def read_dialogues(files: str | Sequence[str], *, encoding: str = "utf-8", skip_bad: bool = False) -> Dialogues:
+def read_dialogues(
+    files: str | Sequence[str], *, encoding: str = "utf-8", with_replies: bool = True, skip_bad: bool = False
+) -> Dialogues:
     """The dialogues of files, one file after another.
 
     Args:
@@ -96,25 +96,46 @@ def read_dialogues(files: str | Sequence[str], *, encoding: str = "utf-8", skip_
             text and a speaker (`TURN_COLUMNS`, `SPEAKER_COLUMNS`, as chat models take them: role and content). .csv and
             .tsv with a header: a row for every turn, in order, with a column of `DIALOGUE_COLUMNS` that says which
             dialogue it belongs to, one of `TURN_COLUMNS` and maybe one of `SPEAKER_COLUMNS`. Each also as .gz.
+        with_replies: False: dialogues that are to be answered, of which one turn is enough.
         skip_bad: leave out what cannot be used, the whole dialogue that has it, and count them by reason.
     Raises: DataError, one line, naming file, row and remedy: for an empty turn, a dialogue of one turn, a row that
         cannot be read, files without a dialogue.
     """
     names = [files] if isinstance(files, str) else [str(name) for name in files]
     rows = (row for name in names for row in _of_file(name, encoding, skip_bad))
-    good, skipped = sifted(map(_checked, rows), skip_bad=skip_bad)
+    good, skipped = sifted((_checked(row, least=1 + with_replies) for row in rows), skip_bad=skip_bad)
     if not good:
         refuse_nothing(names, skipped, "dialogue")
     return Dialogues(good, skipped)
 
 
-def _checked(dialogue: list[Turn] | Bad) -> list[Turn] | Bad:
+def split_dialogues(dialogues: Dialogues, held_out: float, *, seed: int) -> tuple[Dialogues, Dialogues]:
+    """(training, held out): about the share `held_out` of the dialogues, at random and whole; and the file's order.
+
+    Equal dialogues stay together.  Raises: DataError when there is one only.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for row, turns in enumerate(dialogues.dialogues):
+        groups.setdefault(tuple(turn.text for turn in turns), []).append(row)
+    if len(groups) < 2:
+        raise DataError(
+            f"{dialogues.dialogues[0][0].place} and on: there is a single dialogue, so none can be held out; give more"
+        )
+    is_held = held_out_rows(list(groups.values()), held_out, seed=seed)
+    rest, held = (
+        [turns for turns, is_it in zip(dialogues.dialogues, is_held, strict=True) if is_it == side]
+        for side in (False, True)
+    )
+    return Dialogues(rest), Dialogues(held)
+
+
+def _checked(dialogue: list[Turn] | Bad, *, least: int) -> list[Turn] | Bad:
     if isinstance(dialogue, Bad):
         return dialogue
     for turn in dialogue:
         if bad := text_fault(turn.text, "turn", turn.place):
             return bad
-    if len(dialogue) < 2:
+    if len(dialogue) < least:
         where = f"{dialogue[0].place}: the dialogue has 1 turn" if dialogue else "a dialogue has no turn"
         return Bad(EMPTY, f"{where}, so nobody answers; give at least two")
     return dialogue
@@ -140,7 +161,7 @@ def _of_object(value: dict[str, Any], place: str) -> list[Turn] | Bad:
     if not isinstance(listed, list) or not listed:
         return Bad(UNREADABLE, f"{place}: the turns are no list with something in it; write [text, text, …]")
     turns = []
-    for number, one in enumerate(listed):
+    for number, one in enumerate(listed, start=1):
         where, speaker, said = f"{place}, turn {number}", "", one
         if isinstance(one, dict):
             try:

@@ -2,6 +2,7 @@
 
 from rnnkit.metrics.calibration import fit_shares, fit_temperature, reliability
 from rnnkit.metrics.classification import ClassificationScore, mean_interval, paired_difference
+from rnnkit.metrics.diversity import distinct
 from rnnkit.metrics.edit import edit_counts, edit_distances
 from rnnkit.metrics.language import LanguageModelScore
 from rnnkit.metrics.memorization import Memorization, memorization
@@ -27,6 +28,7 @@ __all__ = [
     "bleu_of",
     "convert",
     "detect_scheme",
+    "distinct",
     "edit_counts",
     "edit_distances",
     "fit_shares",

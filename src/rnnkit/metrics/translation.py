@@ -187,6 +187,8 @@ _FIGURES = (
     Column("exact", "exact", ".2%", better="higher"),
     Column("wer", "WER", ".2%", better="lower"),
     Column("cer", "CER", ".2%", better="lower"),
+    Column("distinct_1", "distinct-1", ".3f"),
+    Column("distinct_2", "distinct-2", ".3f"),
 )
 _INTERVAL = (Column("low", "95 % from", ""), Column("high", "to", ""), *SEEDS_COLUMNS)
 

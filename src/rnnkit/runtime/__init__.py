@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rnnkit.runtime.forecaster import Forecaster
     from rnnkit.runtime.frame_by_frame import FrameByFrame
     from rnnkit.runtime.loading import load
+    from rnnkit.runtime.responder import Conversation, Responder
     from rnnkit.runtime.simulator import Simulator
     from rnnkit.runtime.transducer import Transducer
     from rnnkit.runtime.transformer import Transformer
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Acceptor",
     "BidirectionalLanguageModel",
+    "Conversation",
     "EncoderDecoder",
     "Forecaster",
     "FrameByFrame",
     "Hypothesis",
     "LanguageModel",
+    "Responder",
     "Simulator",
     "Transducer",
     "Transformer",
@@ -44,9 +47,11 @@ __all__ = [
 _HOMES = {
     "Acceptor": "acceptor",
     "BidirectionalLanguageModel": "bidirectional",
+    "Conversation": "responder",
     "EncoderDecoder": "encoder_decoder",
     "Forecaster": "forecaster",
     "FrameByFrame": "frame_by_frame",
+    "Responder": "responder",
     "Simulator": "simulator",
     "Transducer": "transducer",
     "Transformer": "transformer",

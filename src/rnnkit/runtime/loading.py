@@ -9,6 +9,7 @@ from rnnkit.errors import SchemaError
 from rnnkit.runtime.acceptor import Acceptor
 from rnnkit.runtime.encoder_decoder import EncoderDecoder
 from rnnkit.runtime.language_model import LanguageModel
+from rnnkit.runtime.responder import DIALOGUE, Responder
 from rnnkit.runtime.transducer import Transducer
 
 _CLASSES: dict[str, type[LanguageModel] | type[Acceptor] | type[Transducer] | type[EncoderDecoder]] = {
@@ -29,4 +30,5 @@ def load(run: str | Path, *, precision: str | None = None) -> LanguageModel | Ac
     kind = bundle.config["kind"]
     if kind not in _CLASSES:
         raise SchemaError(f"{run} is of kind {kind}; one of {', '.join(_CLASSES)} is wanted")
-    return _CLASSES[kind].from_bundle(bundle, precision=precision)
+    made = Responder if DIALOGUE in bundle.files else _CLASSES[kind]
+    return made.from_bundle(bundle, precision=precision)

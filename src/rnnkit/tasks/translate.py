@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from rnnkit.runtime import Transformer as TrainedTransformer
 from rnnkit.runtime.writer import TEXTS, Writer
 from rnnkit.tasks.task import Epoch, Peer, TrainingReport
 from rnnkit.tasks.translate_config import TranslateConfig
-from rnnkit.tasks.translate_score import TRANSFORMER, TRANSLATE_BASELINES
+from rnnkit.tasks.translate_score import BASELINES, TRANSFORMER
 from rnnkit.tasks.translate_table import first_targets, judge
 from rnnkit.tasks.whole import WholeSequencesTask
 from rnnkit.text import SourceAndTarget
@@ -57,7 +57,6 @@ class PairsOfTexts:
         """How many rows were left out, by the reason."""
         train, valid, test = self._read(config.data)
         train, valid = train.each(), valid.each()
-        test = test.grouped() if config.data.group_test else test
         self.texts = self._texts(train)
         parts = (self._within(part) for part in (train, valid, test))
         self.train, self.valid, self.test = (Part(part, self.texts) for part in parts)
@@ -74,7 +73,7 @@ class PairsOfTexts:
             valid = self._counted(data.read_pairs(chosen.valid_sources, **how))
         else:
             train, valid = data.split_pairs(train, chosen.valid_share, seed=chosen.split_seed)
-        return train, valid, test
+        return train, valid, test.grouped() if chosen.group_test else test
 
     def _counted(self, pairs: data.Pairs) -> data.Pairs:
         self.skipped.update(pairs.skipped)
@@ -120,9 +119,11 @@ class TranslationTask(WholeSequencesTask):
 
     config: TranslateConfig
     loss_unit = "token"
+    task_name: ClassVar[str] = "translate"
+    pairs_class: ClassVar[type[PairsOfTexts]] = PairsOfTexts
 
     def __init__(self, config: TranslateConfig, *, batch_tokens: int) -> None:
-        self.pairs, self._batch_tokens = PairsOfTexts(config), batch_tokens
+        self.pairs, self._batch_tokens = self.pairs_class(config), batch_tokens
         super().__init__(config, self.pairs)
         attention = config.model.attention
         self.name = config.model.cell.replace("_", "-") + ("" if attention == "none" else f"-{attention}")
@@ -186,13 +187,17 @@ class TranslationTask(WholeSequencesTask):
         config, tensors = model.export()  # type: ignore[operator]
         texts = self.pairs.texts
         files = {"tokenizer.json": texts.target.to_json().encode(), TEXTS: texts.to_json().encode()}
-        files |= evaluation.of_pairs(first_targets(self.pairs.test.pairs))
+        files |= evaluation.of_pairs(first_targets(self.pairs.test.pairs)) | self._own_files()
         write_bundle(run_dir, config=config, tensors=tensors, files=files)
+
+    def _own_files(self) -> dict[str, bytes]:
+        """What the bundle of a task keeps beside its tokenisers."""
+        return {}
 
     def peers(self) -> Mapping[str, Peer]:
         """The model from further seeds, and the transformer, if it is among the baselines."""
         chosen, found = self.config.baselines, dict(super().peers())
-        if TRANSFORMER in (chosen.kinds or TRANSLATE_BASELINES):
+        if TRANSFORMER in (chosen.kinds or BASELINES[self.task_name]):
             with torch.random.fork_rng(devices=[]):
                 num_parameters = sum(parameter.numel() for parameter in self.build_model().parameters())
             sizes: Any = {"batch_tokens": self._batch_tokens, "at_most": num_parameters}
@@ -222,7 +227,8 @@ class TranslationTask(WholeSequencesTask):
     def _judge(
         self, run_dir: Path, report: TrainingReport, peers: Sequence[tuple[str, TrainingReport]]
     ) -> dict[str, Any]:
-        return judge(run_dir, name=self.name, config=self.config, pairs=self.pairs, report=report, others=peers)
+        own: Any = {"name": self.name, "task": self.task_name, "config": self.config, "pairs": self.pairs}
+        return judge(run_dir, **own, report=report, others=peers)
 
 
 class TransformerTask(TranslationTask):

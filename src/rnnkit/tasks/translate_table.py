@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnkit import durable
-from rnnkit.baselines import CopySource, NearestSource
 from rnnkit.bundle import strict_json
 from rnnkit.metrics import TranslationScore
 from rnnkit.runtime import EncoderDecoder, Transformer
@@ -18,7 +17,7 @@ from rnnkit.runtime.writer import Writer
 from rnnkit.tasks.run_facts import over_seeds, run_facts
 from rnnkit.tasks.task import TrainingReport
 from rnnkit.tasks.translate_config import TranslateConfig
-from rnnkit.tasks.translate_score import TRANSFORMER, TRANSLATE_BASELINES, WrittenBy, rows_of
+from rnnkit.tasks.translate_score import BASELINES, TRANSFORMER, WrittenBy, fitted, rows_of
 
 if TYPE_CHECKING:
     from rnnkit.data import Pairs
@@ -37,23 +36,26 @@ def judge(
     pairs: PairsOfTexts,
     report: TrainingReport,
     others: Sequence[tuple[str, TrainingReport]] = (),
+    task: str = "translate",
 ) -> dict[str, Any]:
     """Score the bundle in `run_dir` and its baselines on the test part; no baseline has a choice.
 
-    Args:    others: the model from further seeds and the transformer, in `run_dir/baselines`.
+    Args:    task: a key of `BASELINES`.
+             others: the model from further seeds and the transformer, in `run_dir/baselines`.
     Returns: what it writes to `run_dir/metrics.json`.
     """
     model, test = EncoderDecoder.load(run_dir), pairs.test.pairs
     how: Any = config.decoding.model_dump()
     systems, trained = [_written(name, model, run_dir, test, report, how)], dict(others)
     outputs = systems[0].outputs
-    for kind in config.baselines.kinds or TRANSLATE_BASELINES:
+    for kind in config.baselines.kinds or BASELINES[task]:
         if kind == TRANSFORMER:
             folder = run_dir / "baselines" / kind
             systems.append(_written(kind, Transformer.load(folder), folder, test, trained[kind], how))
         else:
             systems.append(_baseline(kind, pairs, run_dir))
     scoring: Any = {**config.scores.model_dump(), "lowercase": config.tokenizer.lowercase}
+    scoring["with_diversity"] = task == "dialogue"
     row, *baselines = rows_of(systems, test.targets, **scoring)
     seeds = [{"seed": report.training["seed"], config.scores.figure: row[config.scores.figure]}]
     for other, its_report in ((one, own) for one, own in others if one != TRANSFORMER):
@@ -62,7 +64,7 @@ def judge(
         seeds.append({"seed": its_report.training["seed"], config.scores.figure: its_row[config.scores.figure]})
     row |= over_seeds([one[config.scores.figure] for one in seeds])
     metrics = {
-        "task": "translate",
+        "task": task,
         "model": row,
         "baselines": baselines,
         "report": details(model, outputs, test),
@@ -146,9 +148,7 @@ def _written(
 def _baseline(kind: str, pairs: PairsOfTexts, run_dir: Path) -> WrittenBy:
     train = pairs.train.pairs
     started = time.perf_counter()
-    model: Any = (
-        CopySource() if kind == "copy-source" else NearestSource(train.sources, [own[0] for own in train.targets])
-    )
+    model = fitted(kind, train.sources, [own[0] for own in train.targets])
     seconds = time.perf_counter() - started
     model.save(run_dir / "baselines" / kind)
     return WrittenBy(kind, model.write(pairs.test.pairs.sources), {"train_seconds": seconds})

@@ -22,11 +22,13 @@ from rnnkit.text.pieces import normalise_whitespace, whole_words
 from rnnkit.text.serial import from_json
 from rnnkit.text.source_target import SourceAndTarget
 from rnnkit.text.tokenizer import StreamDecoder, Tokenizer
+from rnnkit.text.turns import NEXT_TURN, in_context, last_turn
 from rnnkit.text.word import WordTokenizer
 from rnnkit.text.words import WordReader
 
 __all__ = [
     "KINDS",
+    "NEXT_TURN",
     "BpeTokenizer",
     "ByteTokenizer",
     "CharTokenizer",
@@ -37,6 +39,8 @@ __all__ = [
     "WordTokenizer",
     "build",
     "from_json",
+    "in_context",
+    "last_turn",
     "normalise_whitespace",
     "whole_words",
 ]
