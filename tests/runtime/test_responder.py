@@ -68,7 +68,7 @@ def test_a_conversation_that_was_kept_goes_on_as_if_it_had_not_been(model: Respo
     model.save(tmp_path / "run")
     again = runtime.load(tmp_path / "run")
     assert isinstance(again, Responder) and again.context == 3
-    kept = Conversation.from_bytes(conversation.to_bytes(), model=again.digest)
+    kept = again.resume(conversation.to_bytes())
     assert kept == conversation
     assert again.reply("c", kept, max_new_tokens=4, temperature=1.0, seed=5) == want
 

@@ -51,7 +51,6 @@ def chat(
     """
     from rnnkit import api, durable
     from rnnkit.cli import lines, terminal
-    from rnnkit.runtime import Conversation
 
     drawing = {"top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": seed}
     searching = {"num_beams": num_beams, "length_penalty": length_penalty}
@@ -68,7 +67,7 @@ def chat(
         raise UsageError(f"{run} is no model of dialogue but {what}; rnnkit train dialogue makes one to talk to")
     conversation = model.begin()
     if state is not None and state.exists():
-        conversation = Conversation.from_bytes(state.read_bytes(), model=model.digest)
+        conversation = model.resume(state.read_bytes())
     is_talk = sys.stdin.isatty() and not as_json
     has_colour = sys.stdout.isatty() and not as_json and "NO_COLOR" not in os.environ
     before, after = (_COLOUR, _PLAIN) if has_colour else ("", "")

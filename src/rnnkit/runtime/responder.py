@@ -27,7 +27,7 @@ class Conversation:
 
         reply, conversation = model.reply("hello")
         data = conversation.to_bytes()
-        reply, conversation = model.reply("how are you", Conversation.from_bytes(data, model=model.digest))
+        reply, conversation = model.reply("how are you", model.resume(data))
 
     Attributes:
         turns: those that the model still reads, the oldest first.
@@ -106,6 +106,10 @@ class Responder(EncoderDecoder):
     def begin(self) -> Conversation:
         """One in which nothing was said."""
         return Conversation((), 0, self.digest)
+
+    def resume(self, data: bytes) -> Conversation:
+        """One that was kept, `conversation.to_bytes()`. Raises: StateError, as `Conversation.from_bytes`."""
+        return Conversation.from_bytes(data, model=self.digest)
 
     def reply(self, turn: str, conversation: Conversation | None = None, **options: Any) -> tuple[str, Conversation]:
         """What it answers to a turn, and the conversation with both.
