@@ -96,24 +96,34 @@ def floor_app(_: Path) -> Any:
 
 
 @contextlib.contextmanager
-def serving(role: str, folder: Path) -> Iterator[int]:
-    """A server of a role in a process of its own: its port."""
-    if role == "rnnkit":
-        limits = [f"--limit=batch={BATCH}", "--limit=num_connections=4096", "--limit=num_waiting=4096"]
-        command = [str(Path(sys.executable).with_name("rnnkit")), "serve", str(folder), "--port=0", *limits]
-    else:
-        command = [sys.executable, __file__, "--role", role, "--folder", str(folder)]
+def running(command: list[str]) -> Iterator[tuple[int, int]]:
+    """A server in a process of its own: its port and its process."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.search(r"http://[^/]*:(\d+)", line)
         if found is None:
-            raise SystemExit(f"bench_serve: {role} did not start: {line}")
-        yield int(found[1])
+            raise SystemExit(f"{command[1]} did not start: {line}")
+        yield int(found[1]), process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
+
+
+def rnnkit_serve(folder: Path, **limits: int) -> list[str]:
+    """The command."""
+    options = [f"--limit={name}={value}" for name, value in limits.items()]
+    return [str(Path(sys.executable).with_name("rnnkit")), "serve", str(folder), "--port=0", *options]
+
+
+@contextlib.contextmanager
+def serving(role: str, folder: Path) -> Iterator[int]:
+    """The server of a role: its port."""
+    own = rnnkit_serve(folder, batch=BATCH, num_connections=4096, num_waiting=4096)
+    command = own if role == "rnnkit" else [sys.executable, __file__, "--role", role, "--folder", str(folder)]
+    with running(command) as (port, _):
+        yield port
 
 
 def serve_role(role: str, folder: Path) -> None:

@@ -119,6 +119,29 @@ def test_under_overload_some_are_refused_and_nothing_accepted_is_lost_or_wrong(
             assert "rnnkit_waiting 0\nrnnkit_running 0\n" in _settled(after)
 
 
+def test_what_would_find_no_room_is_refused_before_its_body_is_read(runs: dict[str, Path]) -> None:
+    """Only the header of the refused request is ever sent."""
+    body = b'{"max_new_tokens": 10000}'
+    head = "POST {}/{} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n"
+    with Server([runs["writer"]], "--limit=batch=1", "--limit=num_waiting=1") as server, server.client() as other:
+        path = other.open()
+        with contextlib.ExitStack() as stack:
+
+            def sent(of: str, verb: str, body: bytes = b"", length: int | None = None) -> socket.socket:
+                one = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 30))
+                one.sendall(head.format(of, verb, len(body) if length is None else length).encode() + body)
+                return one
+
+            assert sent(path, "generate", body).recv(12)[9:12] == b"200"
+            sent("/v1/models/writer", "generate", body)
+            while "\nrnnkit_waiting 1" not in other.get("/metrics").body.decode():
+                pass
+            for of in (path, "/v1/models/writer"):
+                assert sent(of, "step", length=9).recv(12)[9:12] == b"429"
+            assert other.get(path).status == 200  # looking asks no engine
+        assert "rnnkit_waiting 0\nrnnkit_running 0\n" in _settled(other)
+
+
 def _settled(client: Client) -> str:
     """Metrics once nothing runs."""
     end = time.monotonic() + 30

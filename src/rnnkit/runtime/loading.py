@@ -8,19 +8,22 @@ from rnnkit.bundle import read_bundle
 from rnnkit.errors import SchemaError
 from rnnkit.runtime.acceptor import Acceptor
 from rnnkit.runtime.encoder_decoder import EncoderDecoder
+from rnnkit.runtime.forecaster import Forecaster
 from rnnkit.runtime.language_model import LanguageModel
 from rnnkit.runtime.responder import DIALOGUE, Responder
 from rnnkit.runtime.transducer import Transducer
 
-_CLASSES: dict[str, type[LanguageModel] | type[Acceptor] | type[Transducer] | type[EncoderDecoder]] = {
+Model = LanguageModel | Acceptor | Transducer | EncoderDecoder | Forecaster
+_CLASSES: dict[str, type[Model]] = {
     "language_model": LanguageModel,
     "acceptor": Acceptor,
     "transducer": Transducer,
     "encoder_decoder": EncoderDecoder,
+    "forecaster": Forecaster,
 }
 
 
-def load(run: str | Path, *, precision: str | None = None) -> LanguageModel | Acceptor | Transducer | EncoderDecoder:
+def load(run: str | Path, *, precision: str | None = None) -> Model:
     """The model of a run folder.
 
     Args:   precision: of the products; None: what the model was trained in.

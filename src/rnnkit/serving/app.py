@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from rnnkit import __version__
 from rnnkit.errors import RnnkitError
-from rnnkit.runtime import Acceptor, EncoderDecoder, LanguageModel, Transducer
+from rnnkit.runtime import Acceptor, EncoderDecoder, Forecaster, LanguageModel, Transducer
 from rnnkit.serving import bodies, service
 from rnnkit.serving.faults import Fault
 from rnnkit.serving.service import Service
@@ -325,6 +325,12 @@ def _add_models(app: FastAPI) -> None:
         return await served.predict(
             functools.partial(found.translate, body.texts, num_beams=body.num_beams, length_penalty=body.length_penalty)
         )
+
+    @app.post("/v1/models/{model}/forecast")
+    async def forecast(model: str, body: bodies.Forecast, served: Served) -> list[dict[str, Any]]:
+        """For every series what comes next."""
+        found = served.model(model, Forecaster, "forecast")
+        return await served.predict(service.forecasted, found, body)
 
 
 def _travelling(served: Service, request: Request, model: str, state: str | None) -> Session:

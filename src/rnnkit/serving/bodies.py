@@ -110,3 +110,14 @@ class Translate(_Body):
     texts: list[Text] = Field(max_length=1024)
     num_beams: int = Field(5, ge=1, le=64)
     length_penalty: Number = 1.0
+
+
+class Forecast(_Body):
+    """Series to go on with, each a list of numbers, null where one is missing."""
+
+    series: list[list[Number | None]] = Field(max_length=1024)
+    horizon: int | None = Field(None, ge=1, le=100_000, description="steps ahead; left out: those it was trained on")
+    starts: list[Annotated[int, Field(ge=-(2**40), le=2**40)]] | None = Field(
+        None, description="of each series its first step: hours, days … since 1970"
+    )
+    ids: list[Text] | None = Field(None, description="their names, for a model that tells series apart")

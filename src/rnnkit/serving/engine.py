@@ -59,9 +59,14 @@ class Engine:
     def num_running(self) -> int:
         return len(self._running)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as many wait as may."""
+        return len(self._waiting) >= self._limits.num_waiting
+
     def check_room(self) -> None:
         """Raises: Fault 429 when as many wait as may."""
-        if len(self._waiting) >= self._limits.num_waiting:
+        if self.is_full:
             self._meters.refused += 1
             raise Fault(429, f"{len(self._waiting)} requests wait already; try again later", retry_s=1)
 

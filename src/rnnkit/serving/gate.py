@@ -1,4 +1,6 @@
-"""Every request passes here first: host and origin, key, header's size, deadline; and every refusal is written here."""
+"""Every request passes here first: host and origin, key, header's size, room, deadline; and every refusal is written
+here.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +39,21 @@ class Gate:
 
     Args: hosts: names that the server answers to; None: any. Without keys only loopback's are let through, lest a page
         of another site, whose name was made to point here, read what the model says.
+        check_room: raises a Fault for the path of a request that would be refused once it was read.
     """
 
-    def __init__(self, app: Any, *, keys: Keys, limits: Limits, meters: Meters, hosts: frozenset[str] | None) -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        keys: Keys,
+        limits: Limits,
+        meters: Meters,
+        hosts: frozenset[str] | None,
+        check_room: Callable[[str], None],
+    ) -> None:
         self._app, self._keys, self._limits, self._meters, self._hosts = app, keys, limits, meters, hosts
+        self._check_room = check_room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -93,6 +106,7 @@ class Gate:
             raise Fault(403, f"pages of {origin} may not use this server", field="origin")
         if scope["path"] not in OPEN:
             scope["owner"] = self._keys.owner(headers.get(b"authorization"))
+            self._check_room(scope["path"])
 
 
 async def _refuse(scope: Scope, send: Send, fault: Fault) -> None:

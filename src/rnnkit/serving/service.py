@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from rnnkit.errors import RnnkitError
-from rnnkit.runtime import Acceptor, EncoderDecoder, LanguageModel, Transducer
+from rnnkit.runtime import Acceptor, Forecaster, LanguageModel, Transducer
+from rnnkit.runtime.forecast import Forecast
+from rnnkit.runtime.forecaster import History
 from rnnkit.runtime.generation import Options
+from rnnkit.runtime.loading import Model
 from rnnkit.runtime.side_by_side import TAIL, Reading, Writing
 from rnnkit.serving import bodies
 from rnnkit.serving.engine import Engine, Wanted
@@ -27,8 +31,8 @@ from rnnkit.serving.meters import Meters
 from rnnkit.serving.sessions import Session, Store
 from rnnkit.state import State
 
-Model = LanguageModel | Acceptor | Transducer | EncoderDecoder
 Result = TypeVar("Result")
+_WORK = re.compile(r"/v1/(?:models/(?P<model>[^/]+)|sessions/[^/]+)/(?:step|generate)")
 
 
 class Service:
@@ -67,6 +71,19 @@ class Service:
     def missing(self) -> list[str]:
         """The names of models whose files are gone."""
         return sorted({file.parent.name for file in self._files if not file.is_file()})
+
+    def check_room(self, path: str) -> None:
+        """Before a request is read: whether a path that leads to an engine would find no room in any that it may mean.
+
+        Raises: Fault 429. Under overload a refusal has to cost little, or refusing is all that is done.
+        """
+        found = _WORK.fullmatch(path)
+        if found is None:
+            return
+        own = self.engines.get(found["model"] or "")
+        engines = [own] if own is not None else [*self.engines.values()]
+        if engines and all(engine.is_full for engine in engines):
+            engines[0].check_room()
 
     # ---- sessions ----------------------------------------------------------------------------------------------------
 
@@ -232,6 +249,37 @@ def labelled(model: Transducer, recordings: list[Any]) -> list[list[Any]]:
         return []
     predicted = model.predict([_rows(one, "recordings") for one in recordings])
     return [one.tolist() if isinstance(one, np.ndarray) else list(one) for one in predicted]
+
+
+def forecasted(model: Forecaster, body: bodies.Forecast) -> list[dict[str, Any]]:
+    """What comes after every series, and the quantiles that the model was trained on, by level."""
+    given, count = model.config["model"], len(body.series)
+    if given["num_past"] or given["num_future"]:
+        raise Fault(422, "this model reads covariates, which stand in tables; run rnnkit predict", field="model")
+    if given["calendar"] and body.starts is None:
+        message = "this model reads the calendar; give each series' first step, counted from 1970 in its frequency"
+        raise Fault(422, message, field="body.starts")
+    for name, one in (("starts", body.starts), ("ids", body.ids)):
+        if one is not None and len(one) != count:
+            raise Fault(422, f"there are {len(one)} of {count} series; give one for each", field=f"body.{name}")
+    if not all(one and one[0] is not None for one in body.series):
+        raise Fault(422, "a series is empty or begins with null; begin with the first number", field="body.series")
+    is_scaled_by = "series" in (given["level"], given["scale"])
+    known = model.series.rows(body.ids or [""] * count, None, is_scaled_by=is_scaled_by)
+    values = [np.array(one, np.float64).astype(np.float32) for one in body.series]  # None becomes NaN, a missing value
+    none = [np.zeros((len(one), 0), np.float32) for one in values]
+    starts = body.starts or [0] * count
+    series = [History(*of_one) for of_one in zip(values, none, none, starts, known, strict=True)]
+    found = model.backtest(series, [np.array([len(one)]) for one in values], horizon=body.horizon)
+    return [_forecast(one) for one in found]
+
+
+def _forecast(said: Forecast) -> dict[str, Any]:
+    """Of one series."""
+    found: dict[str, Any] = {"forecast": said.point[0].tolist()}
+    if said.output == "point":
+        return found
+    return found | {"quantiles": dict(zip(map(str, said.levels), said.quantiles()[0].T.tolist(), strict=True))}
 
 
 def _rows(steps: list[list[float]], field: str) -> np.ndarray:

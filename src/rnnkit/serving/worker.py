@@ -47,7 +47,15 @@ def main() -> int:
         return Service(models, store=store, seal=Seal(secret), limits=limits, meters=meters, files=files)
 
     hosts = frozenset(settings.hosts) or (None if settings.keys else LOOPBACK)
-    gate = Gate(build(make), keys=Keys(settings.keys), limits=limits, meters=meters, hosts=hosts)
+    app = build(make)
+    gate = Gate(
+        app,
+        keys=Keys(settings.keys),
+        limits=limits,
+        meters=meters,
+        hosts=hosts,
+        check_room=lambda path: app.state.service.check_room(path),
+    )
     server = uvicorn.Server(uvicorn.Config(_announcing(gate, ready), lifespan="on", **uvicorn_settings(limits)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C, which the supervisor gets too
     asyncio.run(_serve(server, socket.socket(fileno=listener)))
