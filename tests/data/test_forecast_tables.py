@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnnkit.data.forecast_tables import Columns, read_panel, shown
+from rnnkit.data.forecast_tables import Columns, frame_like, read_panel, shown
 from rnnkit.data.frequency import Frequency
 from rnnkit.errors import ArgumentError, DataError
 
@@ -128,6 +128,22 @@ def test_a_frame_gives_the_series_of_its_file(tmp_path: Path) -> None:
     frame.loc[1, "ds"] = frame.loc[2, "ds"]
     with pytest.raises(DataError, match=r"row 2: series 'a': the time .* stands twice"):
         read_panel(frame)
+
+
+def test_a_polars_frame_gives_the_series_of_its_file_and_gets_one_back(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars", reason="polars is absent")
+    file = written(tmp_path, *LONG)
+    frame = polars.read_csv(file, try_parse_dates=True)
+    assert read_panel(frame).fingerprint == read_panel(file).fingerprint
+    said = frame_like(frame, {"unique_id": ["a"], "forecast": [1.5]})
+    assert isinstance(said, polars.DataFrame)
+    assert said["forecast"].to_list() == [1.5]
+    twice = polars.concat([frame, frame[:1]])
+    with pytest.raises(DataError, match="stands twice"):
+        read_panel(twice)
+    as_text = frame.with_columns(polars.col("y").cast(polars.String).fill_null("oops"))
+    with pytest.raises(DataError, match="oops"):
+        read_panel(as_text)
 
 
 def test_a_parquet_file_gives_the_series_of_the_csv(tmp_path: Path) -> None:

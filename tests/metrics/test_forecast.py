@@ -133,3 +133,16 @@ def test_draws_have_the_mean_and_the_quantiles(name: str) -> None:
     assert (np.abs(drawn.mean(0) - distributions.mean(name, of)) < 0.05 * spread).all()
     median = distributions.quantiles(name, of, (0.5,))[:, 0]
     assert ((drawn <= median).mean(0) > 0.48).all()
+
+
+def test_a_single_window_has_figures_but_no_interval_and_no_p() -> None:
+    actual = [Actual(np.array([[1.0, 2.0]]), 1.0, 1.0)]
+    ours, theirs = ([Said(np.array([[1.0 + off, 2.0]]))] for off in (0.5, 1.0))
+    scores = [ForecastScore(actual, said, levels=[0.5]) for said in (ours, theirs)]
+    figures = scores[0].to_dict("mae")
+    assert figures["mae"] == 0.25
+    assert not {"low", "high"} & figures.keys()
+    assert scores[0].paired(scores[1], "mae") == {"difference": -0.25}
+    several = [Actual(np.array([[1.0], [2.0]]), 1.0, 1.0)]
+    overlapping = ForecastScore(several, [Said(np.array([[2.0], [2.0]]))], levels=[0.5], together=2)
+    assert "low" not in overlapping.to_dict("mae")

@@ -98,16 +98,25 @@ class ForecastScore:
         return float(_FIGURES[name](self.parts.sum(0)[None])[0])
 
     def to_dict(self, figure: FigureName) -> dict[str, Any]:
-        """The figures, for metrics.json; `low` and `high` hold the middle 95 % of `figure` over resampled windows."""
-        low, high = interval(self.parts, _FIGURES[figure])
-        found: dict[str, Any] = {name: self.figure(name) for name in FIGURES} | {"low": low, "high": high}
+        """The figures, for metrics.json; `low` and `high` hold the middle 95 % of `figure` over resampled windows.
+
+        Where all windows are resampled together, as of one origin of one series, there is no interval.
+        """
+        found: dict[str, Any] = {name: self.figure(name) for name in FIGURES}
+        if len(self.parts) > 1:
+            found |= zip(("low", "high"), interval(self.parts, _FIGURES[figure]), strict=True)
         sums = dict(zip(_PARTS, self.parts.sum(0).tolist(), strict=True))
         if self.has_quantiles:
             found["coverage"] = sums["covered"] / sums["count"]
         return found | {"num_values": int(sums["count"]), "num_windows": int(sums["windows"])}
 
     def paired(self, other: ForecastScore, figure: FigureName) -> dict[str, float]:
-        """By how much this one is above another in a figure: see `metrics.resampling.paired`."""
+        """By how much this one is above another in a figure: see `metrics.resampling.paired`.
+
+        Where all windows are resampled together, `difference` alone: one pair says nothing of how sure that is.
+        """
+        if len(self.parts) < 2:
+            return {"difference": self.figure(figure) - other.figure(figure)}
         return paired(self.parts, other.parts, _FIGURES[figure])
 
 

@@ -17,6 +17,7 @@ from rnnkit.runtime.stack import Parts
 from rnnkit.state import State
 from rnnkit.text import Tokenizer
 
+_FLOAT32 = np.dtype(np.float32)
 # What a kind of model cannot do, for a message.
 _CANNOT = {
     "bidirectional_language_model": "it reads what is before and after each token, so it cannot write, go on with a "
@@ -136,14 +137,14 @@ class BundledModel(ABC):
         parts = []
         for index, (names, layer) in enumerate(zip(self._parts, state.layers, strict=True)):
             for name, width in names:
-                array, dtype = layer.get(name), np.dtype(self._dtypes.get(name, np.float32))
+                array, dtype = layer.get(name), self._dtypes.get(name, _FLOAT32)
                 if array is None or array.shape != (batch, width) or array.dtype != dtype:
                     got = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
                     raise ShapeError(
-                        f"state part {index}.{name} is {got}, {dtype} [{batch}, {width}] is wanted; use "
+                        f"state part {index}.{name} is {got}, {np.dtype(dtype)} [{batch}, {width}] is wanted; use "
                         f"initial_state(batch={batch})"
                     )
-            parts.append(tuple(layer[name] for name, _ in names))
+            parts.append(tuple([layer[name] for name, _ in names]))
         return parts
 
 

@@ -14,7 +14,7 @@ from rnnkit.errors import ArgumentError, DtypeError, ShapeError
 from rnnkit.kernels import heads
 from rnnkit.runtime.bundled import BundledModel
 from rnnkit.runtime.forecast import Forecast
-from rnnkit.runtime.forecast_inputs import CLOCK, ForecastInputs, Kept, Read
+from rnnkit.runtime.forecast_inputs import CLOCK, ForecastInputs, Kept, Read, check_begun
 from rnnkit.runtime.stack import Parts, Stack
 from rnnkit.state import State
 
@@ -49,7 +49,7 @@ class Forecaster(BundledModel):
     """
 
     kind = "forecaster"
-    _dtypes: ClassVar[Mapping[str, Any]] = {CLOCK: np.int64}
+    _dtypes: ClassVar[Mapping[str, Any]] = {CLOCK: np.dtype(np.int64)}
 
     def __init__(
         self,
@@ -146,11 +146,12 @@ class Forecaster(BundledModel):
         """One value for each row: y [B]; past [B, P], future [B, h, F] -> (Forecast [B, h], State), as `__call__`."""
         y = _values(y, rank=1)
         parts = self._checked(state, len(y))
-        past, future = (None if given is None else np.asarray(given)[None] for given in (past, future))
-        read, kept = self._advance(y[None], parts, past=past, future=future)
-        hidden, layers = self._stack.step(read.beside[0], parts[:-1])
-        outputs = self._outputs(read.window[0], hidden)
-        return Forecast.of(self._model, outputs, read.level[0], read.scale[0]), self._state([*layers, tuple(kept)])
+        read, kept = self._inputs.step(y, Kept(*parts[-1]), past=past, future=future)
+        hidden, layers = self._stack.step(read.beside, parts[:-1])
+        outputs = self._head(hidden)
+        if self._linear is not None:
+            outputs += self._linear(read.window)
+        return Forecast.of(self._model, outputs, read.level, read.scale), self._state([*layers, kept])
 
     def ahead(
         self,
@@ -229,8 +230,8 @@ class Forecaster(BundledModel):
 
     def _advance(self, y: np.ndarray, parts: Parts, **given: Any) -> tuple[Read, Kept]:
         read, kept = self._inputs.advance(y, Kept(*parts[-1]), **given)
-        if given.get("lengths") is None and np.isnan(kept.window[:, -1]).any():
-            raise ArgumentError("a series begins with a missing value; begin with the first number")
+        if given.get("lengths") is None:
+            check_begun(kept.window)
         return read, kept
 
     def _unroll(self, y: np.ndarray, parts: Parts, **given: Any) -> tuple[Read, np.ndarray, Parts]:
@@ -321,7 +322,7 @@ def _values(y: Any, *, rank: int) -> np.ndarray:
     if array.ndim != rank:
         axes = {1: "[B]", 2: "[T, B]"}[rank]
         raise ShapeError(f"y must have the axes {axes}, got the shape {list(array.shape)}")
-    array = array.astype(np.float32)
-    if np.isinf(array).any():
+    array = array.astype(np.float32, copy=False)
+    if np.count_nonzero(np.isinf(array)):
         raise ArgumentError("y holds a value that is not finite; NaN stands for one that is missing")
     return array
