@@ -13,11 +13,13 @@ from rnnkit.api import html_page
 from rnnkit.api.drawing import Box, Column, unrolled_svg
 from rnnkit.api.explanation_page import Section, write_report
 from rnnkit.api.subject import Subject, read_subject
+from rnnkit.errors import ArgumentError, BundleError, DataError
 
 MOST_STEPS = 1000  # of an input
 MOST_GRADIENT_STEPS = 100
 _MOST_BYTES = 256 << 20  # of the gradients of one weight, one for each step
 _COLOURED_UNITS = 6
+_SAMPLED = 1000  # tokens, of which is told what they copy
 
 
 def explain(
@@ -41,7 +43,8 @@ def explain(
     subject = read_subject(run, sequence, most_steps=MOST_STEPS)
     traced, arrays = _trace_section(subject, unit)
     sections = [_input_section(subject), _drawing_section(subject), traced, *_gradient_sections(subject, weight)]
-    sections += [_saliency_section(subject), _cells_section()]
+    sections += [_saliency_section(subject), _dynamics_section(subject), _cells_section()]
+    sections += [_copied_section(run, subject)] if subject.kind == "language_model" else []
     values = {"run": str(run), "kind": subject.kind, "pieces": subject.pieces, "notes": subject.notes}
     values |= {key: value for section in sections for key, value in section.values.items()}
     return write_report(out or Path(run) / "explain", f"Inside {Path(run).resolve().name}", sections, values, arrays)
@@ -261,6 +264,58 @@ def _cells_section() -> Section:
     )
     section.values = {"cells": {name: {"ratio": flow.ratio, "norms": _rounded(flow.norms)} for name, flow in
                                 flows.items()}}  # fmt: skip
+    return section
+
+
+def _dynamics_section(subject: Subject) -> Section:
+    """Where the state of the last layer goes, and where it would stay."""
+    from rnnkit.explain.state_space import MOST_PARTS, dynamics
+
+    section = Section("Dynamics: the state as a moving point")
+    near = subject.first(MOST_GRADIENT_STEPS)
+    found = dynamics(near.model, near.inputs)
+    if found is None:
+        section.say(f"Left out: the state has over {MOST_PARTS} numbers, or the input fewer than 3 steps.")
+        return section
+    grows = "grows: chaos, in the long run" if found.lyapunov > 0 else "fades"
+    section.say(
+        f"Layer {found.layer} over {len(found.path)} steps. Largest Lyapunov exponent along the way: "
+        f"{found.lyapunov:+.4f} per step: a small change of the state {grows}. Two principal directions of the states "
+        f"hold {found.explained:.1%} of their variance."
+    )
+    stable = sum(point.is_stable for point in found.points)
+    section.say(
+        f"With what the layer reads held at its mean, {len(found.points)} fixed points were found from "
+        f"{found.num_starts} of the states met, {stable} of them stable; where none is found from a start, the state "
+        f"drifts on, or turns. A fixed point is stable if no eigenvalue of its Jacobian is 1 or more in absolute value."
+    )
+    section.show("dynamics.png", draw.draw_dynamics(found, near.pieces), title="states in two dimensions, fixed points")
+    rows = [[str(number), "stable" if p.is_stable else "unstable", f"{p.radius:.4f}", str(p.num_unstable),
+             f"{p.speed:.1e}"] for number, p in enumerate(found.points, start=1)]  # fmt: skip
+    if rows:
+        header = ["fixed point", "", "largest |eigenvalue|", "directions that grow", "‖F(s) − s‖"]
+        section.parts.append(html_page.table(header, rows))
+    section.values = {"dynamics": {"layer": found.layer, "lyapunov": found.lyapunov, "explained": found.explained,
+                                   "path": _rounded(found.path), "num_starts": found.num_starts,
+                                   "fixed_points": [{"is_stable": p.is_stable, "radius": p.radius, "speed": p.speed,
+                                                     "num_unstable": p.num_unstable, "at": _rounded(p.at)}
+                                                    for p in found.points]}}  # fmt: skip
+    return section
+
+
+def _copied_section(run: str | Path, subject: Subject) -> Section:
+    """How much of a sample stands in the training text."""
+    from rnnkit.api.memorized import copied, said_of
+
+    section = Section("What it copies from its training text")
+    text = "".join(subject.runtime.generate(max_new_tokens=_SAMPLED))
+    try:
+        found = copied(run, text, model=subject.runtime)
+    except (DataError, BundleError, ArgumentError) as error:
+        section.say(f"Left out: {error}.")
+        return section
+    section.say(f"Of a sample at temperature 1, {said_of(found)}. A model that copies lies far above held-out text.")
+    section.values = {"copied": found}
     return section
 
 

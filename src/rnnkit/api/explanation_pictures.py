@@ -84,6 +84,30 @@ def draw_cells(flows: Sequence[Any]) -> bytes:
     return png(made)
 
 
+def draw_dynamics(found: Any, pieces: Sequence[str]) -> bytes:
+    """The path of a state through its first two principal directions, and the fixed points beside it."""
+    made, (axes,) = figure(1)
+    made.set_size_inches(7, 5)
+    x, y = found.path[:, 0], found.path[:, 1]
+    axes.plot(x, y, color="0.6", linewidth=0.8, zorder=1)
+    dots = axes.scatter(x, y, c=np.arange(1, len(x) + 1), cmap="viridis", s=16, zorder=2)
+    for at in np.unique(np.linspace(0, len(x) - 1, min(len(x), 25)).round().astype(int)):
+        piece = str(pieces[int(at)])[:10].replace("$", r"\$")
+        axes.annotate(piece, (x[at], y[at]), fontsize=7, alpha=0.8)
+    for is_stable, mark in ((True, "o"), (False, "X")):
+        points = np.array([point.at for point in found.points if point.is_stable == is_stable]).reshape(-1, 2)
+        if len(points):
+            label = f"{'stable' if is_stable else 'unstable'} fixed point"
+            axes.scatter(points[:, 0], points[:, 1], marker=mark, s=90, facecolor="none" if is_stable else "C3",
+                         edgecolor="C3", linewidth=1.5, label=label, zorder=3)  # fmt: skip
+    made.colorbar(dots, ax=axes, label="step")
+    axes.set(xlabel="first principal direction", ylabel="second")
+    axes.grid(alpha=0.3)
+    if found.points:
+        axes.legend(fontsize=8)
+    return png(made)
+
+
 def draw_memory(tasks: Mapping[str, Any], *, longest: int) -> bytes:
     """Share right over the distance, a picture for each task; what lies beyond `longest` was not trained on."""
     made, pictures = figure(len(tasks))

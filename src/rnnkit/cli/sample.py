@@ -34,10 +34,14 @@ def sample(
     precision: Annotated[
         str | None, typer.Option(help="Of products: fp32, fp32_split, bf16, int8 or auto; else as it was trained.")
     ] = None,
+    is_compared: Annotated[
+        bool, typer.Option("--copied", help="Also say how much of it stands in the training text.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Write text with the model of RUN, to the terminal as it comes."""
     from rnnkit.api import LanguageModel
+    from rnnkit.api.memorized import copied, said_of
     from rnnkit.cli import terminal
 
     drawing: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
@@ -46,6 +50,7 @@ def sample(
     shared: dict[str, Any] = {"max_new_tokens": max_new_tokens, "no_repeat_ngram_size": no_repeat_ngram_size}
     shared |= {"prefix": prefix, "stop": stop, "regex": regex}
     if num_beams:
+        _refuse({"copied": is_compared}, {}, "with --num-beams")
         _refuse(drawing, {"temperature": 1.0, "top_p": 1.0, "repetition_penalty": 1.0}, "with --num-beams")
         found = LanguageModel.load(run, precision=precision).beam_search(
             prompt, num_beams=num_beams, **searching, **shared
@@ -58,15 +63,22 @@ def sample(
             print(f"{score}{prompt}{one.text}")
         return
     _refuse(searching, {"num_return": 1, "length_penalty": 1.0}, "without --num-beams")
-    pieces = LanguageModel.load(run, precision=precision).generate(prompt, **drawing, **shared)
+    model = LanguageModel.load(run, precision=precision)
+    pieces = model.generate(prompt, **drawing, **shared)
     if as_json:
-        terminal.print_json({"prompt": prompt, "text": "".join(pieces), "seed": seed})
+        text = "".join(pieces)
+        found = {"copied": copied(run, text, model=model)} if is_compared else {}
+        terminal.print_json({"prompt": prompt, "text": text, "seed": seed, **found})
         return
     sys.stdout.write(prompt)
+    written = []
     for piece in pieces:
+        written.append(piece)
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
+    if is_compared:
+        terminal.note(f"copied: {said_of(copied(run, ''.join(written), model=model))}")
 
 
 def _refuse(options: dict[str, Any], defaults: dict[str, Any], where: str) -> None:

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from rnnkit.explain.cells import CellFlow, compare_cells
     from rnnkit.explain.extraction import Extraction, extract, judge_of
     from rnnkit.explain.gradients import GradientFlow, LayerFlow, Pairs, gradient_flow, pair_contributions
+    from rnnkit.explain.state_space import Dynamics, FixedPoint, dynamics
     from rnnkit.explain.tracing import Trace, trace
 
 _HOMES = {
     "Block": "by_hand",
     "CellFlow": "cells",
+    "Dynamics": "state_space",
     "Extraction": "extraction",
+    "FixedPoint": "state_space",
     "GradientFlow": "gradients",
     "LayerFlow": "gradients",
     "Pairs": "gradients",
@@ -28,6 +31,7 @@ _HOMES = {
     "Trace": "tracing",
     "Worked": "by_hand",
     "compare_cells": "cells",
+    "dynamics": "state_space",
     "extract": "extraction",
     "gradient_flow": "gradients",
     "judge_of": "extraction",
@@ -39,7 +43,9 @@ _HOMES = {
 __all__ = [
     "Block",
     "CellFlow",
+    "Dynamics",
     "Extraction",
+    "FixedPoint",
     "GradientFlow",
     "LayerFlow",
     "Pairs",
@@ -48,6 +54,7 @@ __all__ = [
     "Trace",
     "Worked",
     "compare_cells",
+    "dynamics",
     "extract",
     "gradient_flow",
     "judge_of",

@@ -50,9 +50,12 @@ class Track:
         at = t + 1 if self.is_reverse else t - 1
         return self.states[at] if 0 <= at < len(self.states) else self.first
 
-    def step(self, t: int, state: Parts) -> Parts:
-        """The state after step t, started from another one of any batch size, for a call with B = 1."""
-        x = self.inputs[t : t + 1].detach()
+    def step(self, t: int, state: Parts, *, x: Tensor | None = None) -> Parts:
+        """The state after step t, started from another one of any batch size, for a call with B = 1.
+
+        Args: x: read in place of the step's own, [1, 1, I].
+        """
+        x = self.inputs[t : t + 1].detach() if x is None else x
         x = x.expand(1, len(state[0]), *x.shape[2:])
         return spec.unroll(self.cell, x, weights=self.weights[t], state=state, **self.around)[1]
 
