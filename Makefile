@@ -1,7 +1,7 @@
 # From a clone to a trained model: `make demo`. All of it stays inside this folder; `make help` lists the rest.
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench test-slow soak docs recipe recipes-stale build format clean
+.PHONY: help demo test check bench test-slow soak docs course recipe recipes-stale build format clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -72,6 +72,13 @@ bench: $(BUILT) $(PEERS)/.installed  ## every benchmark, beside its peers; about
 
 docs: $(BUILT) $(VENV)/.group-docs  ## guides and API reference as a static site in site/
 	$(VENV)/bin/mkdocs build --strict --quiet
+
+course: $(BUILT) $(VENV)/.group-course  ## the notebooks of docs/course, run; copies with pictures in runs/course
+	@mkdir -p runs/course
+	@for notebook in docs/course/*.ipynb; do \
+	  echo "course: $$notebook"; \
+	  $(VENV)/bin/jupyter-execute --output "$(CURDIR)/runs/course/$$(basename $$notebook)" $$notebook || exit 1; \
+	done
 
 recipe: $(BUILT)  ## one published result again: make recipe NAME=shakespeare-char
 	@test -n "$(NAME)" && test -f "$(RECIPE)" || { echo "make recipe: NAME= one of $(RECIPES)"; exit 2; }
