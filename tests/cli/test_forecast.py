@@ -23,6 +23,7 @@ SPECIAL = {
     "--past-covariates": (["--past-covariates", "a,b"], "data.past_covariates", ("a", "b")),
     "--future-covariates": (["--future-covariates", "a"], "data.future_covariates", ("a",)),
     "--static-covariates": (["--static-covariates", "a"], "data.static_covariates", ("a",)),
+    "--gap-column": (["--gap-column", "gap", "data.frequency=rows"], "data.gap_column", "gap"),
     "--test-size": (["--test-size", "48"], "data.test_size", 48),
     "--valid-size": (["--valid-size", "48"], "data.valid_size", 48),
     "--output": (["--output", "normal"], "model.output", "normal"),

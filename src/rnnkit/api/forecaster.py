@@ -210,6 +210,8 @@ class Forecaster(Trained, runtime.Forecaster):
             return {"columns": Columns(**names), "frequency": self._frequency}
         chosen = self.metrics["config"]["data"]
         covariates: Any = {kind: tuple(chosen[f"{kind}_covariates"]) for kind in ("past", "future", "static")}
+        if chosen.get("gap_column") is not None:  # runs from before there was one lack the key
+            covariates["past"] = (*covariates["past"], chosen["gap_column"])
         names = ("id_column", "time_column", "target_column", "series_columns")
         columns = Columns(**{name: chosen[name] for name in names}, **covariates)
         return {"columns": columns, "frequency": self._frequency}

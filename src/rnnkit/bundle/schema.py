@@ -441,7 +441,7 @@ FORECASTS: dict[str, int | str] = {
 def _forecaster(model: Mapping[str, Any]) -> Shapes:
     own = {"window", "horizon", "output", "quantile_levels", "num_components", "level", "scale", "lags", "calendar"}
     own |= {"num_past", "num_future", "num_static", "linear", "recursive", "log"}
-    _check_keys(model, _LAYERS | own, _MAY_BE_LEFT_OUT | _OF_TRAINING, "model")
+    _check_keys(model, _LAYERS | own, _MAY_BE_LEFT_OUT | _OF_TRAINING | {"gap"}, "model")
     W, h, _M = (_size(model, name, most=1 << 20) for name in ("window", "horizon", "num_components"))
     P, F, S = (_size(model, name, least=0) for name in ("num_past", "num_future", "num_static"))
     if model["vocab_size"] or model["embedding_size"]:
@@ -463,6 +463,10 @@ def _forecaster(model: Mapping[str, Any]) -> Shapes:
         raise SchemaError(f"model.log goes with points and quantiles, not with output {model['output']!r}")
     h = 1 if _flag(model, "recursive") else h
     shapes = _layers(model, len(lags) + 2 * len(calendar) + P + F * h + S)
+    if model.get("gap") is not None:
+        _size(model, "gap", least=0, most=P - 1)
+        others = len(layer_cell(model)[1].parts) - 1  # beside h, which may be projected
+        shapes["decay"] = (sum(output_widths(model)) + others * sum(layer_widths(model)),)
     for name, size in (("past", P), ("future", F), ("static", S)):
         shapes |= {f"{name}_scale.mean": (size,), f"{name}_scale.deviation": (size,)} if size else {}
     outputs = h * forecast_size(model)

@@ -40,6 +40,7 @@ def _names(text: str) -> object:
     series_columns=_names("Of a wide table; default: all."),
     past_covariates=_names("Columns known up to now."),
     future_covariates=_names("Columns known ahead."),
+    gap_column=option(str, help="Time since the value before, of uneven steps (with --frequency rows)."),
     static_covariates=_names("Columns with one number for a series."),
     piece_steps=option(int, help="Steps of a series that are read at a time in training."),
     encoding=option(str, help="Of text files."),

@@ -13,7 +13,14 @@ from torch.nn import functional as F
 
 from rnnkit.errors import ConfigError
 from rnnkit.models.reader import Scale
-from rnnkit.models.recurrent import RecurrentConfig, RecurrentModel, check_sizes
+from rnnkit.models.recurrent import (
+    RecurrentConfig,
+    RecurrentModel,
+    check_sizes,
+    refuse_whole,
+    step_layers,
+    step_weights,
+)
 from rnnkit.nn import Options, linear
 from rnnkit.nn.dropout import dropout
 from rnnkit.state import State
@@ -35,6 +42,7 @@ class ForecasterConfig(RecurrentConfig):
         calendar: pairs of steps and cycles in them. num_past, num_future, num_static: covariates.
         log: whether it reads and says logarithms of values above 0; of points and quantiles.
         linear: whether a linear autoregression is added to what the layers say.
+        gap: which of the past covariates is the time since the value before; None: values come in even steps.
         others: as of `RecurrentConfig`.
     Raises: ConfigError, naming the field.
     """
@@ -59,6 +67,7 @@ class ForecasterConfig(RecurrentConfig):
     linear: bool = True
     recursive: bool = False
     log: bool = False
+    gap: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,6 +87,10 @@ class ForecasterConfig(RecurrentConfig):
             raise ConfigError(f"log goes with points and quantiles, not with output={self.output!r}; leave it out")
         if self.output == "negative_binomial" and self.level != "zero":
             raise ConfigError(f"level={self.level!r}: counts have no level that could be subtracted; take level=zero")
+        if self.gap is not None:
+            if not 0 <= self.gap < self.num_past:
+                raise ConfigError(f"gap={self.gap} is none of the {self.num_past} past covariates; give its number")
+            refuse_whole(self, why="gap", remedy="forecast even steps")
         if self.input_size == 0:
             raise ConfigError("the layers would read nothing: give lags, a calendar or covariates")
 
@@ -121,11 +134,16 @@ class Forecaster(RecurrentModel):
 
     where y is (y_{t+k} − level_t) / scale_t. The loss of a step is the mean over its h values, of those that are there.
 
-    Parameters: `recurrent.*`; `autoregression.weight` A [h·K, W]; `head.weight` U [h·K, H], `head.bias` c [h·K];
+    With `gap` values come in uneven steps: before each step all that the layers remember, of every layer and part, is
+    multiplied by exp(−log(1 + exp(r)) · Δ / Δ̄), Δ the time since the value before and Δ̄ its mean in training. So a
+    gap of 2 forgets exactly what two gaps of 1 forget, and there is one value where those have two.
+
+    Parameters: `recurrent.*`; with `gap` `decay` r [Σ H]; `autoregression.weight` A [h·K, W]; `head.weight` U [h·K, H],
+    `head.bias` c [h·K];
     buffers `past_scale.*`, `future_scale.*`, `static_scale.*` of covariates.
 
     Source: Salinas et al. 2020, arXiv:1704.04110 (DeepAR); Wen et al. 2017, arXiv:1711.11053 (all steps at once, after
-            every value); Smyl 2020 (windows scaled as they come).
+            every value); Smyl 2020 (windows scaled as they come); Che et al. 2018 (GRU-D: states that decay).
     """
 
     kind = "forecaster"
@@ -143,6 +161,12 @@ class Forecaster(RecurrentModel):
         self.autoregression = nn.Linear(config.window, outputs, bias=False) if config.linear else None
         if self.autoregression is not None:
             nn.init.zeros_(self.autoregression.weight)
+        self.decay = None
+        if config.gap is not None:
+            cell, size = self.recurrent.cell, 0
+            for width in config.hidden_sizes:
+                size += sum(cell.part_sizes(hidden_size=width, proj_size=config.proj_size or 0))
+            self.decay = nn.Parameter(torch.full((size,), -3.0))  # at first a gap of usual size forgets 5 %
         for kind in ("past", "future", "static"):
             size = getattr(config, f"num_{kind}")
             self.add_module(f"{kind}_scale", Scale(size) if size else None)
@@ -177,9 +201,42 @@ class Forecaster(RecurrentModel):
         Returns: what the outputs are made of, [T, B, W + H], and the layers' State after each row's last step.
         """
         window, beside = inputs[..., : self.config.window], inputs[..., self.config.window :]
-        hidden, after = self.recurrent(beside.contiguous(), state, lengths=lengths)
+        if self.decay is None:
+            hidden, after = self.recurrent(beside.contiguous(), state, lengths=lengths)
+        else:
+            hidden, after = self._with_gaps(beside, state, lengths)
         hidden = dropout(hidden, self.config.output_dropout if self.training else 0.0)
         return torch.cat([window, hidden], dim=-1), after
+
+    def _with_gaps(self, read: Tensor, state: State | None, lengths: Any) -> tuple[Tensor, State]:
+        """As the layers over read [T, B, I], whose state decays before each step; step by step."""
+        config, layers, scale = self.config, self.recurrent, self.past_scale
+        assert isinstance(scale, Scale) and self.decay is not None and config.gap is not None
+        at = len(config.lags) + 2 * len(config.calendar) + config.gap
+        gaps = (
+            read[..., at] * scale.deviation[config.gap] + scale.mean[config.gap]
+        )  # as they were before they were scaled
+        gaps = gaps.clamp(min=0) / _usual_gap(scale.mean[config.gap])
+        state = layers.initial_state(read.shape[1]) if state is None else state
+        parts = [tuple(layer[name] for name in layers.cell.parts) for layer in state.layers]
+        sizes, weights, said = [part.shape[1] for of in parts for part in of], step_weights(layers), []
+        rates = F.softplus(self.decay)
+        alive = None if lengths is None else torch.arange(len(read))[:, None] < torch.as_tensor(lengths)
+        for t in range(len(read)):
+            kept = iter(torch.exp(-gaps[t][:, None] * rates).split(sizes, dim=1))
+            before = [tuple(part * next(kept) for part in of) for of in parts]
+            output, after = step_layers(layers, read[t], before, weights)
+            if alive is not None:
+                is_on = alive[t][:, None]
+                output = torch.where(is_on, output, 0)
+                after = [
+                    tuple(torch.where(is_on, new, old) for new, old in zip(*of, strict=True))
+                    for of in zip(after, parts, strict=True)
+                ]
+            said.append(output)
+            parts = after
+        hidden = torch.stack(said) if said else read.new_zeros(0, read.shape[1], config.output_size)
+        return hidden, State([dict(zip(layers.cell.parts, of, strict=True)) for of in parts])
 
     def outputs(self, features: Tensor) -> Tensor:
         """z, [T, B, h, K]."""
@@ -221,6 +278,11 @@ class Forecaster(RecurrentModel):
         count, mean, r = (y * scale).round(), scale * _positive(z[..., 0]), 1 / _positive(z[..., 1])
         counted = torch.lgamma(count + r) - torch.lgamma(r) - torch.lgamma(count + 1)
         return -(counted + r * torch.log(r / (r + mean)) + count * torch.log(mean / (r + mean)))
+
+
+def _usual_gap(mean: Tensor) -> Tensor:
+    """What gaps are measured in: their mean in training, or 1."""
+    return torch.where(mean > 0, mean, torch.ones_like(mean))
 
 
 def _positive(z: Tensor) -> Tensor:

@@ -166,6 +166,42 @@ class RecurrentConfig:
         return values | {name: list(values[name]) for name in self.lists if isinstance(values[name], tuple)}
 
 
+# What acts on layers that are run whole, and so not where something is done between their steps.
+_OF_WHOLE = ("dropout", "input_dropout", "weight_dropout", "zoneout", "recurrent_dropout", "layer_norm", "recompute",
+             "trainable_state")  # fmt: skip
+
+
+def refuse_whole(config: RecurrentConfig, *, why: str, remedy: str) -> None:
+    """Raises: ConfigError for what acts on whole layers. Args: why: what makes the layers run step by step."""
+    for name in _OF_WHOLE:
+        if getattr(config, name):
+            raise ConfigError(
+                f"{name}={getattr(config, name)!r} is for layers that are run whole, and with {why} they run step by "
+                f"step: leave it out, or {remedy}"
+            )
+
+
+def step_weights(layers: Recurrent) -> list[dict[str, Tensor]]:
+    """The parameters of every layer by the names that its cell gives them, for `step_layers`."""
+    suffixes = [f"_l{layer}" for layer in range(layers.num_layers)]
+    return [
+        {name: w for name in layers.cell.parameters if (w := getattr(layers, name + suffix, None)) is not None}
+        for suffix in suffixes
+    ]
+
+
+def step_layers(
+    layers: Recurrent, x: Tensor, parts: list[tuple[Tensor, ...]], weights: list[dict[str, Tensor]]
+) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+    """One step of layers that `refuse_whole` has passed: x [B, I] and every layer's parts -> (output [B, H], parts)."""
+    after = []
+    for layer, of in enumerate(weights):
+        projected = F.linear(x, of["weight_ih"], of.get("bias_ih"))
+        after.append(tuple(layers.cell.step(projected, parts[layer], of)[: len(layers.cell.parts)]))
+        x = x + after[layer][0] if layers.residual and layer else after[layer][0]
+    return x, after
+
+
 def check_sizes(name: str, value: Any, *, least: int) -> None:
     """Raises: ConfigError unless `value` is an integer of at least `least`, or a tuple of them."""
     for size in value if isinstance(value, tuple) else (value,):

@@ -12,15 +12,18 @@ from torch.nn import functional as F
 
 from rnnkit.errors import ConfigError
 from rnnkit.models.reader import Scale
-from rnnkit.models.recurrent import RecurrentConfig, RecurrentModel, check_sizes
+from rnnkit.models.recurrent import (
+    RecurrentConfig,
+    RecurrentModel,
+    check_sizes,
+    refuse_whole,
+    step_layers,
+    step_weights,
+)
 from rnnkit.nn import linear
 from rnnkit.state import State
 
 MOST = 1e3  # deviations, beyond which a simulation that runs away is held
-
-# What acts on layers that are run whole; of one that reads its own outputs they are run step by step.
-_OF_WHOLE = ("dropout", "input_dropout", "output_dropout", "weight_dropout", "zoneout", "recurrent_dropout",
-             "layer_norm", "recompute", "trainable_state")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +51,12 @@ class SimulatorConfig(RecurrentConfig):
         super().__post_init__()
         for name, least in (("num_inputs", 1), ("num_outputs", 1), ("input_lags", 1), ("output_lags", 0), ("delay", 0)):
             check_sizes(name, getattr(self, name), least=least)
-        for name in _OF_WHOLE:
-            if self.output_lags and getattr(self, name):
+        if self.output_lags:
+            why = f"output_lags={self.output_lags}"
+            refuse_whole(self, why=why, remedy="take output_lags=0")
+            if self.output_dropout:
                 raise ConfigError(
-                    f"{name}={getattr(self, name)!r} is for layers that are run whole, and with output_lags="
-                    f"{self.output_lags} they run step by step: leave it out, or take output_lags=0"
+                    f"output_dropout={self.output_dropout} does nothing with {why}: leave it out, or take output_lags=0"
                 )
 
     @property
@@ -129,20 +133,13 @@ class Simulator(RecurrentModel):
         stack = self.recurrent
         width = self.config.num_outputs * self.config.output_lags
         parts = [tuple(layer[name] for name in stack.cell.parts) for layer in state.layers]
-        suffixes = [f"_l{layer}" for layer in range(stack.num_layers)]
-        weights = [
-            {name: w for name in stack.cell.parameters if (w := getattr(stack, name + suffix, None)) is not None}
-            for suffix in suffixes
-        ]
+        weights = step_weights(stack)
         inputs, past = read[..., : read.shape[2] - width], read[0, :, read.shape[2] - width :] if len(read) else None
         said = []
         for t in range(len(read)):
             assert past is not None
-            r = x = torch.cat([inputs[t], past], dim=1)
-            for layer, of in enumerate(weights):
-                projected = F.linear(x, of["weight_ih"], of.get("bias_ih"))
-                parts[layer] = stack.cell.step(projected, parts[layer], of)[: len(stack.cell.parts)]
-                x = x + parts[layer][0] if stack.residual and layer else parts[layer][0]
+            r = torch.cat([inputs[t], past], dim=1)
+            x, parts = step_layers(stack, r, parts, weights)
             y = F.linear(x, self.head.weight, self.head.bias)
             y = y if self.linear is None else y + F.linear(r, self.linear.weight)
             said.append(y.clamp(-MOST, MOST))

@@ -78,6 +78,12 @@ class Forecaster(BundledModel):
         self._linear = None
         if self._model["linear"]:
             self._linear = heads.PackedLinear(weights["autoregression.weight"], **how)
+        self._head_width = weights["head.weight"].shape[1]
+        self._rates: np.ndarray | None = None
+        if (gap := self._model.get("gap")) is not None:
+            usual = weights["past_scale.mean"][gap]
+            rates = np.logaddexp(np.float32(0), weights["decay"])  # log(1 + exp(r))
+            self._rates = (rates / (usual if usual > 0 else np.float32(1))).astype(np.float32)
         names = self._stack.part_names
         layers = tuple(tuple(zip(names, layer.part_sizes, strict=True)) for layer in self._stack.layers)
         self._parts = (*layers, self._inputs.parts)
@@ -147,7 +153,7 @@ class Forecaster(BundledModel):
         y = _values(y, rank=1)
         parts = self._checked(state, len(y))
         read, kept = self._inputs.step(y, Kept(*parts[-1]), past=past, future=future)
-        hidden, layers = self._stack.step(read.beside, parts[:-1])
+        hidden, layers = self._stack.step(read.beside, self._decayed(parts[:-1], past))
         outputs = self._head(hidden)
         if self._linear is not None:
             outputs += self._linear(read.window)
@@ -236,8 +242,40 @@ class Forecaster(BundledModel):
 
     def _unroll(self, y: np.ndarray, parts: Parts, **given: Any) -> tuple[Read, np.ndarray, Parts]:
         read, kept = self._advance(y, parts, **given)
-        hidden, layers = self._stack.forward(read.beside, parts[:-1], lengths=given.get("lengths"))
+        if self._rates is None:
+            hidden, layers = self._stack.forward(read.beside, parts[:-1], lengths=given.get("lengths"))
+        else:
+            hidden, layers = self._with_gaps(read.beside, parts[:-1], given["past"], given.get("lengths"))
         return read, hidden, [*layers, tuple(kept)]
+
+    def _with_gaps(self, read: np.ndarray, parts: Parts, past: Any, lengths: Any) -> tuple[np.ndarray, Parts]:
+        """The layers over read [T, B, I], whose state decays before each step."""
+        hidden = np.zeros((*read.shape[:2], self._head_width), np.float32)
+        for t in range(len(read)):
+            hidden[t], after = self._stack.step(read[t], self._decayed(parts, past[t]))
+            if lengths is not None:
+                is_on = (t < lengths)[:, None]
+                hidden[t] *= is_on
+                pairs = zip(after, parts, strict=True)
+                after = [tuple(np.where(is_on, *both) for both in zip(*of, strict=True)) for of in pairs]
+            parts = after
+        return hidden, parts
+
+    def _decayed(self, parts: Parts, past: Any) -> Parts:
+        """The layers' parts after the gap before a step. Args: past: [B, P]. Raises: ArgumentError below 0."""
+        if self._rates is None:
+            return parts
+        gaps = np.asarray(past, np.float32)[:, self._model["gap"]]
+        if not (gaps >= 0).all():
+            raise ArgumentError(f"a gap is {gaps.min():g}; the time since the value before is 0 or more")
+        kept, first, found = np.exp(-gaps[:, None] * self._rates), 0, []
+        for of in parts:
+            decayed = []
+            for part in of:
+                decayed.append(part * kept[:, first : first + part.shape[1]])
+                first += part.shape[1]
+            found.append(tuple(decayed))
+        return found
 
     def _outputs(self, window: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """[…, W] and […, H] -> […, h·K]."""

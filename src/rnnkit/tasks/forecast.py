@@ -72,6 +72,13 @@ class Series:
             names = {**panel.names, "static": [*panel.names["static"], *(f"is {name}" for name in panel.ids)]}
             static = np.concatenate([panel.static, np.eye(len(panel))], axis=1)
             panel = replace(panel, static=static, names=names)
+        if settings.gap_column is not None:
+            for number, past in enumerate(panel.past):
+                if len(off := np.flatnonzero(past[:, -1] < 0)):
+                    raise DataError(
+                        f"{panel.place(number)}: the gap before step {off[0]} is {past[off[0], -1]:g}; the time since "
+                        "the value before is 0 or more"
+                    )
         self.panel, self.horizon = panel, settings.horizon
         self.season = settings.season or panel.frequency.season
         self.valid_size = settings.valid_size or settings.horizon
@@ -235,6 +242,8 @@ class ForecastTask(WholeSequencesTask):
             "calendar": calendar,
             "horizon": self.series.horizon,
         }
+        if self.config.data.gap_column is not None:
+            own["gap"] = len(panel.names["past"]) - 1
         return ForecasterConfig(**fields, **own, **counts)
 
     def build_model(self) -> Forecaster:

@@ -32,6 +32,11 @@ class ForecastDataConfig(Section):
     past_covariates: tuple[str, ...] = Field(default=(), description="Columns that are known up to now.")
     future_covariates: tuple[str, ...] = Field(default=(), description="Columns that are known ahead.")
     static_covariates: tuple[str, ...] = Field(default=(), description="Columns with one number for a series.")
+    gap_column: str | None = Field(
+        default=None,
+        description="Time since the value before, of rows in uneven steps: read as a past covariate, and what the "
+        "layers remember decays by it; with frequency rows.",
+    )
     frequency: str | None = Field(
         default=None,
         description="Of the clock: s, min, h, D, W, M, Q, Y, int, several as 15min, or rows: one row is one step; "
@@ -60,6 +65,10 @@ class ForecastDataConfig(Section):
                 Frequency.named(self.frequency)
             except ArgumentError as error:
                 raise ValueError(f"data.frequency: {error}") from None
+        if self.gap_column is not None and self.frequency != "rows":
+            raise ValueError("data.gap_column goes with data.frequency=rows: on an even clock missing steps are known")
+        if self.gap_column in (*self.past_covariates, *self.future_covariates, *self.static_covariates):
+            raise ValueError(f"data.gap_column {self.gap_column} is also named as a covariate: leave it out there")
         for name, least in (("test_size", self.horizon), ("valid_size", self.horizon)):
             if getattr(self, name) not in (None, 0) and getattr(self, name) < least:
                 raise ValueError(
@@ -71,6 +80,8 @@ class ForecastDataConfig(Section):
     def columns(self) -> Columns:
         """As `read_panel` takes them."""
         covariates = {kind: getattr(self, f"{kind}_covariates") for kind in ("past", "future", "static")}
+        if self.gap_column is not None:
+            covariates["past"] = (*covariates["past"], self.gap_column)
         return Columns(self.id_column, self.time_column, self.target_column, self.series_columns, **covariates)
 
 
