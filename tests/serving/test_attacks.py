@@ -175,6 +175,32 @@ def test_when_a_client_leaves_its_work_stops_and_its_place_is_free(runs: dict[st
         assert float(tokens[0].split()[1]) < 10_000
 
 
+def test_who_leaves_while_waiting_frees_the_place_at_once(runs: dict[str, Path]) -> None:
+    with Server([runs["writer"]], "--limit=batch=1", "--limit=num_waiting=1") as server, server.client() as other:
+        path = other.open()
+        with server.client() as first, server.client() as leaver, server.client() as next_one:
+            stream = first.send("POST", f"{path}/generate", {"max_new_tokens": 10_000})
+            stream.readline()
+            asked = ("/v1/models/writer/generate", {"max_new_tokens": 1, "stream": False})
+            threading.Thread(target=_ask_in_vain, args=(leaver, *asked), daemon=True).start()
+            _until(other, "rnnkit_waiting 1")
+            assert next_one.post(*asked).status == 429
+            leaver._connection.sock.shutdown(socket.SHUT_RDWR)
+            _until(other, "rnnkit_waiting 0")
+            assert "\nrnnkit_running 1\n" in other.get("/metrics").body.decode()  # the one in the batch goes on
+            threading.Thread(target=_ask_in_vain, args=(next_one, *asked), daemon=True).start()
+            _until(other, "rnnkit_waiting 1")  # and there is a place for another
+            first._connection.sock.shutdown(socket.SHUT_RDWR)
+            stream.close()
+        assert "rnnkit_waiting 0\nrnnkit_running 0\n" in _settled(other)
+
+
+def _until(client: Client, line: str) -> None:
+    end = time.monotonic() + 30
+    while f"\n{line}\n" not in (text := client.get("/metrics").body.decode()):
+        assert time.monotonic() < end, text
+
+
 def _ask_in_vain(client: Client, path: str, body: dict[str, object]) -> None:
     with contextlib.suppress(OSError):
         client.post(path, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +97,8 @@ class Engine:
                     return
         finally:
             job.is_left = True
+            with contextlib.suppress(ValueError):  # it runs already; else its place among those that wait is free now
+                self._waiting.remove(job)
 
     async def close(self) -> None:
         """Take no more work."""
