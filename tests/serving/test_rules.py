@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -15,6 +17,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from rnnkit.serving.app import build
+from rnnkit.serving.gate import Gate
+from rnnkit.serving.keys import Keys
+from rnnkit.serving.limits import Limits
+from rnnkit.serving.meters import Meters
 
 KEY, OTHER = "a" * 32, "b" * 32
 
@@ -191,6 +197,12 @@ def test_sizes_are_held_and_lies_about_them_end_the_connection(runs: dict[str, P
             assert answer.startswith(b"HTTP/1.1 %d " % status), (data[:99], answer)
             head, _, body = answer.partition(b"\r\n\r\n")
             assert "field" in json.loads(body)["error"], head
+        twice = b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+        for lengths in (twice, twice + HEAD + b"content-length: 2\r\n\r\n{}"):  # what follows is answered to nobody
+            answer = raw(server, HEAD + lengths)
+            assert answer.startswith(b"HTTP/1.1 400 "), answer
+            assert answer.count(b"HTTP/1.1 ") == 1
+            assert b"\r\nconnection: close" in answer.lower()
         assert raw(server, HEAD + b"content-length: 2\r\n\r\n{}xx").startswith(b"HTTP/1.1 201 ")  # then a 400
         with server.client() as client:
             assert client.get("/health").status == 200
@@ -222,3 +234,25 @@ def test_what_cannot_be_served_is_said_at_the_start(runs: dict[str, Path], optio
 def test_a_client_of_one_session_reads_the_description(client: Client) -> None:
     described = client.get("/openapi.json").json["paths"]
     assert {"/v1/sessions/{session}/step", "/v1/models/{model}/classify"} <= {*described}
+
+
+def test_a_path_forges_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    sent: list[Any] = []
+
+    async def broken(*_: object) -> None:
+        raise ValueError("on purpose")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, Any]:
+        return {}
+
+    gate = Gate(broken, keys=Keys(()), limits=Limits(), meters=Meters(), hosts=None, check_room=lambda _: None)
+    path = "/v1/models/\r\nERROR:forged"  # as %0D%0A arrives here
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": b"/", "headers": []}
+    with caplog.at_level(logging.ERROR, "rnnkit.serving"):
+        asyncio.run(gate(scope, receive, send))
+    (record,) = caplog.records
+    assert record.getMessage() == f"GET {path!r}"
+    assert sent[0]["status"] == 500

@@ -8,16 +8,23 @@ from rnnkit.errors import RnnkitError
 
 
 class Fault(RnnkitError):
-    """Args: status: of HTTP. field: what is wrong of the request, as `body.top`. retry_s: when to try again."""
+    """A refusal.
 
-    def __init__(self, status: int, message: str, *, field: str | None = None, retry_s: int | None = None) -> None:
+    Args: status: of HTTP. field: what is wrong of the request, as `body.top`. retry_s: when to try again.
+        ends: whether the connection is closed after it.
+    """
+
+    def __init__(
+        self, status: int, message: str, *, field: str | None = None, retry_s: int | None = None, ends: bool = False
+    ) -> None:
         super().__init__(message)
-        self.status, self.field, self.retry_s = status, field, retry_s
+        self.status, self.field, self.retry_s, self.ends = status, field, retry_s, ends
 
     @property
     def headers(self) -> dict[str, str]:
         """Those of its answer beside the type and length of the body."""
         headers = {} if self.retry_s is None else {"retry-after": str(self.retry_s)}
+        headers |= {"connection": "close"} if self.ends else {}
         return headers | ({"www-authenticate": "Bearer"} if self.status == 401 else {})
 
     def body(self) -> bytes:

@@ -84,7 +84,7 @@ class Gate:
                 raise  # in the middle of an answer: uvicorn ends the connection
             await _refuse(scope, watched, Fault(504, f"no answer within {self._limits.request_s:g} s"))
         except Exception:
-            _LOG.exception("%s %s", scope.get("method", "WebSocket"), scope["path"])
+            _LOG.exception("%s %r", scope.get("method", "WebSocket"), scope["path"])  # quoted: %0A is a line's end
             if status:
                 raise
             await _refuse(scope, watched, Fault(500, "internal error; the server's log has it"))
@@ -98,6 +98,8 @@ class Gate:
         size = len(scope["raw_path"]) + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
         if size > self._limits.header_bytes:
             raise Fault(431, f"the header is larger than {self._limits.header_bytes} bytes", field="header")
+        if b"content-length" in headers and b"transfer-encoding" in headers:  # a proxy may believe the other one
+            raise Fault(400, "give content-length or transfer-encoding, not both", field="header", ends=True)
         host = headers.get(b"host", b"").decode("latin-1")
         if self._hosts is not None and _PORT.sub("", host) not in self._hosts:
             raise Fault(403, f"this server does not go by the name {host!r}", field="host")
