@@ -7,7 +7,7 @@ beside what is promised, and the exit status is 1 where a promise does not hold.
   refuses, whether what it takes is done in its time, and is right.
 - attacks:  500 connections that say nothing, drip their header or drip their body; each that is closed comes again.
             An honest client's 99th percentile meanwhile over that before and after, and how far memory grew.
-- ends:     a worker killed, a client that leaves, SIGTERM in the middle of work.
+- ends:     a worker killed, a model's file gone, a client that leaves, SIGTERM in the middle of work.
 
 Usage: python benchmarks/bench_serve_limits.py [--seconds 60] [--only overload] [--json]
 """
@@ -245,6 +245,11 @@ def ends(folder: Path, _: float) -> dict[str, Any]:
         start = time.monotonic()
         times["killed worker: health is red after s"] = _until(port, lambda ok: not ok) - start
         times["killed worker: health is back after s"] = _until(port, lambda ok: ok) - start
+        file, start = folder / "model.safetensors", time.monotonic()
+        file.rename(folder / "away")
+        times["model's file gone: health is red after s"] = _until(port, lambda ok: not ok) - start
+        (folder / "away").rename(file)
+        _until(port, lambda ok: ok)
         times["client that leaves: its place is free after ms"] = 1e3 * asyncio.run(_left(port))
     process_end = asyncio.run(_terminated(folder))
     return {
@@ -253,6 +258,7 @@ def ends(folder: Path, _: float) -> dict[str, Any]:
         "promises": {
             "health red within 1 s": times["killed worker: health is red after s"] < 1,
             "health back within 5 s": times["killed worker: health is back after s"] < 5,
+            "health red within 1 s of a file's loss": times["model's file gone: health is red after s"] < 1,
             "a place is free within 100 ms": times["client that leaves: its place is free after ms"] < 100,
             "SIGTERM: running work done within 10 s": process_end["SIGTERM: work that ran was done"]
             and process_end["SIGTERM: ended after s"] < 10,
