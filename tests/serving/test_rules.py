@@ -37,6 +37,7 @@ KEYED: dict[tuple[str, str], Any] = {
     ("POST", "/v1/models/writer/frames"): {"recordings": []},
     ("POST", "/v1/models/writer/translate"): {"texts": []},
     ("POST", "/v1/models/writer/forecast"): {"series": []},
+    ("POST", "/v1/models/writer/observe"): {"value": 1},
 }
 OWNED: dict[tuple[str, str], Any] = {
     ("GET", "/v1/sessions/{session}"): None,
@@ -95,7 +96,7 @@ def test_the_right_key_opens_every_route(keyed: Server) -> None:
         session = mine.open(model="writer")
         for (method, path), body in (KEYED | OWNED).items():
             answer = mine.ask(method, path.replace("/v1/sessions/{session}", session), body)
-            wanted = {404} if path.endswith(("frames", "translate", "forecast")) else {200, 201, 204}
+            wanted = {404} if path.endswith(("frames", "translate", "forecast", "observe")) else {200, 201, 204}
             assert answer.status in wanted, (method, path, answer)
 
 

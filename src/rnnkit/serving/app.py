@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -18,9 +19,10 @@ from starlette.exceptions import HTTPException
 
 from rnnkit import __version__
 from rnnkit.errors import RnnkitError
-from rnnkit.runtime import Acceptor, EncoderDecoder, Forecaster, LanguageModel, Transducer
-from rnnkit.serving import bodies, service
+from rnnkit.runtime import LanguageModel
+from rnnkit.serving import bodies, kinds
 from rnnkit.serving.faults import Fault
+from rnnkit.serving.kinds import Served
 from rnnkit.serving.service import Service
 from rnnkit.serving.sessions import Session
 
@@ -36,7 +38,14 @@ def build(make: Callable[[], Service]) -> FastAPI:
         yield
         await app.state.service.close()
 
-    app = FastAPI(title="rnnkit serve", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="rnnkit serve",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        default_response_class=_Answer,
+    )
     app.add_exception_handler(RequestValidationError, _unfit)
     app.add_exception_handler(RnnkitError, _refused)
     app.add_exception_handler(HTTPException, _no_route)
@@ -50,15 +59,10 @@ def build(make: Callable[[], Service]) -> FastAPI:
 # ---- what every route asks for ---------------------------------------------------------------------------------------
 
 
-async def _service(request: Request) -> Service:
-    return request.app.state.service
-
-
 async def _owned(request: Request, session: str) -> Session:
     return await request.app.state.service.get(session, request.scope["owner"])
 
 
-Served = Annotated[Service, Depends(_service)]
 Owned = Annotated[Session, Depends(_owned)]
 
 
@@ -296,41 +300,7 @@ def _add_models(app: FastAPI) -> None:
         words = await served.predict(found.complete, body.text, body.k)
         return [{"text": text, "probability": probability} for text, probability in words]
 
-    @app.post("/v1/models/{model}/classify")
-    async def classify(model: str, body: bodies.Classify, served: Served) -> list[dict[str, Any]]:
-        """A label for every sequence."""
-        found = served.model(model, Acceptor, "classify")
-        return await served.predict(service.classified, found, body.sequences)
-
-    @app.post("/v1/models/{model}/tag")
-    async def tag(model: str, body: bodies.Tag, served: Served) -> list[list[str]]:
-        """A tag for every word of every sentence."""
-        found = served.model(model, Transducer, "tag words")
-        if found.input_size:
-            raise Fault(404, f"{model} labels frames; POST /v1/models/{model}/frames", field="model")
-        return await served.predict(service.tagged, found, body.sentences)
-
-    @app.post("/v1/models/{model}/frames")
-    async def frames(model: str, body: bodies.Frames, served: Served) -> list[list[Any]]:
-        """For every frame of every recording its label, its labels or its numbers."""
-        found = served.model(model, Transducer, "label frames")
-        if not found.input_size:
-            raise Fault(404, f"{model} tags words; POST /v1/models/{model}/tag", field="model")
-        return await served.predict(service.labelled, found, body.recordings)
-
-    @app.post("/v1/models/{model}/translate")
-    async def translate(model: str, body: bodies.Translate, served: Served) -> list[str]:
-        """The likeliest text that a beam search finds for every source."""
-        found = served.model(model, EncoderDecoder, "translate")
-        return await served.predict(
-            functools.partial(found.translate, body.texts, num_beams=body.num_beams, length_penalty=body.length_penalty)
-        )
-
-    @app.post("/v1/models/{model}/forecast")
-    async def forecast(model: str, body: bodies.Forecast, served: Served) -> list[dict[str, Any]]:
-        """For every series what comes next."""
-        found = served.model(model, Forecaster, "forecast")
-        return await served.predict(service.forecasted, found, body)
+    kinds.add_routes(app)
 
 
 def _travelling(served: Service, request: Request, model: str, state: str | None) -> Session:
@@ -386,4 +356,22 @@ def _json(content: Any) -> Response:
 def _dumps(content: Any, key: str | None = None) -> str:
     """JSON without spaces; numbers that are none become null."""
     content = content if key is None else {key: content}
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(content), ensure_ascii=False, separators=(",", ":"))
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+class _Answer(JSONResponse):
+    """Of routes that return values."""
+
+    def render(self, content: Any) -> bytes:
+        return _dumps(content).encode()

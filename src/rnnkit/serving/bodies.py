@@ -18,6 +18,7 @@ def _whole(text: str) -> str:
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, AfterValidator(_whole)]
+Start = Annotated[int, Field(ge=-(2**40), le=2**40)]
 _MAX_TOP = 100
 
 
@@ -117,7 +118,16 @@ class Forecast(_Body):
 
     series: list[list[Number | None]] = Field(max_length=1024)
     horizon: int | None = Field(None, ge=1, le=100_000, description="steps ahead; left out: those it was trained on")
-    starts: list[Annotated[int, Field(ge=-(2**40), le=2**40)]] | None = Field(
-        None, description="of each series its first step: hours, days … since 1970"
-    )
+    starts: list[Start] | None = Field(None, description="of each series its first step: hours, days … since 1970")
     ids: list[Text] | None = Field(None, description="their names, for a model that tells series apart")
+
+
+class Observe(_Body):
+    """The next value of a series, null where it is missing, whose state travels with the client."""
+
+    value: Number | None
+    state: Text | None = Field(None, description="of the answer before; left out: a series begins")
+    start: Start | None = Field(None, description="where it begins its first step: hours, days … since 1970")
+    id: Text | None = Field(None, description="where it begins its name, for a model that tells series apart")
+    past: list[Number] | None = Field(None, description="this step's covariates, for a model that reads them")
+    future: list[list[Number]] | None = Field(None, description="those of the steps ahead, likewise")

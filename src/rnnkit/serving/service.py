@@ -125,11 +125,15 @@ class Service:
         state = self.engines[session.model].streams.state(session.vector)
         return self._seal.close(session.facts(), state.to_bytes(), session.owner)
 
-    def opened(self, text: str, owner: str, model: str | None = None) -> Session:
-        """What `sealed` wrote. Raises: Fault 422."""
+    def _open_seal(self, text: str, owner: str) -> tuple[dict[str, Any], bytes]:
         facts, data = self._seal.open(text, owner)
         if time.time() - facts["created"] > self.limits.session_s:
             raise Fault(422, f"this state is older than {self.limits.session_s:g} s; begin anew", field="body.state")
+        return facts, data
+
+    def opened(self, text: str, owner: str, model: str | None = None) -> Session:
+        """What `sealed` wrote. Raises: Fault 422."""
+        facts, data = self._open_seal(text, owner)
         if facts["model"] not in self.engines or (model or facts["model"]) != facts["model"]:
             raise Fault(422, f"this state is of the model {facts['model']!r}", field="body.state")
         streams = self.engines[facts["model"]].streams
@@ -207,6 +211,29 @@ class Service:
         finally:
             self._predicting -= 1
 
+    async def observe(self, owner: str, name: str, body: bodies.Observe) -> dict[str, Any]:
+        """A value more of a series whose state travels with the client: what comes after it. Raises: Fault 422, 429."""
+        model = self.model(name, Forecaster, "observe a series")
+        facts: dict[str, Any] = {"model": name, "created": time.time()}
+        if body.state is None:
+            _check_start(model, body.start, "start")
+            state = model.initial_state(1, clock=body.start or 0, series=_known(model, [body.id or ""]))
+        else:
+            if body.start is not None or body.id is not None:
+                raise Fault(422, "start and id are told where a series begins, without a state", field="body.state")
+            facts, data = self._open_seal(body.state, owner)
+            if facts["model"] != name:
+                raise Fault(422, f"this state is of the model {facts['model']!r}", field="body.state")
+            try:
+                state = State.from_bytes(data, like=model.initial_state(1))
+            except RnnkitError as error:
+                raise Fault(422, str(error), field="body.state") from None
+        past = None if body.past is None else _rows([body.past], "past")
+        future = None if body.future is None else _rows(body.future, "future")[None]
+        value = _float32([body.value], "value")
+        said, after = await self.predict(functools.partial(model.step, value, state, past=past, future=future))
+        return _forecast(said) | {"state": self._seal.close(facts, after.to_bytes(), owner)}
+
     async def gauges(self) -> dict[str, float]:
         """What is so now, for /metrics."""
         count, size = await self.store.count()
@@ -256,22 +283,31 @@ def forecasted(model: Forecaster, body: bodies.Forecast) -> list[dict[str, Any]]
     given, count = model.config["model"], len(body.series)
     if given["num_past"] or given["num_future"]:
         raise Fault(422, "this model reads covariates, which stand in tables; run rnnkit predict", field="model")
-    if given["calendar"] and body.starts is None:
-        message = "this model reads the calendar; give each series' first step, counted from 1970 in its frequency"
-        raise Fault(422, message, field="body.starts")
+    _check_start(model, body.starts, "starts")
     for name, one in (("starts", body.starts), ("ids", body.ids)):
         if one is not None and len(one) != count:
             raise Fault(422, f"there are {len(one)} of {count} series; give one for each", field=f"body.{name}")
     if not all(one and one[0] is not None for one in body.series):
         raise Fault(422, "a series is empty or begins with null; begin with the first number", field="body.series")
-    is_scaled_by = "series" in (given["level"], given["scale"])
-    known = model.series.rows(body.ids or [""] * count, None, is_scaled_by=is_scaled_by)
-    values = [np.array(one, np.float64).astype(np.float32) for one in body.series]  # None becomes NaN, a missing value
+    known = _known(model, body.ids or [""] * count)
+    values = [_float32(one, "series") for one in body.series]
     none = [np.zeros((len(one), 0), np.float32) for one in values]
     starts = body.starts or [0] * count
     series = [History(*of_one) for of_one in zip(values, none, none, starts, known, strict=True)]
     found = model.backtest(series, [np.array([len(one)]) for one in values], horizon=body.horizon)
     return [_forecast(one) for one in found]
+
+
+def _check_start(model: Forecaster, start: Any, field: str) -> None:
+    if model.config["model"]["calendar"] and start is None:
+        message = "this model reads the calendar; give each series' first step, counted from 1970 in its frequency"
+        raise Fault(422, message, field=f"body.{field}")
+
+
+def _known(model: Forecaster, ids: list[str]) -> np.ndarray:
+    """What a state keeps of each series. Raises: DataError for one that must be known and is not."""
+    given = model.config["model"]
+    return model.series.rows(ids, None, is_scaled_by="series" in (given["level"], given["scale"]))
 
 
 def _forecast(said: Forecast) -> dict[str, Any]:
@@ -286,4 +322,15 @@ def _rows(steps: list[list[float]], field: str) -> np.ndarray:
     """Float32 [T, I]. Raises: Fault 422."""
     if len({len(step) for step in steps}) > 1:
         raise Fault(422, "every step of a sequence has as many numbers", field=f"body.{field}")
-    return np.array(steps, np.float32).reshape(len(steps), -1 if steps else 0)
+    return _float32(steps, field).reshape(len(steps), -1 if steps else 0)
+
+
+def _float32(numbers: list[Any], field: str) -> np.ndarray:
+    """None becomes NaN, a missing value. Raises: Fault 422 for a number that 32 bits do not hold."""
+    with np.errstate(over="ignore"):
+        array = np.array(numbers, np.float64).astype(np.float32)
+    if np.isinf(array).any():
+        raise Fault(
+            422, f"a number is beyond {np.finfo(np.float32).max:.4g}, the largest there is", field=f"body.{field}"
+        )
+    return array

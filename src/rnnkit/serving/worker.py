@@ -16,10 +16,10 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rnnkit.errors import RnnkitError
-from rnnkit.runtime import load
 from rnnkit.serving.app import build
 from rnnkit.serving.gate import LOOPBACK, Gate
 from rnnkit.serving.keys import Ids, Keys, Seal
+from rnnkit.serving.kinds import load
 from rnnkit.serving.meters import Meters
 from rnnkit.serving.protocol import uvicorn_settings
 from rnnkit.serving.service import Service
