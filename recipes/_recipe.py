@@ -26,6 +26,7 @@ import numpy as np
 from rnnkit import (
     BidirectionalLanguageModel,
     Classifier,
+    Describer,
     Forecaster,
     FrameTagger,
     LanguageModel,
@@ -128,6 +129,10 @@ class Recipe:
             options["time_limit_s"] = time_limit_s * (QUICK_SHARE if self.is_quick else 1)
         return self._sequences(Translator, run, sources, epochs=epochs, seed=self.seed + seed, **options)
 
+    def describe(self, run: str, sources: list[Path], *, epochs: float, **options: Any) -> dict[str, Any]:
+        """Train a model that says records; as `classify`."""
+        return self._sequences(Describer, run, sources, epochs=epochs, seed=self.seed, **options)
+
     def forecast(self, run: str, sources: list[Path], *, max_steps: int, **options: Any) -> dict[str, Any]:
         """Train a forecaster, print its table, and return its metrics.json."""
         folder = self._started(run)
@@ -161,7 +166,7 @@ class Recipe:
 
     def _sequences(
         self,
-        kind: type[Classifier] | type[Tagger] | type[Translator],
+        kind: type[Classifier] | type[Tagger] | type[Translator] | type[Describer],
         run: str,
         sources: Sequence[Any],
         /,
@@ -173,7 +178,7 @@ class Recipe:
         if epochs is not None:
             options["epochs"] = epochs * (QUICK_SHARE if self.is_quick else 1)
         kind.train(sources, run=folder, force=True, observers=[_progress], **options)
-        tables = {Tagger: api.tagging_table, Translator: api.translation_table}
+        tables = {Tagger: api.tagging_table, Translator: api.translation_table, Describer: api.translation_table}
         table = next((of for base, of in tables.items() if issubclass(kind, base)), api.classification_table)
         metrics = read_metrics(folder)
         print(f"\n## {run}\n\n{table(metrics).to_markdown()}\n", flush=True)
@@ -263,6 +268,7 @@ class Recipe:
             "dynamics": _draw_simulations,
             "grammar": classification_pages.draw_lengths,
             "translate": curves.draw_all_losses,
+            "describe": curves.draw_all_losses,
         }.get(main.get("task", "lm"), curves.draw_runs)
         if picture is None:
             picture = curves.draw_points(self._points) if self._points else draw(metrics)
@@ -322,7 +328,9 @@ def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
             "mean_return", "lowest", "num_episodes",
             "scaled_rmse", "mase", "smape", "scaled_mse", "crps", "coverage", "one_step", "num_windows",
             "rmse", "nrmse", "fit", "num_values", "num_records", "mae", "r2",
-            "bleu", "chrf", "exact", "wer", "cer", "nats_per_token", "num_outputs", "figure",
+            "bleu", "chrf", "exact", "wer", "cer", "slot_error", "slot_error_low",
+            "slot_error_high", "num_slots", "best_bleu", "best_slot_error", "num_best", "nats_per_token",
+            "num_outputs", "figure",
             "bleu_signature", "chrf_signature", "num_parameters", "decode_seconds", "seeds_mean", "seeds_low",
             "seeds_high", "bytes", "train_seconds")  # fmt: skip
     rows = [{key: row[key] for key in kept if key in row} for row in (metrics["model"], *metrics["baselines"])]

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from rnnkit.api.classification import ClassifyRunConfig
 from rnnkit.api.controlling import ControlRunConfig
+from rnnkit.api.description import DescribeRunConfig
 from rnnkit.api.dialogue import DialogueRunConfig
 from rnnkit.api.dynamics import DynamicsRunConfig
 from rnnkit.api.forecasting import ForecastRunConfig
@@ -49,6 +50,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         markdown = markdown.replace("<!-- translate configuration -->", "\n".join(_sections(TranslateRunConfig)))
     if "<!-- dialogue configuration -->" in markdown:
         markdown = markdown.replace("<!-- dialogue configuration -->", "\n".join(_sections(DialogueRunConfig)))
+    if "<!-- describe configuration -->" in markdown:
+        markdown = markdown.replace("<!-- describe configuration -->", "\n".join(_sections(DescribeRunConfig)))
     if "<!-- command line -->" in markdown:
         group: Any = typer.main.get_command(app)
         markdown = markdown.replace("<!-- command line -->", "\n".join(_commands(group, "rnnkit")))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rnnkit.api import (
         BidirectionalLanguageModel,
         Classifier,
+        Describer,
         Forecaster,
         FrameTagger,
         LanguageModel,
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BidirectionalLanguageModel",
     "Classifier",
+    "Describer",
     "Forecaster",
     "FrameTagger",
     "LanguageModel",
@@ -64,6 +66,7 @@ __all__ = [
 _HOMES = {
     "BidirectionalLanguageModel": "rnnkit.api",
     "Classifier": "rnnkit.api",
+    "Describer": "rnnkit.api",
     "Forecaster": "rnnkit.api",
     "FrameTagger": "rnnkit.api",
     "LanguageModel": "rnnkit.api",

@@ -14,6 +14,7 @@ from rnnkit.api.trained import Trained
 PUBLIC = {
     "BidirectionalLanguageModel",
     "Classifier",
+    "Describer",
     "Forecaster",
     "FrameTagger",
     "LanguageModel",

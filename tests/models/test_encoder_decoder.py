@@ -11,7 +11,7 @@ import torch
 from rnnkit.bundle import schema
 from rnnkit.errors import ConfigError
 from rnnkit.models.encoder_decoder import EncoderDecoder
-from rnnkit.models.encoder_decoder_config import ATTENTION, CONDITIONING, EncoderDecoderConfig
+from rnnkit.models.encoder_decoder_config import ATTENTION, CONDITIONING, ENCODERS, EncoderDecoderConfig
 
 SHAPE = {"vocab_size": 11, "source_vocab_size": 13, "embedding_size": 6, "hidden_size": 8}
 
@@ -168,7 +168,7 @@ def test_what_is_for_training_acts_in_training_only(name):
 
 
 def test_the_bundles_schema_knows_the_same_choices():
-    assert (schema.CONDITIONING, schema.ATTENTION) == (CONDITIONING, ATTENTION)
+    assert (schema.ENCODERS, schema.CONDITIONING, schema.ATTENTION) == (ENCODERS, CONDITIONING, ATTENTION)
 
 
 def test_a_smoothed_loss_is_what_torch_calls_one():

@@ -27,6 +27,8 @@ CASES += [
     {"num_layers": 2, "encoder_layers": 1, "attention": "additive", "attention_size": 5, "input_feeding": True},
     {"bidirectional": False, "attention": "dot", "zoneout": 0.1},
     {"attention": "general", "is_joint": True},
+    {"encoder": "set", "bidirectional": False, "conditioning": "both", "attention": "general", "num_layers": 2},
+    {"encoder": "set", "bidirectional": False, "conditioning": "state", "attention": "none"},
     {"attention": "dot", "is_joint": True, "copying": True},
     {"attention": "additive", "coverage": 0.5, "input_feeding": True},
     {"attention": "additive", "coverage": 0.5, "is_joint": True, "copying": True, "conditioning": "both"},

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rnnkit.api.classifier import Classifier
     from rnnkit.api.comparison import compare
     from rnnkit.api.control_report import control_table
+    from rnnkit.api.describer import Describer
     from rnnkit.api.dynamics_report import dynamics_table
     from rnnkit.api.estimator import SequenceClassifier
     from rnnkit.api.evaluation import export_arpa
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BidirectionalLanguageModel": "rnnkit.api.bidirectional",
     "Classifier": "rnnkit.api.classifier",
+    "Describer": "rnnkit.api.describer",
     "Forecaster": "rnnkit.api.forecaster",
     "FrameTagger": "rnnkit.api.frame_tagger",
     "Hypothesis": "rnnkit.runtime",
@@ -76,6 +78,7 @@ _HOMES = {
 __all__ = [
     "BidirectionalLanguageModel",
     "Classifier",
+    "Describer",
     "Forecaster",
     "FrameTagger",
     "Hypothesis",

@@ -18,6 +18,7 @@ import numpy as np
 from rnnkit import data, runtime
 from rnnkit.api.bidirectional import BidirectionalLanguageModel
 from rnnkit.api.classifier import Classifier
+from rnnkit.api.describer import Describer
 from rnnkit.api.forecaster import Forecaster
 from rnnkit.api.language_model import LanguageModel
 from rnnkit.api.loading import load
@@ -136,7 +137,7 @@ def _loaded(run: str | Path, precision: str) -> LanguageModel | Classifier | Tag
     model = load(run, precision=precision)
     if isinstance(model, BidirectionalLanguageModel):
         raise ArgumentError(f"{run} holds a bidirectional language model, without steps to time; judge it with eval")
-    if isinstance(model, Translator):
+    if isinstance(model, Translator | Describer):
         raise ArgumentError(
             f"{run} holds a model that writes a text for another, which is not timed; judge it with eval"
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from rnnkit.api.bidirectional import BidirectionalLanguageModel
 from rnnkit.api.classifier import Classifier
+from rnnkit.api.describer import Describer
 from rnnkit.api.forecaster import Forecaster
 from rnnkit.api.frame_tagger import FrameTagger
 from rnnkit.api.language_model import LanguageModel
@@ -17,9 +18,12 @@ from rnnkit.api.tagger import Tagger
 from rnnkit.api.translator import Translator
 from rnnkit.bundle import environment, read_bundle
 from rnnkit.errors import SchemaError
+from rnnkit.runtime.encoder_decoder import RECORDS
 from rnnkit.runtime.responder import DIALOGUE
 
-Loaded = LanguageModel | BidirectionalLanguageModel | Classifier | Tagger | Translator | Forecaster | Simulator
+Loaded = (
+    LanguageModel | BidirectionalLanguageModel | Classifier | Tagger | Translator | Describer | Forecaster | Simulator
+)
 
 _CLASSES: dict[str, Any] = {
     "language_model": LanguageModel,
@@ -47,6 +51,7 @@ def load(run: str | Path, *, precision: str | None = None) -> Loaded:
     made = FrameTagger if kind == "transducer" and bundle.config["model"]["input_size"] else _CLASSES[kind]
     made = Policy if made is FrameTagger and environment.NAME in bundle.files else made
     made = Responder if DIALOGUE in bundle.files else made
+    made = Describer if kind == "encoder_decoder" and RECORDS in bundle.files else made
     model = made.from_bundle(bundle, precision=precision)
     model.path = Path(run)
     return model

@@ -160,16 +160,18 @@ def dry_run(
 ) -> dict[str, Any]:
     """What training would take: parameters, bytes, seconds per step and epoch, steps and seconds of the run.
 
-    Args: task: lm, classify, translate or dialogue; else as `LanguageModel.train`, without what concerns the folder.
+    Args: task: lm, classify, translate, dialogue or describe; else as `LanguageModel.train`, without what concerns the
+        folder.
     Returns: as `rnnkit.training.dry_run`, which says what each figure includes.
     Cost: reads the text and makes a few steps and an evaluation; writes nothing but the token files in the cache.
     """
     from rnnkit.api.classification import ClassifyRunConfig
+    from rnnkit.api.description import DescribeRunConfig
     from rnnkit.api.dialogue import DialogueRunConfig
     from rnnkit.api.translation import TranslateRunConfig
 
     models: dict[str, Any] = {"lm": RunConfig, "classify": ClassifyRunConfig, "translate": TranslateRunConfig}
-    models["dialogue"] = DialogueRunConfig
+    models |= {"dialogue": DialogueRunConfig, "describe": DescribeRunConfig}
     if task not in models:
         raise UsageError(f"there is no dry run of {task!r}; choose {', '.join(models)}")
     settings = configure(sources, config=config, overrides=overrides, options=options, model=models[task])

@@ -52,8 +52,9 @@ SCHEMES = ("bio", "iob1", "bioes")  # of tags that mark spans; tests hold them t
 TARGETS = ("label", "labels", "numbers")  # of a frame; tests hold them to metrics.frames, which bundle cannot see
 READOUTS = ("last", "max", "mean", "attention", "states")  # what an acceptor decides by
 MAX_NGRAM_ORDER = 8  # tokens in the longest n-gram beside an acceptor's readout
+ENCODERS = ("recurrent", "set")  # what reads the source
 CONDITIONING = ("state", "concat", "both", "none")  # how a decoder knows the source, beside its attention
-ATTENTION = ("none", "dot", "general", "additive")  # tests hold both to models.encoder_decoder_config
+ATTENTION = ("none", "dot", "general", "additive")  # tests hold them to models.encoder_decoder_config
 ADAPTIVE_DIVISOR = 4  # cluster i of the adaptive softmax has I // 4^i dimensions; tests hold it to nn.AdaptiveSoftmax
 
 Shapes = dict[str, tuple[int, ...]]
@@ -386,13 +387,15 @@ _OF_DECODER = {
 
 
 def _encoder_decoder(model: Mapping[str, Any]) -> Shapes:
-    may = {"label_smoothing", "scheduled_sampling", "copying", "coverage"}
+    may = {"label_smoothing", "scheduled_sampling", "copying", "coverage", "encoder"}
     _check_keys(model, _LAYERS | _OF_DECODER, _MAY_BE_LEFT_OUT | _OF_TRAINING | may, "model")
     V, E, H = (_size(model, name) for name in ("vocab_size", "embedding_size", "hidden_size"))
     S = _size(model, "source_vocab_size")
-    for name, known in (("conditioning", CONDITIONING), ("attention", ATTENTION)):
-        if not isinstance(model[name], str) or model[name] not in known:
-            raise SchemaError(f"model.{name} {str(model[name])[:40]!r} is not known; one of {', '.join(known)}")
+    encoder = model.get("encoder", "recurrent")
+    for name, known in (("encoder", ENCODERS), ("conditioning", CONDITIONING), ("attention", ATTENTION)):
+        value = model.get(name, encoder)
+        if not isinstance(value, str) or value not in known:
+            raise SchemaError(f"model.{name} {str(value)[:40]!r} is not known; one of {', '.join(known)}")
     kind, conditioning = model["attention"], model["conditioning"]
     copies, coverage = "copying" in model and _flag(model, "copying"), model.get("coverage", 0.0)
     if type(coverage) not in (int, float) or not 0 <= coverage < 1000 or (coverage and kind != "additive"):
@@ -407,10 +410,15 @@ def _encoder_decoder(model: Mapping[str, Any]) -> Shapes:
     of_encoder = {"hidden_size": model["encoder_size"], "num_layers": model["encoder_layers"]}
     shapes: Shapes = {"embedding.weight": (V, E)}
     shapes |= {} if is_shared else {"source_embedding.weight": (S, E)}
-    shapes |= _layers({**model, **of_encoder}, E, ends, prefix="encoder.")
+    if encoder == "set":
+        if ends == _BOTH or model["encoder_layers"] != 1:
+            raise SchemaError("model.encoder 'set' has no order to read: bidirectional is false, encoder_layers 1")
+        shapes |= {"encoder.weight": (W, E), "encoder.bias": (W,)}
+    else:
+        shapes |= _layers({**model, **of_encoder}, E, ends, prefix="encoder.")
     inputs = E + H * feeds + (W if conditioning in ("concat", "both") else 0)
     shapes |= _layers(model, inputs, prefix="decoder.")
-    if conditioning in ("state", "both") and (ends == _BOTH or W != H):
+    if conditioning in ("state", "both") and (ends == _BOTH or W != H or encoder == "set"):
         for layer in range(_size(model, "num_layers")):
             for part in layer_cell(model)[1].parts:
                 shapes |= {f"bridge.{layer}.{part}.weight": (H, W), f"bridge.{layer}.{part}.bias": (H,)}

@@ -27,6 +27,7 @@ from rnnkit.cli import (
     train,
     train_classify,
     train_control,
+    train_describe,
     train_dialogue,
     train_dynamics,
     train_forecast,
@@ -48,6 +49,7 @@ train.app.command("classify", short_help="Labelled texts: a classifier.")(train_
 train.app.command("dynamics", short_help="Records of a system: a simulator.")(train_dynamics.dynamics)
 train.app.command("control", short_help="An environment: a policy.")(train_control.control)
 train.app.command("dialogue", short_help="Turns of dialogues: a model that answers.")(train_dialogue.dialogue)
+train.app.command("describe", short_help="Records: a model that says them.")(train_describe.describe)
 train.app.command("forecast", short_help="Time series: a forecaster.")(train_forecast.forecast)
 train.app.command("frames", short_help="Labelled frames of numbers: a labeller.")(train_frames.frames)
 train.app.command("grammar", short_help="A formal language: a recogniser.")(train_grammar.grammar)

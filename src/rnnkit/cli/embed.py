@@ -50,6 +50,8 @@ def embed(
     model = api.load(run, precision=precision)
     if isinstance(model, api.Tagger):
         raise UsageError(f"{run} holds a tagger, which has an output for each word and no vector for a text")
+    if isinstance(model, api.Describer):
+        raise UsageError(f"{run} holds a model that says records; rnnkit predict runs it")
     if isinstance(model, api.Translator):
         raise UsageError(f"{run} holds a model that writes a text for another; rnnkit predict runs it")
     if isinstance(model, api.Simulator):

@@ -19,7 +19,7 @@ def evaluate(
             "for a tagger CoNLL, CoNLL-U or JSONL; for frames a table or .npz; for a forecaster a table of series; "
             "for a simulator records; "
             "for a policy an environment; "
-            "for a model that writes a table of pairs, or parallel files.",
+            "for a model that writes a table of pairs, or parallel files; of records, records with texts.",
             metavar="FILE",
         ),
     ],
@@ -78,23 +78,27 @@ def evaluate(
         noun = "model of dialogue"
     elif isinstance(model, api.Translator):
         noun, readable = "model that writes", ("source", "target")
+    elif isinstance(model, api.Describer):
+        noun, readable = "model of records", ("text",)
     given = of_text if noun != "language model" else {}
     given |= {f"--{name}-column": name not in readable and value is not None for name, value in columns.items()}
     given |= {"--label-separator": label_separator is not None and noun != "classifier"}
-    given |= {f"--{name.replace('_', '-')}": not isinstance(model, api.Translator) for name in writing}
+    writes = isinstance(model, api.Translator | api.Describer)
+    given |= {f"--{name.replace('_', '-')}": not writes for name in writing}
     given |= {"--encoding": noun == "policy" and encoding != "utf-8"}
     for flag, is_given in given.items():
         if is_given:
             raise UsageError(f"{flag} has no effect on a {noun}; leave it out")
     file = " ".join(files)
-    if isinstance(model, api.Translator):
+    if isinstance(model, api.Translator | api.Describer):
         named: Any = {f"{name}_column": columns[name] for name in readable}
         metrics = model.evaluate(files, **named, **writing, encoding=encoding)
         if as_json:
             terminal.print_json(metrics)
             return
         count = metrics["model"]["num_outputs"]
-        terminal.print_result_table(api.translation_table(metrics), title=f"{file}: {count:,} sources")
+        counted = "records" if isinstance(model, api.Describer) else "sources"
+        terminal.print_result_table(api.translation_table(metrics), title=f"{file}: {count:,} {counted}")
         return
     if len(files) > 1:
         raise UsageError(f"{len(files)} files to judge a {noun} on; give one, or one after another")

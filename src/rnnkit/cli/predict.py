@@ -49,7 +49,8 @@ def predict(
 ) -> None:
     """Score every line of stdin, or of FILE, with the model of RUN, each from a fresh state; a classifier labels it.
 
-    One that was trained on pairs of texts writes a text for it.
+    One that was trained on pairs of texts writes a text for it; one of records for each record of a file, or for an
+    object of attributes or a dialogue act on each line.
 
     A tagger tags the sentences of a file as it was trained on, or the words of every line of stdin. One of frames
     labels those of a table, .npz or video, or where it reads forwards those on stdin, a line of numbers for each.
@@ -64,12 +65,16 @@ def predict(
     named = {"num_beams": num_beams, "n_best": n_best, "length_penalty": length_penalty}
     named |= {"max_new_tokens": max_new_tokens}
     writing: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
-    if isinstance(model, api.Translator):
+    if isinstance(model, api.Translator | api.Describer):
         from rnnkit.cli import predict_texts
 
         if as_bytes:
             raise UsageError("--bytes has no effect on a model that writes; leave it out")
-        predict_texts.write(model, file, encoding, is_jsonl=is_jsonl, options=writing)
+        how: Any = {"is_jsonl": is_jsonl, "options": writing}
+        if isinstance(model, api.Describer):
+            predict_texts.say(model, file, encoding, **how)
+        else:
+            predict_texts.write(model, file, encoding, **how)
         return
     if writing:
         raise UsageError(f"--{next(iter(writing)).replace('_', '-')} is for a model that writes; leave it out")

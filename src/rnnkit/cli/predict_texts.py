@@ -1,4 +1,4 @@
-"""What `rnnkit predict` does with a model that writes: a text for each line of stdin, or of a file."""
+"""What `rnnkit predict` does with a model that writes: a text for each line of stdin or of a file, or each record."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from rnnkit.cli import lines
+from rnnkit.data import Record, record_of
 from rnnkit.errors import DataError, RnnkitError
 
 if TYPE_CHECKING:
-    from rnnkit.api import Translator
+    from rnnkit.api import Describer, Translator
 
 _CHUNK = 1 << 16
 
@@ -61,6 +62,38 @@ def write(model: Translator, file: Path | None, encoding: str, *, is_jsonl: bool
             _each_chunk(str(file), stream, encoding, show_lines)
     except OSError as error:
         raise DataError(f"{file}: cannot be opened: {error.strerror}; check the name") from None
+
+
+def say(model: Describer, file: Path | None, encoding: str, *, is_jsonl: bool, options: dict[str, Any]) -> None:
+    """Print what the model says of every record of a file, or on a line of stdin; as `write`, with slot errors.
+
+    Args: options: of `describe`, in place of those of the run's table; n_best may be None.
+    """
+    how = dict(options)
+    n_best = how.pop("n_best", None)
+
+    def show(first: int, records: Sequence[Record | None]) -> None:
+        found = iter(model.describe([one for one in records if one is not None], n_best=n_best or 1, **how))
+        for number, record in enumerate(records, start=first):
+            descriptions = next(found) if record is not None else []  # an empty line stays one
+            if is_jsonl:
+                said = {} if record is None else {"act": record.act, "slots": record.slots}
+                print(json.dumps({**said, "texts": [asdict(one) for one in descriptions]}, ensure_ascii=False))
+            elif n_best is None:
+                print(descriptions[0].text if descriptions else "")
+            else:
+                for one in descriptions:
+                    print(number, f"{one.score:.4f}", one.errors, one.text, sep="\t")
+        sys.stdout.flush()
+
+    def show_lines(name: str, first: int, given: Sequence[str]) -> None:
+        numbered = enumerate(given, start=first)
+        show(first, [record_of(line, f"{name}, line {number}") if line.strip() else None for number, line in numbered])
+
+    if file is None:
+        _each_chunk("stdin", sys.stdin.buffer, encoding, show_lines)
+    else:
+        show(1, model.read(file, encoding=encoding).records)
 
 
 def _each_chunk(name: str, stream: IO[bytes], encoding: str, show: Any) -> None:

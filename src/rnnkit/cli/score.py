@@ -33,6 +33,8 @@ def score(
     model = api.load(run, precision=precision)
     if isinstance(model, api.Tagger):
         raise UsageError(f"{run} holds a tagger; rnnkit predict gives each word its tag")
+    if isinstance(model, api.Describer):
+        raise UsageError(f"{run} holds a model that says records; rnnkit predict runs it, eval judges it")
     if isinstance(model, api.Translator):
         raise UsageError(f"{run} holds a model that writes a text for another; rnnkit predict runs it, eval judges it")
     if isinstance(model, api.Simulator):

@@ -43,6 +43,9 @@ from rnnkit.data.records import (
     Records,
     placeholder,
     read_records,
+    record_of,
+    record_of_object,
+    split_records,
 )
 from rnnkit.data.report import Finding, Report
 from rnnkit.data.streams import Streams, Window
@@ -66,6 +69,7 @@ from rnnkit.data.turns import (
     read_dialogues,
     split_dialogues,
 )
+from rnnkit.data.wording import Wording, has_glued_marks, repeated_slots
 from rnnkit.text import NEXT_TURN, in_context
 
 __all__ = [
@@ -111,9 +115,11 @@ __all__ = [
     "Tagged",
     "Turn",
     "Window",
+    "Wording",
     "default_documents",
     "doctor",
     "draw_memory",
+    "has_glued_marks",
     "in_context",
     "in_scheme",
     "is_pair_table",
@@ -137,11 +143,15 @@ __all__ = [
     "read_records",
     "read_systems",
     "read_tagged",
+    "record_of",
+    "record_of_object",
+    "repeated_slots",
     "scheme_of",
     "split",
     "split_dialogues",
     "split_examples",
     "split_pairs",
+    "split_records",
     "split_tagged",
     "tag_ids",
     "tokenizer_of",

@@ -24,6 +24,7 @@ from rnnkit.data.rows import (
     refuse_nothing,
     sifted,
     skipped_note,
+    split_rows,
     suffix_of,
     table_rows,
     text_fault,
@@ -166,28 +167,8 @@ def split_pairs(pairs: Pairs, held_out: float, *, seed: int) -> tuple[Pairs, Pai
 
     Raises: DataError when there is one source only.
     """
-    groups: dict[str, list[int]] = {}
-    for row, source in enumerate(pairs.sources):
-        groups.setdefault(source, []).append(row)
-    if len(groups) < 2:
-        raise DataError(f"{pairs.places[0]} and on: there is a single source, so none can be held out; give more pairs")
-    is_held = held_out_rows(list(groups.values()), held_out, seed=seed)
-    return pairs[np.flatnonzero(~is_held)], pairs[np.flatnonzero(is_held)]
-
-
-def held_out_rows(groups: Sequence[Sequence[int]], held_out: float, *, seed: int) -> np.ndarray:
-    """Which rows are held out, bool [rows]: of groups of rows, at least two, whole ones at random; never all.
-
-    Raises: ArgumentError for what is no share.
-    """
-    if not 0 < held_out < 1:
-        raise ArgumentError(f"held_out is {held_out}, it must be a share between 0 and 1; 0.1 holds out every tenth")
-    order = np.random.Generator(np.random.Philox(seed)).permutation(len(groups))
-    count = min(max(round(held_out * len(groups)), 1), len(groups) - 1)
-    is_held = np.zeros(sum(map(len, groups)), bool)
-    for index in order[:count]:
-        is_held[groups[index]] = True
-    return is_held
+    train, held = split_rows(pairs.sources, held_out, seed=seed, what="source", place=pairs.places[0])
+    return pairs[train], pairs[held]
 
 
 class _Row(NamedTuple):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import permutations
@@ -18,6 +18,7 @@ from rnnkit.data.rows import (
     COLUMNS,
     EMPTY,
     LINES,
+    TOO_LONG,
     UNREADABLE,
     Bad,
     content_of,
@@ -25,6 +26,7 @@ from rnnkit.data.rows import (
     refuse_nothing,
     sifted,
     skipped_note,
+    split_rows,
     suffix_of,
     table_rows,
     text_fault,
@@ -103,12 +105,12 @@ class Record:
         """How often a text should say each slot of `words`, for `metrics.slot_counts`.
 
         A slot whose word is its placeholder counts for every value that is filled in, one with words of its own for
-        every special value; what is asked for counts nothing.
+        every value; what is asked for counts nothing.
         """
         counts: Counter[str] = Counter()
         for name, value in self.slots:
             if value != ASKED and name in words:
-                counts[name] += (list(words[name]) == [placeholder(name)]) != _is_special(value)
+                counts[name] += list(words[name]) != [placeholder(name)] or not _is_special(value)
         return dict(+counts)
 
 
@@ -174,6 +176,32 @@ class Records:
         rows = self._rows()
         return _records([row._replace(texts=(text,)) for row in rows for text in row.texts], self.skipped)
 
+    def grouped(self) -> Records:
+        """Equal records as one with all their different texts, where the first of them stands; to test on."""
+        found: dict[Record, _Row] = {}
+        for row in self._rows():
+            known = found.get(row.record, row._replace(texts=()))
+            found[row.record] = known._replace(texts=tuple(dict.fromkeys(known.texts + row.texts)))
+        return _records(found.values(), self.skipped)
+
+    def within(self, num_tokens: Callable[[Record, str], int], max_tokens: int, *, skip_bad: bool = False) -> Records:
+        """The records whose texts all have at most `max_tokens` tokens as `num_tokens` counts them.
+
+        Raises: DataError naming the first longer one, unless `skip_bad`; and where none is left.
+        """
+
+        def rows() -> Iterator[_Row | Bad]:
+            for row in self._rows():
+                count = max((num_tokens(row.record, text) for text in row.texts), default=0)
+                wrong = f"{row.place}: record or text has {count:,} tokens, at most {max_tokens:,} are allowed"
+                is_long = count > max_tokens
+                yield Bad(TOO_LONG, f"{wrong}; shorten it, allow more with --max-tokens") if is_long else row
+
+        good, skipped = sifted(rows(), skip_bad=skip_bad)
+        if not good:
+            raise DataError(f"{self.places[0]} and on: every record or its text has more than {max_tokens:,} tokens")
+        return _records(good, self.skipped + skipped)
+
     def sharing(self) -> Records:
         """Every record with the texts of all that have the same features, its own values filled in; to test on.
 
@@ -221,6 +249,41 @@ def read_records(
     return _records(good, skipped)
 
 
+def split_records(records: Records, held_out: float, *, seed: int) -> tuple[Records, Records]:
+    """(training, held out): about the share `held_out`, at random; equal records stay together, and the file's order.
+
+    Raises: DataError when all records are equal.
+    """
+    train, held = split_rows(records.records, held_out, seed=seed, what="record", place=records.places[0])
+    return records[train], records[held]
+
+
+def record_of(line: str, place: str) -> Record:
+    """The record of one line: an object of attributes, or a dialogue act "inform(name='chez maman')".
+
+    Raises: DataError, naming the place.
+    """
+    if not line.lstrip().startswith("{"):
+        return _only(_of_act([line], place, with_texts=False))
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place}: is no JSON ({error}); write an object of attributes") from None
+    return record_of_object(value, place)
+
+
+def record_of_object(value: dict[str, Any], place: str, *, text_column: str | None = None) -> Record:
+    """The record of an object of attributes; what stands as its text is left out. Raises: DataError."""
+    return _only(_of_object(value, place, text_column, with_texts=False))
+
+
+def _only(row: _Row | Bad) -> Record:
+    row = _checked(row)
+    if isinstance(row, Bad):
+        raise DataError(row.message)
+    return row.record
+
+
 class _Row(NamedTuple):
     record: Record
     texts: tuple[str, ...]
@@ -236,6 +299,8 @@ def _records(rows: Iterable[_Row], skipped: Counter[str] | None = None) -> Recor
 def _checked(row: _Row | Bad) -> _Row | Bad:
     if isinstance(row, Bad):
         return row
+    if not row.record.slots and not row.record.act:
+        return Bad(EMPTY, f"{row.place}: the record has no attribute; fill one in, take the row out")
     return next((bad for text in row.texts if (bad := text_fault(text, "text", row.place))), row)
 
 

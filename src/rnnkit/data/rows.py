@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from rnnkit.data.readers import read_documents
 from rnnkit.data.tables import rows_of
-from rnnkit.errors import DataError
+from rnnkit.errors import ArgumentError, DataError
 
 LINES = (".jsonl", ".ndjson")
 
@@ -74,6 +76,37 @@ def text_fault(text: str, what: str, place: str) -> Bad | None:
         wrong = f"{place}: the {what} is no valid text after {text[: error.start][-20:]!r}"
         return Bad(ENCODING, f"{wrong}; pass the encoding that the file is really in")
     return None
+
+
+def split_rows(
+    keys: Sequence[Hashable], held_out: float, *, seed: int, what: str, place: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (to train on, held out): about the share `held_out` of the keys; equal ones stay together, and the order.
+
+    Args: what, place: of a key and the first row, for a message. Raises: ArgumentError; DataError for one key alone.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        groups.setdefault(key, []).append(row)
+    if len(groups) < 2:
+        raise DataError(f"{place} and on: there is a single {what}, so none can be held out; give more of them")
+    is_held = held_out_rows(list(groups.values()), held_out, seed=seed)
+    return np.flatnonzero(~is_held), np.flatnonzero(is_held)
+
+
+def held_out_rows(groups: Sequence[Sequence[int]], held_out: float, *, seed: int) -> np.ndarray:
+    """Which rows are held out, bool [rows]: of groups of rows, at least two, whole ones at random; never all.
+
+    Raises: ArgumentError for what is no share.
+    """
+    if not 0 < held_out < 1:
+        raise ArgumentError(f"held_out is {held_out}, it must be a share between 0 and 1; 0.1 holds out every tenth")
+    order = np.random.Generator(np.random.Philox(seed)).permutation(len(groups))
+    count = min(max(round(held_out * len(groups)), 1), len(groups) - 1)
+    is_held = np.zeros(sum(map(len, groups)), bool)
+    for index in order[:count]:
+        is_held[groups[index]] = True
+    return is_held
 
 
 # ---- reading them ----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rnnkit.data.pairs import Pairs, held_out_rows
+from rnnkit.data.pairs import Pairs
 from rnnkit.data.rows import (
     COLUMNS,
     EMPTY,

@@ -61,10 +61,14 @@ class EncoderDecoder(RecurrentModel):
 
     With copying p(w) = g softmax(logits)_w + (1 − g) Σ_{s: source_s = w} a_s,  g = σ(c·ĥ_t + d).
 
+    With encoder "set" m_s = tanh(D E_s[source_s] + e) of every token by itself, and m_end = Σ_s m_s, from which all
+    parts of all layers of the first state are made: neither depends on the order of the tokens.
+
     The decoder's first state is that of the encoder, layers counted from the top, through tanh(B m + b) of each part
-    where sizes differ or two directions join.
+    where sizes differ, two directions join, or a set was read.
 
     Parameters: `embedding.weight` [V, E], `source_embedding.weight` [V_s, E] unless shared; `encoder.*`, `decoder.*`;
+    of a set `encoder.weight` [W, E] and `encoder.bias` [W];
     `bridge.{layer}.{part}.weight`, `.bias`; `query.weight` [K, H], `key.weight` [K, W], `key.bias` [K], `score` [K],
     of which dot has none and general `key.weight` alone; `coverage` [K]; `copy.weight` [1, H], `copy.bias` [1];
     `combine.weight` [H, W + H]; `projection.weight` [E, H] when tied and E ≠ H; `head.bias` [V] and, unless tied,
@@ -90,10 +94,14 @@ class EncoderDecoder(RecurrentModel):
         assert isinstance(H, int) and encoder_size is not None and encoder_layers is not None
         self.embedding = nn.Embedding(config.vocab_size, E)
         self.source_embedding = None if config.shared_embedding else nn.Embedding(config.source_vocab_size, E)
-        self.encoder = self._layers(E, encoder_size, encoder_layers, bidirectional=config.bidirectional)
+        self.encoder: Any = (
+            _Linear(E, W, bias=True)
+            if config.encoder == "set"
+            else self._layers(E, encoder_size, encoder_layers, bidirectional=config.bidirectional)
+        )
         self.decoder = self._layers(config.decoder_input_size, H, config.num_layers)
         self.bridge = None
-        if config.takes_state and (config.bidirectional or W != H):
+        if config.has_bridge:
             parts = spec.CELLS[config.cell].parts
             self.bridge = nn.ModuleList(
                 nn.ModuleDict({part: _Linear(W, H, bias=True) for part in parts}) for _ in range(config.num_layers)
@@ -154,11 +162,17 @@ class EncoderDecoder(RecurrentModel):
         own = self.embedding if self.source_embedding is None else self.source_embedding
         assert own is not None
         x, table = self._embedded(sources, own.weight)
-        outputs, ended = self.encoder(x, lengths=lengths, embedding=table)
-        ends = [
-            {part: torch.cat([parts[part] for parts in of_layer], dim=-1) for part in of_layer[0]}
-            for of_layer in _by_layer(ended, self.encoder.num_directions)
-        ]
+        if config.encoder == "set":
+            x = x if table is None else F.embedding(x, table)
+            is_there = torch.arange(len(x), device=x.device)[:, None] < lengths  # [S, B]
+            outputs = torch.tanh(self.encoder(x, config.precision)) * is_there[..., None]
+            ends = [dict.fromkeys(spec.CELLS[config.cell].parts, outputs.sum(0))]
+        else:
+            outputs, ended = self.encoder(x, lengths=lengths, embedding=table)
+            ends = [
+                {part: torch.cat([parts[part] for parts in of_layer], dim=-1) for part in of_layer[0]}
+                for of_layer in _by_layer(ended, self.encoder.num_directions)
+            ]
         start = self._start(ends)
         values = outputs.transpose(0, 1).contiguous()  # [B, S, W]
         keys = values

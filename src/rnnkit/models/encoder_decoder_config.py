@@ -8,6 +8,7 @@ from rnnkit.errors import ConfigError
 from rnnkit.models.recurrent import RecurrentConfig, check_sizes
 from rnnkit.nn.dropout import check_probability
 
+ENCODERS = ("recurrent", "set")
 CONDITIONING = ("state", "concat", "both", "none")
 ATTENTION = ("none", "dot", "general", "additive")
 
@@ -19,6 +20,8 @@ class EncoderDecoderConfig(RecurrentConfig):
     Args:
         vocab_size: V, of what is written; source_vocab_size: of what is read. embedding_size: E, of both.
         shared_embedding: one table for both, which then share their vocabulary.
+        encoder: "recurrent" layers over a sequence; or "set": tokens without an order, such as a record's attributes,
+            each by itself through one layer of encoder_size units.
         hidden_size, num_layers: of the decoder, one width for all its layers; of the encoder where the next two say
             nothing. encoder_size: of each direction of the encoder; None: hidden_size, or half of it in each of two.
             encoder_layers: None: num_layers.
@@ -40,6 +43,7 @@ class EncoderDecoderConfig(RecurrentConfig):
 
     source_vocab_size: int
     shared_embedding: bool = False
+    encoder: str = "recurrent"
     encoder_size: int | None = None
     encoder_layers: int | None = None
     bidirectional: bool = True
@@ -66,16 +70,21 @@ class EncoderDecoderConfig(RecurrentConfig):
             raise ConfigError(
                 f"trainable_state with conditioning={self.conditioning!r}: the encoder starts the decoder"
             )
-        for name, known in (("conditioning", CONDITIONING), ("attention", ATTENTION)):
+        for name, known in (("encoder", ENCODERS), ("conditioning", CONDITIONING), ("attention", ATTENTION)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}={getattr(self, name)!r} does not exist; choose one of {', '.join(known)}")
         for name in ("encoder_size", "encoder_layers", "attention_size"):
             if getattr(self, name) is not None:
                 check_sizes(name, getattr(self, name), least=1)
+        if self.encoder == "set" and (self.bidirectional or self.encoder_layers not in (None, 1)):
+            raise ConfigError(
+                f"encoder='set' with bidirectional={self.bidirectional}, encoder_layers={self.encoder_layers}: a set "
+                "has no order to read and one layer; set bidirectional to False, leave encoder_layers out"
+            )
         own: dict[str, int | None] = {
             "encoder_size": self.encoder_size
             or (max(1, self.hidden_size // 2) if self.bidirectional else self.hidden_size),
-            "encoder_layers": self.encoder_layers or self.num_layers,
+            "encoder_layers": self.encoder_layers or (1 if self.encoder == "set" else self.num_layers),
         }
         if self.attention == "additive":
             own["attention_size"] = self.attention_size or self.hidden_size
@@ -125,6 +134,12 @@ class EncoderDecoderConfig(RecurrentConfig):
         width: int = self.hidden_size  # type: ignore[assignment]
         concat = self.encoding_size if self.conditioning in ("concat", "both") else 0
         return self.embedding_size + width * self.input_feeding + concat
+
+    @property
+    def has_bridge(self) -> bool:
+        """Whether a layer makes the decoder's first state of what the encoder ended with."""
+        is_other = self.bidirectional or self.encoding_size != self.hidden_size or self.encoder == "set"
+        return self.takes_state and is_other
 
     @property
     def takes_state(self) -> bool:

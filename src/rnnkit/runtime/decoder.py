@@ -51,7 +51,12 @@ class Decoder(Writer):
             "hidden_size": model["encoder_size"],
             "bidirectional": model["bidirectional"],
         }
-        self._encoder = Stack({**model, **of_encoder}, tensors, self.precision, embeds=False, prefix="encoder.")
+        self._of_set = self._linear("encoder") if model.get("encoder") == "set" else None
+        self._encoder = (
+            None
+            if self._of_set is not None
+            else Stack({**model, **of_encoder}, tensors, self.precision, embeds=False, prefix="encoder.")
+        )
         self._reads_feed: bool = model["input_feeding"]
         self._reads_encoding = model["conditioning"] in ("concat", "both")
         self._takes_state = model["conditioning"] in ("state", "both")
@@ -95,13 +100,8 @@ class Decoder(Writer):
         if not sources:
             return self._initial_parts(0, places or 0)
         ids, lengths = padded(sources)
-        B, D = len(sources), self._encoder.num_directions
-        x = _embedded(ids, self._source_table)
-        outputs, ended = self._encoder.forward(x, self._encoder.initial(B), lengths=lengths)
-        ends = [
-            tuple(np.concatenate(part, axis=1) for part in zip(*ended[at : at + D], strict=True))
-            for at in range(0, len(ended), D)
-        ]
+        B = len(sources)
+        outputs, ends = self._encoded_ids(ids, lengths)
         arrays = {"encoding": ends[-1][0], "lengths": lengths}
         if self._reads_feed:
             arrays["feed"] = np.zeros((B, self._kept["feed"]), np.float32)
@@ -116,6 +116,25 @@ class Decoder(Writer):
                 arrays["keys"] = self._key(values.reshape(B * S, -1)).reshape(B, S, -1)
                 arrays["keys"][np.arange(S) >= lengths[:, None]] = 0.0
         return [*self._start(ends), tuple(arrays[name] for name in self._kept)]
+
+    def _encoded_ids(self, ids: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, ...]]]:
+        """ids [S, B] -> the encoder's outputs [S, B, W], and the parts that each of its layers ended with."""
+        x = _embedded(ids, self._source_table)
+        if self._encoder is None:
+            assert self._of_set is not None
+            S, B = ids.shape
+            outputs = np.tanh(self._of_set(x.reshape(S * B, -1))).reshape(S, B, -1)
+            outputs[np.arange(S)[:, None] >= lengths] = 0.0
+            total = np.zeros_like(outputs[0])
+            for of_place in outputs:  # in one order, whatever the padding: NumPy's sum does not promise it
+                total += of_place
+            return outputs, [(total,) * len(self._decoder.part_names)]
+        B, D = len(lengths), self._encoder.num_directions
+        outputs, ended = self._encoder.forward(x, self._encoder.initial(B), lengths=lengths)
+        return outputs, [
+            tuple(np.concatenate(part, axis=1) for part in zip(*ended[at : at + D], strict=True))
+            for at in range(0, len(ended), D)
+        ]
 
     def _start(self, ends: list[tuple[np.ndarray, ...]]) -> Parts:
         """The decoder's first state, of what each of the encoder's layers ended with."""

@@ -12,6 +12,9 @@ from rnnkit.runtime.bundled import integers
 from rnnkit.runtime.decoder import Decoder
 from rnnkit.state import State
 
+RECORDS = "records.json"
+"""In the bundle of one that describes records: how they become what it reads (`rnnkit.data.Wording`)."""
+
 
 class EncoderDecoder(Decoder):
     """Reads one sequence of tokens and writes another; the equations are in `rnnkit.models.encoder_decoder`.

@@ -7,7 +7,7 @@ from pathlib import Path
 from rnnkit.bundle import read_bundle
 from rnnkit.errors import SchemaError
 from rnnkit.runtime.acceptor import Acceptor
-from rnnkit.runtime.encoder_decoder import EncoderDecoder
+from rnnkit.runtime.encoder_decoder import RECORDS, EncoderDecoder
 from rnnkit.runtime.forecaster import Forecaster
 from rnnkit.runtime.language_model import LanguageModel
 from rnnkit.runtime.responder import DIALOGUE, Responder
@@ -33,5 +33,7 @@ def load(run: str | Path, *, precision: str | None = None) -> Model:
     kind = bundle.config["kind"]
     if kind not in _CLASSES:
         raise SchemaError(f"{run} is of kind {kind}; one of {', '.join(_CLASSES)} is wanted")
+    if RECORDS in bundle.files:
+        raise SchemaError(f"{run} describes records, and reads no text; rnnkit predict and rnnkit.load run it")
     made = Responder if DIALOGUE in bundle.files else _CLASSES[kind]
     return made.from_bundle(bundle, precision=precision)

@@ -253,7 +253,7 @@ class TransformerTask(TranslationTask):
             layers=chosen.transformer_layers,
             vocab_size=texts.target.vocab_size,
             source_vocab_size=texts.source.vocab_size,
-            shared_embedding=model.shared_embedding,
+            shared_embedding=getattr(model, "shared_embedding", False),  # records have none
             tied=True,
             num_heads=chosen.transformer_heads,
             dropout=chosen.transformer_dropout,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -53,8 +53,8 @@ class TranslateTokenizerConfig(Section):
     owners: ClassVar = {"source_kind": (lambda tokens: not tokens.joint, "with joint")}
 
 
-class TranslateModelConfig(LayersConfig):
-    """The model: the fields of `rnnkit.models.encoder_decoder.EncoderDecoderConfig` that the data does not decide."""
+class WriterModelConfig(LayersConfig):
+    """A model that writes: the fields of `rnnkit.models.encoder_decoder.EncoderDecoderConfig` that data leaves open."""
 
     hidden_size: int = Field(default=256, ge=1, description="Units of every layer of the decoder H.")  # type: ignore[assignment]
     embedding_size: int = Field(default=256, ge=1, description="Numbers per token E, on both sides.")
@@ -74,12 +74,8 @@ class TranslateModelConfig(LayersConfig):
     attention_size: int | None = Field(default=None, ge=1, description="additive: numbers of a key K; None: H.")
     input_feeding: bool = Field(default=False, description="Also read what the last token was decided by.")
     tied: bool = Field(default=False, description="Score with the embedding of the targets.")
-    shared_embedding: bool = Field(default=False, description="One embedding for both sides, of a joint vocabulary.")
     input_dropout: float = Field(default=0.2, ge=0, lt=1, description="On embeddings.")
     output_dropout: float = Field(default=0.3, ge=0, lt=1, description="On what the softmax reads.")
-    copying: bool = Field(
-        default=False, description="Also write tokens of the source that the attention looks at (See et al. 2017)."
-    )
     coverage: float = Field(
         default=0.0,
         ge=0,
@@ -92,6 +88,15 @@ class TranslateModelConfig(LayersConfig):
     )
     scheduled_sampling: float = Field(
         default=0.0, ge=0, lt=1, description="Share of what the decoder reads while training that it predicted itself."
+    )
+
+
+class TranslateModelConfig(WriterModelConfig):
+    """The model: as of every writer, and what reads and writes tokens of one vocabulary."""
+
+    shared_embedding: bool = Field(default=False, description="One embedding for both sides, of a joint vocabulary.")
+    copying: bool = Field(
+        default=False, description="Also write tokens of the source that the attention looks at (See et al. 2017)."
     )
 
 
@@ -115,12 +120,10 @@ class TranslateScoreConfig(Section):
     figure: Literal["bleu", "exact", "wer", "cer"] = Field(default="bleu", description="What systems are compared by.")
 
 
-class TranslateBaselinesConfig(SeedsConfig):
-    """What the model must beat."""
+class WriterBaselinesConfig(SeedsConfig):
+    """What a model that writes must beat: a kind of data has baselines of its own, all the transformer."""
 
-    kinds: tuple[Literal["copy-source", "nearest-source", "transformer"], ...] | None = Field(
-        default=None, min_length=1, description="Which the table shows; None: all."
-    )
+    kinds: Any = Field(default=None, min_length=1, description="Which the table shows; None: all.")
     transformer_layers: int | None = Field(
         default=None, ge=1, description="Of its encoder and decoder, each; None: 3, or fewer that are not narrow."
     )
@@ -140,6 +143,14 @@ class TranslateBaselinesConfig(SeedsConfig):
             "transformer_warmup_steps",
         )
     }  # fmt: skip
+
+
+class TranslateBaselinesConfig(WriterBaselinesConfig):
+    """What the model must beat."""
+
+    kinds: tuple[Literal["copy-source", "nearest-source", "transformer"], ...] | None = Field(
+        default=None, min_length=1, description="Which the table shows; None: all."
+    )
 
 
 class TranslateConfig(SequencesRunConfig):

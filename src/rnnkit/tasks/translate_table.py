@@ -71,15 +71,18 @@ def judge(
         **run_facts(config, report),
         "seeds": seeds,
         "skipped": dict(pairs.skipped),
-        "data": {part: _describe(of_part) for part, of_part in pairs.parts().items()},
+        "data": {part: describe_part(of_part) for part, of_part in pairs.parts().items()},
     }
     durable.write_file(run_dir / "metrics.json", strict_json.dumps(metrics))
     return metrics
 
 
-def details(model: EncoderDecoder, outputs: Sequence[str], pairs: Pairs) -> dict[str, Any]:
+def details(
+    model: EncoderDecoder, outputs: Sequence[str], pairs: Pairs, *, written: Sequence[str] | None = None
+) -> dict[str, Any]:
     """The figures of the report.
 
+    Args:    written: what the model itself wrote, where outputs are made of that.
     Returns: worst: the outputs with the lowest chrF; by_length: the share of whole texts right and the mean chrF in
              four buckets of sources of equal count; shown: some outputs with where the decoder looked, if it does.
     """
@@ -102,7 +105,8 @@ def details(model: EncoderDecoder, outputs: Sequence[str], pairs: Pairs) -> dict
             for rows in buckets
         ],
         "shown": [
-            _shown(row, outputs, pairs) | _looks(model, row, outputs, pairs) for row in range(len(pairs))[:_NUM_SHOWN]
+            _shown(row, outputs, pairs) | _looks(model, row, outputs if written is None else written, pairs)
+            for row in range(len(pairs))[:_NUM_SHOWN]
         ],
     }
 
@@ -140,7 +144,7 @@ def _written(
         "num_parameters": model.num_parameters,
         "train_seconds": report.seconds,
         "decode_seconds": time.perf_counter() - started,
-        "nats_per_token": _nats_per_token(model, pairs),
+        "nats_per_token": nats_per_token(model, pairs),
     }
     return WrittenBy(name, outputs, own)
 
@@ -159,13 +163,13 @@ def first_targets(pairs: Pairs) -> list[tuple[str, str]]:
     return [(source, targets[0]) for source, targets in zip(pairs.sources, pairs.targets, strict=True)]
 
 
-def _nats_per_token(model: Writer, pairs: Pairs) -> float:
+def nats_per_token(model: Writer, pairs: Pairs) -> float:
     """Of the first target of every pair."""
     nats = model.nll(first_targets(pairs))
     return float(np.concatenate(nats).mean())
 
 
-def _describe(part: Part) -> dict[str, Any]:
+def describe_part(part: Part) -> dict[str, Any]:
     return {
         "num_pairs": len(part),
         "num_source_tokens": sum(map(len, part.sources)),
