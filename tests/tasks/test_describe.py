@@ -67,9 +67,9 @@ def task(config: Any, training: Any) -> DescriptionTask:
     return DescriptionTask(config, batch_tokens=training.batch_tokens)
 
 
-@pytest.fixture(scope="module", params=["recurrent", "set"])
+@pytest.fixture(scope="module", params=["set"])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of each encoder, of records whose texts follow from them."""
+    """A run on records whose texts follow from them; a rate of 0.02 saturates the encoder's tanh."""
     folder = tmp_path_factory.mktemp(request.param)
     file = written(folder / "train.jsonl", drawn(300, 0))
     training = TranslateTrainConfig(epochs=60, lr=0.004, batch_tokens=150, threads=1)
