@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 import rnnkit
@@ -67,13 +69,13 @@ def task(config: Any, training: Any) -> DescriptionTask:
     return DescriptionTask(config, batch_tokens=training.batch_tokens)
 
 
-@pytest.fixture(scope="module", params=["set"])
-def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on records whose texts follow from them; a rate of 0.02 saturates the encoder's tanh."""
-    folder = tmp_path_factory.mktemp(request.param)
+    folder = tmp_path_factory.mktemp("set")
     file = written(folder / "train.jsonl", drawn(300, 0))
     training = TranslateTrainConfig(epochs=60, lr=0.004, batch_tokens=150, threads=1)
-    config = configure(file, model={"encoder": request.param}, scores={"num_best": 2})
+    config = configure(file, model={"encoder": "set"}, scores={"num_best": 2})
     fit(task(config, training), run_dir=folder / "run", config=training)
     return folder / "run"
 
@@ -153,6 +155,26 @@ def test_evaluate_judges_on_other_records_and_on_the_same_gives_the_same(run: Pa
     assert again["model"]["slot_error"] == 0 < again["baselines"][1]["slot_error"]
     greedy = model.evaluate(tmp_path / "new.jsonl", num_beams=2, rerank=False)
     assert greedy["model"]["num_outputs"] == again["model"]["num_outputs"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("encoder", ["recurrent", "set"])
+def test_both_halves_agree_of_either_encoder_and_its_beams_are_equal_in_any_batch(encoder: str, tmp_path: Path) -> None:
+    file = written(tmp_path / "a.jsonl", drawn(60, 1))
+    made = task(configure(file, model={"encoder": encoder}), TranslateTrainConfig(threads=1))
+    torch.manual_seed(5)
+    learner = made.build_model().eval()
+    made.save(learner, tmp_path / "bundle")
+    model = rnnkit.Describer.load(tmp_path / "bundle")
+    pairs = made.pairs.valid.pairs
+    nats = model.nll([(source, targets[0]) for source, targets in zip(pairs.sources, pairs.targets, strict=True)])
+    assert made.evaluate(learner, max_tokens=10**6)["nll"] == pytest.approx(np.concatenate(nats).mean(), rel=1e-5)
+
+    records = drawn(9, 3)
+    together = model.describe(records, n_best=4)
+    assert len({own[0].text for own in together}) > 1  # it does read them
+    assert [model.describe([record], n_best=4)[0] for record in records] == together
+    assert model.describe(records[::-1], n_best=4) == together[::-1]
 
 
 def test_a_run_says_records_without_torch(run: Path) -> None:

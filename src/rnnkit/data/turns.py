@@ -15,6 +15,7 @@ from rnnkit.data.rows import (
     UNREADABLE,
     Bad,
     content_of,
+    held_out_rows,
     objects_of,
     refuse_nothing,
     sifted,

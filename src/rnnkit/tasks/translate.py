@@ -22,7 +22,7 @@ from rnnkit.runtime import Transformer as TrainedTransformer
 from rnnkit.runtime.writer import TEXTS, Writer
 from rnnkit.tasks.task import Epoch, Peer, TrainingReport
 from rnnkit.tasks.translate_config import TranslateConfig
-from rnnkit.tasks.translate_score import BASELINES, TRANSFORMER
+from rnnkit.tasks.translate_score import TRANSFORMER
 from rnnkit.tasks.translate_table import first_targets, judge
 from rnnkit.tasks.whole import WholeSequencesTask
 from rnnkit.text import SourceAndTarget
@@ -197,7 +197,7 @@ class TranslationTask(WholeSequencesTask):
     def peers(self) -> Mapping[str, Peer]:
         """The model from further seeds, and the transformer, if it is among the baselines."""
         chosen, found = self.config.baselines, dict(super().peers())
-        if TRANSFORMER in (chosen.kinds or BASELINES[self.task_name]):
+        if chosen.kinds is None or TRANSFORMER in chosen.kinds:
             with torch.random.fork_rng(devices=[]):
                 num_parameters = sum(parameter.numel() for parameter in self.build_model().parameters())
             sizes: Any = {"batch_tokens": self._batch_tokens, "at_most": num_parameters}
