@@ -16,7 +16,8 @@ The rules, as the code that made the table has them (github.com/shawnwun/RNNLG, 
   alone, by which the systems of our table are compared.
 
 The attributes are read as a set: their embeddings, summed, are the decoder's first state and stand beside its every
-input, and it looks at each of them.
+input, and it looks at each of them. The transformer beside it, with as many parameters, reads the same attributes and
+does better: BLEU .8117 at 0.06 % slot error, against .8018 at 0.42 % here. It is shown, and nothing is claimed of it.
 
 Reproduces: BLEU .7525 at 0.38 % slot error (SC-LSTM), .7466 at 0.74 % (hlstm), .7398 at 2.78 % (attentive
             encoder-decoder), .5943 at 0.60 % (nearest neighbour); Wen et al. 2016 and the README of RNNLG.
