@@ -83,7 +83,7 @@ class Describer(Trained, runtime.EncoderDecoder):
             raise ArgumentError(f"n_best is {n_best!r}; give an integer from 1 to num_beams, {beams}, or raise that")
         if isinstance(records, str | bytes | Mapping | Record):
             raise DtypeError("records is a single record; put it in a list: [record]")
-        found = described(self, self.wording, [_record(one, row) for row, one in enumerate(records)], **how)
+        found = described(self, self.wording, [_record(one, f"record {row}") for row, one in enumerate(records)], **how)
         return [own[0].text for own in found] if n_best is None else [own[:n_best] for own in found]
 
     @property
@@ -95,6 +95,11 @@ class Describer(Trained, runtime.EncoderDecoder):
         """The records of a file, whose texts need not be there. Raises: as `rnnkit.data.read_records`."""
         column = self.metrics["config"]["data"]["text_column"] if self._is_known else None
         return data.read_records(str(file), text_column=column, encoding=encoding, with_texts=False)
+
+    @staticmethod
+    def record(given: Any, place: str = "record") -> Record:
+        """A record of a mapping, or of a text as a line of a file has it. Raises: DataError, DtypeError."""
+        return _record(given, place)
 
     def evaluate(
         self,
@@ -147,11 +152,10 @@ class Describer(Trained, runtime.EncoderDecoder):
         return self.path / "baselines" / name
 
 
-def _record(given: Any, row: int) -> Record:
+def _record(given: Any, place: str) -> Record:
     """A record of what a caller gave. Raises: DataError, DtypeError, naming it."""
     if isinstance(given, Record):
         return given
-    place = f"record {row}"
     if isinstance(given, str):
         return data.record_of(given, place)
     if not isinstance(given, Mapping):

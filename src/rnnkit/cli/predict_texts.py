@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from rnnkit.cli import lines
-from rnnkit.data import Record, record_of
 from rnnkit.errors import DataError, RnnkitError
 
 if TYPE_CHECKING:
     from rnnkit.api import Describer, Translator
+    from rnnkit.data import Record
 
 _CHUNK = 1 << 16
 
@@ -88,7 +88,9 @@ def say(model: Describer, file: Path | None, encoding: str, *, is_jsonl: bool, o
 
     def show_lines(name: str, first: int, given: Sequence[str]) -> None:
         numbered = enumerate(given, start=first)
-        show(first, [record_of(line, f"{name}, line {number}") if line.strip() else None for number, line in numbered])
+        show(
+            first, [model.record(line, f"{name}, line {number}") if line.strip() else None for number, line in numbered]
+        )
 
     if file is None:
         _each_chunk("stdin", sys.stdin.buffer, encoding, show_lines)
