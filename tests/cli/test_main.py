@@ -23,6 +23,7 @@ VERBS = (
     "explain",
     "score",
     "serve",
+    "chat",
     "doctor",
     "compare",
     "bench",
