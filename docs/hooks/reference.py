@@ -21,6 +21,21 @@ from rnnkit.api.training import RunConfig
 from rnnkit.api.translation import TranslateRunConfig
 from rnnkit.cli import app
 
+_CONFIGURATIONS: dict[str, type[BaseModel]] = {
+    "configuration": RunConfig,
+    "classify configuration": ClassifyRunConfig,
+    "tag configuration": TagRunConfig,
+    "frames configuration": FramesRunConfig,
+    "dynamics configuration": DynamicsRunConfig,
+    "forecast configuration": ForecastRunConfig,
+    "control configuration": ControlRunConfig,
+    "grammar configuration": GrammarRunConfig,
+    "translate configuration": TranslateRunConfig,
+    "dialogue configuration": DialogueRunConfig,
+    "describe configuration": DescribeRunConfig,
+}
+"""By the comment that a page has where the keys of a run go."""
+
 
 def on_config(config: Any) -> None:
     """Called by MkDocs once: every decision page is in the navigation, under its own title."""
@@ -30,28 +45,9 @@ def on_config(config: Any) -> None:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by MkDocs for every page."""
-    if "<!-- configuration -->" in markdown:
-        markdown = markdown.replace("<!-- configuration -->", "\n".join(_sections(RunConfig)))
-    if "<!-- classify configuration -->" in markdown:
-        markdown = markdown.replace("<!-- classify configuration -->", "\n".join(_sections(ClassifyRunConfig)))
-    if "<!-- tag configuration -->" in markdown:
-        markdown = markdown.replace("<!-- tag configuration -->", "\n".join(_sections(TagRunConfig)))
-    if "<!-- frames configuration -->" in markdown:
-        markdown = markdown.replace("<!-- frames configuration -->", "\n".join(_sections(FramesRunConfig)))
-    if "<!-- dynamics configuration -->" in markdown:
-        markdown = markdown.replace("<!-- dynamics configuration -->", "\n".join(_sections(DynamicsRunConfig)))
-    if "<!-- forecast configuration -->" in markdown:
-        markdown = markdown.replace("<!-- forecast configuration -->", "\n".join(_sections(ForecastRunConfig)))
-    if "<!-- control configuration -->" in markdown:
-        markdown = markdown.replace("<!-- control configuration -->", "\n".join(_sections(ControlRunConfig)))
-    if "<!-- grammar configuration -->" in markdown:
-        markdown = markdown.replace("<!-- grammar configuration -->", "\n".join(_sections(GrammarRunConfig)))
-    if "<!-- translate configuration -->" in markdown:
-        markdown = markdown.replace("<!-- translate configuration -->", "\n".join(_sections(TranslateRunConfig)))
-    if "<!-- dialogue configuration -->" in markdown:
-        markdown = markdown.replace("<!-- dialogue configuration -->", "\n".join(_sections(DialogueRunConfig)))
-    if "<!-- describe configuration -->" in markdown:
-        markdown = markdown.replace("<!-- describe configuration -->", "\n".join(_sections(DescribeRunConfig)))
+    for comment, model in _CONFIGURATIONS.items():
+        if f"<!-- {comment} -->" in markdown:
+            markdown = markdown.replace(f"<!-- {comment} -->", "\n".join(_sections(model)))
     if "<!-- command line -->" in markdown:
         group: Any = typer.main.get_command(app)
         markdown = markdown.replace("<!-- command line -->", "\n".join(_commands(group, "rnnkit")))
