@@ -1,4 +1,7 @@
-"""Records and the texts that say them: attributes in JSON and CSV, dialogue acts of RNNLG; values out and in again."""
+"""Records and the texts that say them: attributes in JSON and CSV, dialogue acts of RNNLG; values out and in again.
+
+Over 400 lines because three notations are read into one record, and every fault in them is named by the same places.
+"""
 
 from __future__ import annotations
 
