@@ -47,13 +47,13 @@ def accepted(dfa):
     return [text for text in TEXTS if dfa.accepts(text)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(regex=REGEXES)
 def test_an_automaton_of_a_regex_accepts_what_python_matches(regex):
     assert accepted(Dfa.from_regex(regex, SYMBOLS)) == [text for text in TEXTS if re.fullmatch(regex, text)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(dfa=tables())
 def test_the_minimal_automaton_accepts_the_same_and_none_of_its_states_can_be_left_out(dfa):
     least = dfa.minimized()
@@ -66,7 +66,7 @@ def test_the_minimal_automaton_accepts_the_same_and_none_of_its_states_can_be_le
     assert again.table.tolist() == least.table.tolist()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(left=tables(), right=tables())
 def test_two_automata_differ_on_the_shortest_text_first_or_are_equal_once_minimal(left, right):
     want = next((text for text in TEXTS if left.accepts(text) != right.accepts(text)), None)
@@ -81,7 +81,7 @@ def test_two_automata_differ_on_the_shortest_text_first_or_are_equal_once_minima
         assert left.accepts(found) != right.accepts(found)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(left=tables(), right=tables())
 def test_complement_and_products_accept_what_their_parts_say(left, right):
     ours = {name: accepted(left.product(right, getattr(np, name))) for name in ("logical_and", "logical_or")}
@@ -97,7 +97,7 @@ def test_a_product_is_over_the_symbols_of_both():
     assert [either.accepts(text) for text in ("aa", "bc", "abc", "")] == [True, True, False, True]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(dfa=tables(), length=st.integers(0, 6))
 def test_paths_are_counted_and_only_texts_that_belong_are_drawn(dfa, length):
     want = [text for text in accepted(dfa) if len(text) == length]
@@ -141,7 +141,7 @@ def test_symbols_are_those_of_a_match_unless_they_are_named():
         Dfa.from_regex("")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(dfa=tables())
 def test_a_file_gives_back_the_automaton(dfa):
     again = Dfa.from_dict(json.loads(json.dumps(dfa.to_dict())))

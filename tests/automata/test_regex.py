@@ -22,7 +22,7 @@ def matches(automaton, text):
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_the_automaton_accepts_what_python_matches(pattern, data):
     ours, theirs = compile_regex(pattern), re.compile(pattern, re.ASCII)
@@ -44,7 +44,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(pattern=TREES, texts=st.lists(st.text("abcé€1\n", max_size=6), max_size=8))
 def test_any_expression_means_what_it_means_to_python(pattern, texts):
     ours = compile_regex(pattern)

@@ -205,7 +205,7 @@ def test_split_products_are_fp32_where_there_are_no_tiles():
     assert all(np.array_equal(results[0][name], results[1][name]) for name in results[0]) == (isa() != "amx")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_shape_lengths_threads_and_chunks_agree(data):
     cell = data.draw(st.sampled_from(CELL_NAMES))

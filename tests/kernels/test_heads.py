@@ -295,7 +295,7 @@ def test_a_forbidden_token_has_probability_zero():
     assert (got.weight[300:560] == 0).all() and (got.bias[300:560] == 0).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     size=st.tuples(st.integers(1, 40), st.integers(1, 70), st.integers(1, 300)),
     cut=st.floats(0, 1),
